@@ -1,0 +1,1 @@
+"""Robots, scenes, tasks, experts and rendering. Registered with Gymnasium by `import robotics`."""

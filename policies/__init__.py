@@ -1,0 +1,1 @@
+"""Networks, objectives, samplers, chunk execution, normalisation and checkpoints. Pure torch."""

@@ -1,0 +1,140 @@
+"""The program `robotics`: finds the command, parses its options with tyro, turns our errors into one `error:` line.
+
+A command is a module of this package with either `Options` (a frozen dataclass) and `run(options)`, or `SUBCOMMANDS`,
+a table of such pairs by name. Nothing but the chosen command is imported, which keeps `robotics --help` instant.
+"""
+
+import contextlib
+import errno
+import importlib
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from robotics.errors import RoboticsError, UsageError, unknown_name
+
+#: Command -> what it does, in the order in which a newcomer needs them.
+COMMANDS = {
+    "demo": "the whole story in one go: collect -> train -> bench -> record -> report",
+    "list": "what exists: envs, policies, controllers, robots",
+    "collect": "expert demonstrations as a LeRobotDataset v3.0",
+    "data": "check, repair or describe a dataset",
+    "train": "train a policy on a dataset",
+    "bench": "success rate of a policy on seeded episodes, with its interval",
+    "record": "one episode as an H.264 video that plays in a browser",
+    "report": "one self-contained HTML page of a run",
+}
+
+Runner = Callable[[Any], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 ok, 1 failed, 2 usage, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        dispatch(arguments)
+    except RoboticsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: what was committed before is complete and readable", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `robotics list envs | head`
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"error: no room left on the disk ({error.filename or 'while writing'})", file=sys.stderr)
+        return 1
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    return 0
+
+
+def dispatch(arguments: list[str]) -> None:
+    """Find the command (and its subcommand) that `arguments` name, parse the rest and run it."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_table("robotics COMMAND [OPTIONS]", COMMANDS))
+        return
+    if arguments[0] == "--version":
+        from robotics import __version__
+
+        print(__version__)
+        return
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    module = importlib.import_module(f"robotics.cli.{name}")
+    program = f"robotics {name}"
+    table: dict[str, tuple[type, Runner]] | None = getattr(module, "SUBCOMMANDS", None)
+    if table is None:
+        options_type, run = module.Options, module.run
+    else:
+        if not rest or rest[0] in ("-h", "--help"):
+            print(_table(f"{program} SUBCOMMAND [OPTIONS]", {key: _summary(pair[0]) for key, pair in table.items()}))
+            if not rest:
+                raise UsageError(f"{program} needs a subcommand: {', '.join(table)}")
+            return
+        if rest[0] not in table:
+            raise unknown_name(f"subcommand of {program}", rest[0], table)
+        options_type, run = table[rest[0]]
+        program, rest = f"{program} {rest[0]}", rest[1:]
+    run(parse(options_type, rest, program))
+
+
+def parse(options_type: type, arguments: list[str], program: str) -> Any:
+    """The options that `arguments` spell; UsageError in one line for anything that tyro refuses or does not know."""
+    import tyro
+
+    stderr = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(stderr):
+            options, unknown = tyro.cli(
+                options_type,
+                args=arguments,
+                prog=program,
+                description=_summary(options_type),
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):  # --help
+            raise
+        raise UsageError(_one_line(stderr.getvalue())) from None
+    if unknown:
+        raise _unknown_argument(unknown[0], options_type)
+    return options
+
+
+def _unknown_argument(token: str, options_type: type) -> UsageError:
+    if not token.startswith("-"):
+        return UsageError(f"unexpected argument '{token}'")
+    assert is_dataclass(options_type)
+    options = ["--" + field.name.replace("_", "-") for field in fields(options_type)]
+    return unknown_name("option", token.split("=")[0], options)
+
+
+def _one_line(box: str) -> str:
+    """tyro's framed, coloured message as one plain line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [re.sub(r"[╭╮╰╯│─]+", " ", line).strip() for line in plain.splitlines()]
+    text = " ".join(line for line in lines if line)
+    return re.sub(r"\s+", " ", re.sub(r"^(Parsing error|Required options|Value error)s?:?\s*", "", text))
+
+
+def _summary(options_type: type) -> str:
+    return (options_type.__doc__ or "").strip().split("\n")[0]
+
+
+def _table(usage: str, rows: dict[str, str]) -> str:
+    width = max(len(name) for name in rows)
+    lines = [f"usage: {usage}", ""]
+    lines += [f"  {name:<{width}}  {text}" for name, text in rows.items()]
+    return "\n".join([*lines, "", "Each takes --help. Exit codes: 0 ok, 1 failed, 2 usage, 130 interrupted."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Where results go: a folder that is never silently overwritten, and files that are never half written."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from robotics.errors import RoboticsError, UsageError
+
+
+def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False, can_resume: bool = True) -> Path:
+    """Make `out` ready to be written to and return it.
+
+    Raises UsageError when it already holds something and neither `resume` nor `overwrite` was asked for, or when both
+    were. With `overwrite` its content is removed.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite contradict each other: give one")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; a folder is needed")
+    if out.is_dir() and any(out.iterdir()):
+        if overwrite:
+            shutil.rmtree(out)
+        elif not resume:
+            choices = "--resume to continue it or --overwrite to replace it" if can_resume else "--overwrite to replace it"
+            raise UsageError(f"--out {out} already holds something: give {choices}, or another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out} can not be made: {error.strerror}") from None
+    return out
+
+
+def require_room(folder: Path, needed_bytes: float, what: str) -> None:
+    """Raise RoboticsError when the disk that holds `folder` has less than `needed_bytes` free."""
+    existing = next(parent for parent in [folder, *folder.resolve().parents] if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed_bytes:
+        raise RoboticsError(
+            f"no room on the disk for {what}: about {needed_bytes / 1e6:.0f} MB are needed in {folder}, "
+            f"{free / 1e6:.0f} MB are free; free some, or choose another --out"
+        )
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write `content` so that a reader finds the old file or the new one, whole, whatever interrupts this."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """`document` as indented JSON, atomically. NaN and infinities are refused: they are not JSON."""
+    write_atomically(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The document in `path`; RoboticsError naming the file when it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except FileNotFoundError:
+        raise RoboticsError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RoboticsError(f"{path}: not a JSON document ({error})") from None
