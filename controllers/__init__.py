@@ -1,1 +1,8 @@
 """The cerebellum: quadratic programs, model-predictive and whole-body control. Numpy, MuJoCo and QP solvers only."""
+
+#: Controller -> what it is, as `robotics list controllers` shows it.
+CONTROLLERS = {
+    "cartesian_mpc": "50 Hz: smooth end-effector trajectories under velocity and acceleration limits, one condensed QP",
+    "wbc": "500 Hz: weighted tasks under torque, velocity, position and collision limits, one dense QP",
+    "arms": "Cartesian MPC feeding the whole-body controller, as torques or as position-servo targets",
+}

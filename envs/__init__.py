@@ -1,1 +1,6 @@
 """Robots, scenes, tasks, experts and rendering. Registered with Gymnasium by `import robotics`."""
+
+#: Robot -> what it is, as `robotics list robots` shows it.
+ROBOTS = {
+    "aloha": "two ViperX-300 arms (6 joints each) with parallel gripper, facing each other over a table",
+}

@@ -1,0 +1,155 @@
+"""The cerebellum of one or several arms: Cartesian MPC at 50 Hz feeding a whole-body controller at 500 Hz.
+
+Two back ends: `ArmCerebellum.torque` for torque-controlled robots, and `ServoTargets` for arms whose joints are
+position servos, as ALOHA's are.
+"""
+
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.cartesian_mpc import CartesianMPC, CartesianMPCSettings, Plan
+from robotics.controllers.limits import CollisionMargin
+from robotics.controllers.model import NominalModel
+from robotics.controllers.qp.guard import Faults, GuardedSolver
+from robotics.controllers.robot_spec import RobotSpec
+from robotics.controllers.tasks import EndEffectorPoseTask, GripperForceTask, PostureTask, Reference
+from robotics.controllers.wbc import WholeBodyController
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class HandTarget:
+    """Where one hand shall go: world position (3,) [m], orientation (4,) wxyz, finger distance from the middle [m]."""
+
+    position: Array
+    quat: Array
+    opening: float
+
+
+@dataclass(frozen=True)
+class ArmSettings:
+    """Timing and grip of the arms' controller."""
+
+    wbc_period_s: float = 0.002
+    mpc: CartesianMPCSettings = field(default_factory=CartesianMPCSettings)
+    grip_force: float = 15.0  # motor force at which a closing gripper stops pushing [N]
+    leash: tuple[float, float] = (0.05, 0.4)  # how far the reference may run ahead of the hand [m], [rad]
+
+
+class ArmCerebellum:
+    """Moves every end effector of `spec` to its target, smoothly, within all limits.
+
+    Call `reset` once, `plan` at 50 Hz with new targets, and `torque` every `wbc_period_s`.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        spec: RobotSpec,
+        collision: CollisionMargin | None = None,
+        settings: ArmSettings | None = None,
+        solver: str = "daqp",
+    ) -> None:
+        self.settings = settings or ArmSettings()
+        self.faults = Faults()
+        self.model = NominalModel(model, spec)
+        guarded = GuardedSolver(solver, faults=self.faults)
+        self._mpc = {e.name: CartesianMPC(self.settings.mpc, guarded) for e in spec.end_effectors}
+        self._hands = {e.name: EndEffectorPoseTask(e.name, self._here(e.name)) for e in spec.end_effectors}
+        self._grippers = {
+            e.name: GripperForceTask(spec.joints.index(e.gripper_joint), opening=0.0)
+            for e in spec.end_effectors
+            if e.gripper_joint is not None
+        }
+        for gripper in self._grippers.values():
+            gripper.max_force = self.settings.grip_force
+        posture = PostureTask(np.array(spec.home))
+        self.wbc = WholeBodyController(
+            self.model, [*self._hands.values(), *self._grippers.values(), posture], collision, solver=guarded
+        )
+        self.reset(np.array(spec.home))
+
+    def reset(self, q: Array) -> None:
+        """Forget every plan: references start at rest where the hands are at joint positions q (n,)."""
+        self.model.update(q, np.zeros(self.model.n))
+        self._plans: dict[str, Plan] = {}
+        self._elapsed = 0.0
+        for name, task in self._hands.items():
+            task.reference = self._here(name)
+        for gripper in self._grippers.values():
+            gripper.opening = float(q[gripper.joint])
+
+    def plan(self, targets: dict[str, HandTarget]) -> None:
+        """Plan every hand from its present reference to its target (the 50 Hz layer)."""
+        for name, target in targets.items():
+            start = self._on_leash(name, self._hands[name].reference)
+            self._plans[name] = self._mpc[name].plan(start, target.position, target.quat)
+            if name in self._grippers:
+                self._grippers[name].opening = target.opening
+        self._elapsed = 0.0
+
+    def torque(self, q: Array, v: Array) -> tuple[Array, Array]:
+        """Torques (n,) for the next `wbc_period_s` at the measured state, and the accelerations they should give."""
+        self._elapsed += self.settings.wbc_period_s
+        for name, plan in self._plans.items():
+            self._hands[name].reference = plan.at(self._elapsed)
+        return self.wbc.solve(q, v)
+
+    def _here(self, name: str) -> Reference:
+        position, quat = self.model.pose(name)
+        return Reference(position, quat)
+
+    def _on_leash(self, name: str, reference: Reference) -> Reference:
+        """The reference, or the hand itself at rest where it has been held back too far from it."""
+        error = np.abs(self._hands[name].error(self.model))
+        reach, turn = self.settings.leash
+        return self._here(name) if error[:3].max() > reach or error[3:].max() > turn else reference
+
+
+class ServoTargets:
+    """Position targets for joint servos that make them follow the cerebellum, computed on a virtual robot.
+
+    The whole-body controller runs on a nominal robot of its own for one control period; the servo targets are the
+    positions it passes, plus what each servo must be offset by to give the torque that the motion, gravity and its own
+    damping ask for. A stiff servo that only receives positions would lag by damping / gain (0.1 s on a ViperX).
+    """
+
+    def __init__(self, cerebellum: ArmCerebellum, gain: Array, damping: Array, ctrl_lower: Array, ctrl_upper: Array):
+        self.cerebellum = cerebellum
+        self._gain, self._damping = gain, damping
+        self._lower, self._upper = ctrl_lower, ctrl_upper
+        self._grippers = {t.joint: n for n, t in cerebellum._grippers.items()}
+        self.reset(np.array(cerebellum.model.spec.home))
+
+    def reset(self, q: Array) -> None:
+        """Start again from measured joint positions q (n,), at rest."""
+        self.q, self.v = q.copy(), np.zeros_like(q)
+        self.cerebellum.reset(q)
+
+    def follow(self, targets: dict[str, HandTarget], q_measured: Array, period_s: float) -> Array:
+        """Servo targets (n,) to hold for the next `period_s`, moving the hands towards `targets`."""
+        self._stay_near(q_measured)
+        self.cerebellum.plan(targets)
+        dt = self.cerebellum.settings.wbc_period_s
+        ticks = round(period_s / dt)
+        total = np.zeros_like(self.q)
+        for _ in range(ticks):
+            torque, acceleration = self.cerebellum.torque(self.q, self.v)
+            total += self.q + (torque + self._damping * self.v) / self._gain
+            self.v = self.v + dt * acceleration
+            self.q = self.q + dt * self.v
+        command = total / ticks
+        for joint, name in self._grippers.items():
+            command[joint] = targets[name].opening
+        return np.clip(command, self._lower, self._upper)
+
+    def _stay_near(self, q_measured: Array, leash: float = 0.3) -> None:
+        """Grippers are as measured (an object stops them); an arm that was held back far restarts from where it is."""
+        for joint in self._grippers:
+            self.q[joint], self.v[joint] = q_measured[joint], 0.0
+        arm = np.setdiff1d(np.arange(len(self.q)), list(self._grippers))
+        if np.abs(self.q[arm] - q_measured[arm]).max() > leash:
+            self.reset(q_measured)

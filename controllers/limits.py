@@ -1,0 +1,81 @@
+r"""What the whole-body controller must not do: bounds and rows over :math:`y = (\dot v, s)`, s one shared slack.
+
+Torque, velocity and position limits are hard; a collision margin is soft, because two bodies that already are closer
+than the margin must not make the problem infeasible.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.model import NominalModel
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class JointLimits:
+    r"""Acceleration bounds that keep velocity and position inside their limits, with a look-ahead.
+
+    :math:`\dot v \le (v_{max} - v)/\tau` and :math:`\dot v \le 2 (q_{max} - q - v T)/T^2`. Outside a limit the naive
+    bound would ask for an impossible acceleration, so bounds are clamped to what still brakes.
+    """
+
+    lookahead_s: float = 0.08
+    velocity_horizon_s: float = 0.01
+    max_acceleration: float = 400.0  # [rad/s^2]: far above what the tasks ask, below what breaks the torque rows
+
+    def bounds(self, model: NominalModel) -> tuple[Array, Array]:
+        """Lower and upper joint acceleration, each (n,), lower <= upper always."""
+        T, q, v = self.lookahead_s, model.q, model.v
+        upper = np.minimum(
+            (model.velocity_limit - v) / self.velocity_horizon_s, 2 * (model.position_upper - q - v * T) / T**2
+        )
+        lower = np.maximum(
+            (-model.velocity_limit - v) / self.velocity_horizon_s, 2 * (model.position_lower - q - v * T) / T**2
+        )
+        a = self.max_acceleration
+        upper, lower = np.clip(upper, -a, a), np.clip(lower, -a, a)
+        middle = 0.5 * (lower + upper)  # crossed bounds (fast and near both limits): brake towards their middle
+        crossed = lower > upper
+        return np.where(crossed, middle, lower), np.where(crossed, middle, upper)
+
+
+@dataclass(frozen=True)
+class CollisionMargin:
+    r"""Pairs of geoms stay `margin` apart: :math:`\ddot d \ge -(k_1+k_2)\dot d - k_1 k_2 (d - d_{min}) - s`.
+
+    A pair costs about 0.7 microseconds until it is closer than `detection`, then two Jacobians more.
+    """
+
+    pairs: tuple[tuple[int, int], ...]
+    margin: float = 0.005  # [m]
+    detection: float = 0.06  # [m]
+    rate: float = 15.0  # k1 = k2 [1/s]
+
+    def rows(self, model: NominalModel) -> tuple[Array, Array]:
+        """C (m, n) and d (m,) of the rows C v' + s >= d; m is the number of near pairs."""
+        C, d = [], []
+        fromto = np.empty(6)
+        for first, second in self.pairs:
+            distance = mujoco.mj_geomDistance(model.model, model.data, first, second, self.detection, fromto)
+            if distance >= self.detection:
+                continue
+            gap = fromto[3:] - fromto[:3]
+            length = float(np.linalg.norm(gap))
+            if length < 1e-9:
+                continue  # exactly touching: no direction to push in
+            normal = gap / length if distance > 0 else -gap / length
+            body_first, body_second = model.model.geom_bodyid[first], model.model.geom_bodyid[second]
+            row = normal @ (
+                model.point_jacobian(fromto[3:], int(body_second)) - model.point_jacobian(fromto[:3], int(body_first))
+            )
+            C.append(row)
+            d.append(-2 * self.rate * float(row @ model.v) - self.rate**2 * (distance - self.margin))
+        return (np.array(C), np.array(d)) if C else (np.zeros((0, model.n)), np.zeros(0))
+
+
+def pairs_between(model: mujoco.MjModel, first: list[str], second: list[str]) -> tuple[tuple[int, int], ...]:
+    """All pairs of the named geoms, one from each list."""
+    return tuple((model.geom(a).id, model.geom(b).id) for a in first for b in second)

@@ -1,0 +1,55 @@
+"""Between a solver and the motors: a solution is used only when it is finite and feasible, whatever its status says."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from robotics.controllers.qp.problem import QP, Array, primal_residual
+from robotics.controllers.qp.solvers import solve
+
+
+@dataclass
+class Faults:
+    """What went wrong so far. Counted, never raised: a control loop does not stop for an exception."""
+
+    qp_infeasible: int = 0  # solves that gave no usable point
+    fallback_ticks: int = 0  # ticks that acted on something else than a fresh solution
+    nan: int = 0  # non-finite numbers seen in the state, the problem or the solution
+
+    def as_dict(self) -> dict[str, int]:
+        return {"qp_infeasible": self.qp_infeasible, "fallback_ticks": self.fallback_ticks, "nan": self.nan}
+
+
+@dataclass
+class GuardedSolver:
+    """Solves a sequence of similar problems; hands out nothing that is not finite and feasible.
+
+    `solve` returns None when there is no usable point: the caller then takes its own safe action, which only it knows.
+    """
+
+    solver: str = "daqp"
+    tolerance: float = 1e-6  # largest accepted constraint violation, relative to the largest bound in play
+    faults: Faults = field(default_factory=Faults)
+
+    def solve(self, qp: QP) -> Array | None:
+        """The optimal x (n,), or None where the problem is infeasible, not finite, or the solver failed."""
+        if not (np.isfinite(qp.P).all() and np.isfinite(qp.q).all()):
+            self.faults.nan += 1
+            self.faults.fallback_ticks += 1
+            return None
+        solution = solve(qp, self.solver)
+        if not solution.solved or primal_residual(qp, solution.x) > self.tolerance * _scale(qp):
+            self.faults.qp_infeasible += 1
+            self.faults.fallback_ticks += 1
+            return None
+        return solution.x
+
+
+def _scale(qp: QP) -> float:
+    largest = 1.0
+    for bound in (qp.b, qp.h, qp.g, qp.lower, qp.upper):
+        if bound is not None and bound.size:
+            finite = bound[np.isfinite(bound)]
+            if finite.size:
+                largest = max(largest, float(np.abs(finite).max()))
+    return largest

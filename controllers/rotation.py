@@ -1,0 +1,36 @@
+"""Rotations as unit quaternions, wxyz, and rotation vectors [rad], both in the world frame."""
+
+import mujoco
+import numpy as np
+
+Array = np.ndarray
+
+
+def log_between(quat_from: Array, quat_to: Array) -> Array:
+    """Rotation vector (3,) [rad] in the world frame that turns `quat_from` into `quat_to`; length at most pi."""
+    inverse, difference, vector = np.empty(4), np.empty(4), np.empty(3)
+    mujoco.mju_negQuat(inverse, quat_from)
+    mujoco.mju_mulQuat(difference, quat_to, inverse)
+    mujoco.mju_quat2Vel(vector, difference, 1.0)
+    return vector
+
+
+def rotated(quat: Array, vector: Array) -> Array:
+    """`quat` turned by the world-frame rotation vector `vector` (3,) [rad]."""
+    angle = float(np.sqrt(vector @ vector))
+    if angle < 1e-12:
+        return quat.copy()
+    step, result = np.empty(4), np.empty(4)
+    mujoco.mju_axisAngle2Quat(step, vector / angle, angle)
+    mujoco.mju_mulQuat(result, step, quat)
+    return result
+
+
+def from_axes(x: Array, y: Array) -> Array:
+    """Quaternion (4,) of the frame with the given x axis and, as nearly as orthogonality allows, y axis."""
+    x = x / np.linalg.norm(x)
+    z = np.cross(x, y)
+    z /= np.linalg.norm(z)
+    quat = np.empty(4)
+    mujoco.mju_mat2Quat(quat, np.stack([x, np.cross(z, x), z], axis=1).ravel())
+    return quat

@@ -1,0 +1,99 @@
+r"""Whole-body control: prioritised tasks under the robot's limits as one quadratic program, 500 times a second.
+
+With :math:`y = (\dot v, s)` and torques eliminated by :math:`\tau = M \dot v + h`,
+
+.. math::
+   \min_y \; \sum_i w_i \lVert A_i \dot v - b_i \rVert^2 + \epsilon \lVert \dot v \rVert^2 + w_s s^2
+   \quad\text{s.t.}\quad
+   \tau_{min} \le M \dot v + h \le \tau_{max},\;
+   l(q, v) \le \dot v \le u(q, v),\;
+   C \dot v + s \ge d,\; s \ge 0 .
+
+Weights between levels are 1 : 1e-3, which lets an end effector win over posture without a strict hierarchy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from robotics.controllers.limits import CollisionMargin, JointLimits
+from robotics.controllers.model import NominalModel
+from robotics.controllers.qp import QP, GuardedSolver
+from robotics.controllers.tasks import Task
+
+Array = np.ndarray
+
+
+@dataclass
+class WholeBodyController:
+    """Turns tasks into joint torques that never exceed their limits and are never NaN."""
+
+    model: NominalModel
+    tasks: Sequence[Task]
+    collision: CollisionMargin | None = None
+    joint_limits: JointLimits = field(default_factory=JointLimits)
+    solver: GuardedSolver = field(default_factory=GuardedSolver)
+    slack_weight: float = 1e4
+    regularisation: float = 1e-6
+    fallback_damping: float = 5.0  # [N m s/rad], of the safe torque
+
+    def solve(self, q: Array, v: Array) -> tuple[Array, Array]:
+        """Joint torques (n,) [N m, N] and the accelerations (n,) they give on the nominal model, at state (q, v)."""
+        if not (np.isfinite(q).all() and np.isfinite(v).all()):
+            self.solver.faults.nan += 1
+            self.solver.faults.fallback_ticks += 1
+            return self._clipped(self.model.h), np.zeros(self.model.n)
+        self.model.update(q, v)
+        y = self.solver.solve(self.problem())
+        if y is None:
+            torque = self._clipped(self.model.h - self.fallback_damping * v)
+            return torque, np.linalg.solve(self.model.M, torque - self.model.h)
+        acceleration = y[: self.model.n]
+        return self._clipped(self.model.M @ acceleration + self.model.h), acceleration
+
+    def problem(self) -> QP:
+        """The quadratic program at the state that the model was last updated to."""
+        n = self.model.n
+        P, q = self._objective()
+        lower, upper = self.joint_limits.bounds(self.model)
+        G, g, h = self._rows()
+        return QP(
+            P=P,
+            q=q,
+            G=G,
+            g=g,
+            h=h,
+            lower=np.concatenate([lower, np.zeros(P.shape[0] - n)]),
+            upper=np.concatenate([upper, np.full(P.shape[0] - n, np.inf)]),
+        )
+
+    def _objective(self) -> tuple[Array, Array]:
+        n = self.model.n
+        P = np.zeros((n + 1, n + 1))
+        q = np.zeros(n + 1)
+        for task in self.tasks:
+            A, b = task.rows(self.model)
+            P[:n, :n] += task.weight * (A.T @ A)
+            q[:n] -= task.weight * (A.T @ b)
+        P[range(n), range(n)] += self.regularisation
+        P[n, n] = self.slack_weight
+        return P, q
+
+    def _rows(self) -> tuple[Array, Array, Array]:
+        """Torque rows, then collision rows: g <= G y <= h."""
+        model, n = self.model, self.model.n
+        torque = np.concatenate([model.M, np.zeros((n, 1))], axis=1)
+        g, h = model.torque_lower - model.h, model.torque_upper - model.h
+        if self.collision is None:
+            return torque, g, h
+        C, d = self.collision.rows(model)
+        near = np.concatenate([C, np.ones((len(C), 1))], axis=1)
+        return (
+            np.concatenate([torque, near]),
+            np.concatenate([g, d]),
+            np.concatenate([h, np.full(len(C), np.inf)]),
+        )
+
+    def _clipped(self, torque: Array) -> Array:
+        return np.clip(torque, self.model.torque_lower, self.model.torque_upper)

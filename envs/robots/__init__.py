@@ -1,0 +1,1 @@
+"""Embedded robots: MJCF with primitive geometry and published kinematics, masses and limits."""

@@ -1,0 +1,257 @@
+"""Transfer cube: the right arm picks a cube from the table and hands it to the left arm (ALOHA's first task)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+
+from robotics.controllers.arms import HandTarget
+from robotics.controllers.rotation import from_axes, log_between
+from robotics.envs.base import Array, Expert, Observation
+from robotics.envs.bimanual import BimanualTask, ee_action, make_cerebellum, servo_targets
+from robotics.envs.rewards import tolerance
+from robotics.envs.robots.aloha import LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
+from robotics.errors import UsageError
+
+# -- constants ------------------------------------------------------------------------------------------------------
+
+CUBE_HALF = 0.02  # [m]
+CUBE_MASS = 0.05  # [kg]
+#: Where the cube may lie: 20 x 20 cm on the right half of the table [m], any yaw (a cube repeats every 90 degrees).
+REGION = (np.array([0.0, -0.1]), np.array([0.2, 0.1]))
+LIFTED = 0.05  # clearance under the cube that counts as lifted [m]
+#: Where the hands meet [m].
+MEETING = np.array([0.0, 0.0, 0.25])
+
+
+# -- success: a pure function of the state --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TransferState:
+    """What success depends on. A finger touches when MuJoCo reports a contact with the cube."""
+
+    clearance: float  # height of the cube's centre above its resting height [m]
+    left_fingers: tuple[bool, bool]
+    right_fingers: tuple[bool, bool]
+    right_hand: bool = False  # any other part of the right arm touches
+
+
+def held_by_left(state: TransferState) -> bool:
+    """Lifted by 5 cm, in both fingers of the left gripper, and touched by nothing of the right arm."""
+    return (
+        state.clearance >= LIFTED and all(state.left_fingers) and not any(state.right_fingers) and not state.right_hand
+    )
+
+
+# -- task -----------------------------------------------------------------------------------------------------------
+
+
+class TransferCube(BimanualTask):
+    """The right arm picks a red cube at a random pose and hands it to the left arm, which must hold it alone."""
+
+    task = "pick up the red cube with the right arm and hand it over to the left arm"
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        cube = spec.worldbody.add_body(name="cube", pos=[0.1, 0, CUBE_HALF])
+        cube.add_freejoint(name="cube")
+        cube.add_geom(
+            name="cube",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[CUBE_HALF] * 3,
+            mass=CUBE_MASS,
+            rgba=[0.85, 0.12, 0.1, 1],
+            condim=4,
+            friction=[1, 0.005, 0.0001],
+            contype=OBJECT,
+            conaffinity=LEFT | RIGHT | STATIC,
+        )
+        for side in SIDES:
+            for finger in ("left_finger", "right_finger"):
+                _add_touch_sensor(spec, f"{side}/{finger}", f"{side}/{finger}_link")
+            _add_touch_sensor(spec, f"{side}/hand", f"{side}/gripper_link", whole_subtree=True)
+
+    def place(self, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
+        """A uniform pose in `REGION`; `options={"cube": (x, y, yaw)}` puts it anywhere [m, rad]."""
+        self.place_robot()
+        x, y = rng.uniform(*REGION)
+        yaw = rng.uniform(-np.pi, np.pi)
+        unknown = set(options) - {"cube"}
+        if unknown:
+            raise UsageError(f"reset option {sorted(unknown)[0]!r} does not exist; available: cube=(x, y, yaw)")
+        x, y, yaw = options.get("cube", (x, y, yaw))
+        address = self.model.joint("cube").qposadr[0]
+        self.data.qpos[address : address + 7] = [x, y, CUBE_HALF, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+
+    def state_spaces(self) -> dict[str, gym.Space]:
+        return {
+            "state": gym.spaces.Box(-4.0, 4.0, (14,), np.float32),
+            "environment_state": gym.spaces.Box(-10.0, 10.0, (7,), np.float32),
+        }
+
+    def observe(self) -> Observation:
+        """`state`: joint positions; `environment_state`: the cube's position [m] and orientation wxyz with w >= 0."""
+        address = self.model.joint("cube").qposadr[0]
+        pose = self.data.qpos[address : address + 7].copy()
+        if pose[3] < 0:
+            pose[3:] *= -1  # q and -q are the same rotation: the policy shall see one of them
+        return {"state": self._bounded("state", self.joint_positions()), "environment_state": self._bounded("environment_state", pose)}
+
+    def _bounded(self, key: str, values: Array) -> Array:
+        box = self.observation_space[key]
+        assert isinstance(box, gym.spaces.Box)
+        return np.clip(values, box.low, box.high).astype(np.float32)
+
+    def transfer_state(self) -> TransferState:
+        """What success depends on, read from the simulation."""
+
+        def touches(name: str) -> bool:
+            return bool(self.data.sensor(name).data[0] > 0)
+
+        return TransferState(
+            clearance=float(self.data.body("cube").xpos[2] - CUBE_HALF),
+            left_fingers=(touches("left/left_finger"), touches("left/right_finger")),
+            right_fingers=(touches("right/left_finger"), touches("right/right_finger")),
+            right_hand=touches("right/hand"),
+        )
+
+    def reward_terms(self) -> dict[str, float]:
+        state = self.transfer_state()
+        cube = self.data.body("cube").xpos
+        reach = {s: float(np.linalg.norm(self.data.site(f"{s}/gripper").xpos - cube)) for s in SIDES}
+        return {
+            "right_reaches": max(tolerance(reach["right"], 0.01, 0.3), float(held_by_left(state))),
+            "lifted": tolerance(min(state.clearance - LIFTED, 0.0), 0.0, LIFTED),
+            "left_reaches": tolerance(reach["left"], 0.01, 0.3),
+            "held_by_left": float(held_by_left(state)),
+        }
+
+    def succeeds(self) -> bool:
+        return held_by_left(self.transfer_state())
+
+    def lost(self) -> bool:
+        """The cube has fallen off the table."""
+        return bool(self.data.body("cube").xpos[2] < -0.05)
+
+    def expert(self) -> Expert:
+        return TransferExpert()
+
+
+def _add_touch_sensor(spec: mujoco.MjSpec, name: str, body: str, whole_subtree: bool = False) -> None:
+    """A contact sensor: the number of contacts between the cube and a body (or all that hangs on it)."""
+    spec.add_sensor(
+        name=name,
+        type=mujoco.mjtSensor.mjSENS_CONTACT,
+        objtype=mujoco.mjtObj.mjOBJ_XBODY if whole_subtree else mujoco.mjtObj.mjOBJ_BODY,
+        objname=body,
+        reftype=mujoco.mjtObj.mjOBJ_BODY,
+        refname="cube",
+        intprm=[1 << int(mujoco.mjtConDataField.mjCONDATA_FOUND), 0, 1],
+    )
+
+
+# -- expert ---------------------------------------------------------------------------------------------------------
+
+#: Finger distance that squeezes the cube, and below which a gripper on the cube counts as closed on it [m].
+SQUEEZE, GRASPED = 0.011, CUBE_HALF + 0.0025
+ABOVE = 0.10  # height above the cube from which the hand comes down [m]
+GRASP_HEIGHT = 0.006  # of the finger centres above the cube's centre, so that finger tips clear the table [m]
+RIGHT_LEVEL = from_axes(np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]))
+LEFT_ROLLED = from_axes(np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
+LEFT_WAITS = MEETING + [-0.13, 0, 0]
+RIGHT_LEAVES = MEETING + [0.16, 0, 0]
+
+
+class TransferExpert:
+    """Decides from the observed state alone where the hands shall go; the cerebellum decides how.
+
+    No clock and no script: what to do next follows from where the cube is and who holds it, so the expert recovers
+    from a dropped cube and can label any state that a learner gets into.
+    """
+
+    def reset(self, env: gym.Env) -> None:
+        task = env.unwrapped
+        assert isinstance(task, BimanualTask)
+        self._period_s = 1.0 / task.control_hz
+        self._joint_mode = task.action_mode == "joint"
+        self._cerebellum = make_cerebellum()
+        self._servos = servo_targets(task.model, self._cerebellum) if self._joint_mode else None
+        self._kinematics = self._cerebellum.model if not self._joint_mode else make_cerebellum().model
+        if self._servos is not None:
+            self._servos.reset(task.joint_positions())
+
+    def act(self, observation: Observation) -> Array:
+        q = observation["state"].astype(np.float64)
+        targets = self.targets(q, observation["environment_state"].astype(np.float64))
+        if self._servos is None:
+            return ee_action(targets).astype(np.float32)
+        return self._servos.follow(targets, q, self._period_s).astype(np.float32)
+
+    @property
+    def faults(self) -> dict[str, int]:
+        return self._cerebellum.faults.as_dict()
+
+    def targets(self, q: Array, cube: Array) -> dict[str, HandTarget]:
+        """Where both hands shall go, at joint positions q (14,) and cube pose (7,)."""
+        self._kinematics.update(q, np.zeros_like(q))
+        hands = {side: self._kinematics.pose(side) for side in SIDES}
+        opening = {"left": q[6], "right": q[13]}
+        near = {side: np.linalg.norm(hands[side][0] - cube[:3]) < CUBE_HALF for side in SIDES}
+        if near["left"] and opening["left"] < GRASPED:
+            return self._release(opening["right"])
+        if near["right"] and opening["right"] < GRASPED:
+            return self._hand_over(hands, cube)
+        return self._pick(hands["right"], cube)
+
+    def _pick(self, hand: tuple[Array, Array], cube: Array) -> dict[str, HandTarget]:
+        grasp = cube[:3] + [0, 0, GRASP_HEIGHT]
+        quat = _from_above(cube[3:])
+        position, orientation = hand
+        aligned = np.linalg.norm(log_between(orientation, quat)) < 0.15
+        over = np.linalg.norm(position[:2] - grasp[:2]) < 0.012
+        down = aligned and over
+        at_cube = down and abs(position[2] - grasp[2]) < 0.008
+        target = grasp if down else grasp + [0, 0, ABOVE]
+        return {
+            "right": HandTarget(target, quat, SQUEEZE if at_cube else OPEN),
+            "left": HandTarget(LEFT_WAITS, LEFT_ROLLED, OPEN),
+        }
+
+    def _hand_over(self, hands: dict[str, tuple[Array, Array]], cube: Array) -> dict[str, HandTarget]:
+        position, orientation = hands["right"]
+        low = cube[2] < 0.09
+        if low and position[2] < 0.12 and np.linalg.norm(log_between(orientation, RIGHT_LEVEL)) > 0.5:
+            right = HandTarget(position * [1, 1, 0] + [0, 0, 0.2], _from_above(cube[3:]), SQUEEZE)
+            return {"right": right, "left": HandTarget(LEFT_WAITS, LEFT_ROLLED, OPEN)}
+        right = HandTarget(MEETING, RIGHT_LEVEL, SQUEEZE)
+        arrived = (
+            np.linalg.norm(position - MEETING) < 0.02 and np.linalg.norm(log_between(orientation, RIGHT_LEVEL)) < 0.12
+        )
+        left_position = hands["left"][0]
+        at_cube = arrived and np.linalg.norm(left_position - cube[:3]) < 0.01
+        return {
+            "right": right,
+            "left": HandTarget(
+                cube[:3] if arrived else LEFT_WAITS, LEFT_ROLLED, SQUEEZE if at_cube else OPEN
+            ),
+        }
+
+    def _release(self, right_opening: float) -> dict[str, HandTarget]:
+        free = right_opening > 0.03
+        return {
+            "right": HandTarget(RIGHT_LEAVES if free else MEETING, RIGHT_LEVEL, OPEN),
+            "left": HandTarget(MEETING, LEFT_ROLLED, SQUEEZE),
+        }
+
+
+def _from_above(cube_quat: Array) -> Array:
+    """The right hand pointing down, its fingers on the pair of faces that asks for the least turning."""
+    matrix = np.empty(9)
+    mujoco.mju_quat2Mat(matrix, cube_quat)
+    side = matrix.reshape(3, 3)[:, np.argmin(np.abs(matrix.reshape(3, 3)[2]))]  # a face normal that is level
+    yaw = np.arctan2(side[1], side[0])
+    yaw = (yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4
+    return from_axes(np.array([0, 0, -1.0]), np.array([np.sin(yaw), -np.cos(yaw), 0]))
