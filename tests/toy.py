@@ -6,7 +6,8 @@ Tests of data, training and evaluation use it, so that they take seconds and do 
 import gymnasium as gym
 import numpy as np
 
-TOY_ID = "tests.toy/Point-v0"
+#: Imports this module first, so that spawned worker processes find it too.
+TOY_ID = "tests.toy:toy/Point-v0"
 
 
 class PointExpert:
@@ -73,5 +74,5 @@ class Point(gym.Env):
         return image
 
 
-if TOY_ID not in gym.registry:
-    gym.register(id=TOY_ID, entry_point="tests.toy:Point", max_episode_steps=60)
+if "toy/Point-v0" not in gym.registry:
+    gym.register(id="toy/Point-v0", entry_point="tests.toy:Point", max_episode_steps=60)

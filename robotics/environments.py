@@ -1,0 +1,63 @@
+"""Environments by id: ours, another package's, with one-line errors for everything that can be asked wrongly."""
+
+import importlib
+import inspect
+from typing import Any
+
+import gymnasium as gym
+
+from robotics.errors import RoboticsError, UsageError, unknown_name
+
+
+def make_env(env_id: str, **kwargs: Any) -> gym.Env:
+    """The environment `env_id` (`module:Id-v0` imports the module first), wrapped by Gymnasium's TimeLimit.
+
+    `kwargs` go to its constructor: `cameras`, `image_size`, `action_mode`, `render_mode` for ours. Gymnasium's passive
+    checker is left off: it costs time at every step, and the conformance tests look at more.
+
+    Raises UsageError for an unknown id, module, option or value, RoboticsError when the environment lacks a dependency.
+    """
+    spec = find_spec(env_id)
+    _refuse_unknown_options(spec, kwargs)
+    try:
+        return gym.make(spec, disable_env_checker=True, **kwargs)
+    except (gym.error.Error, ImportError) as error:
+        raise RoboticsError(f"environment '{spec.id}' can not be made: {error}") from None
+
+
+def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:
+    """What Gymnasium knows about `env_id`; UsageError with a did-you-mean when that is nothing."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        _import(module, env_id)
+    try:
+        return gym.spec(name)
+    except gym.error.Error:
+        ours = [known for known in gym.registry if known.startswith("robotics/")]
+        cure = "for another package's environment give module:Id-v0"
+        raise unknown_name("environment", env_id, ours, cure) from None
+
+
+def _import(module: str, env_id: str) -> None:
+    try:
+        importlib.import_module(module)
+    except (ImportError, TypeError, ValueError) as error:  # the last two: names that are no module names
+        raise UsageError(f"environment '{env_id}': module '{module}' can not be imported ({error})") from None
+
+
+def _refuse_unknown_options(spec: gym.envs.registration.EnvSpec, kwargs: dict[str, Any]) -> None:
+    parameters = inspect.signature(_creator(spec)).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in kwargs:
+        if name not in parameters:
+            raise unknown_name(f"option of environment {spec.id}", name, set(parameters) - {"self"})
+
+
+def _creator(spec: gym.envs.registration.EnvSpec) -> Any:
+    if callable(spec.entry_point):
+        return spec.entry_point
+    try:
+        return gym.envs.registration.load_env_creator(str(spec.entry_point))
+    except (ImportError, gym.error.Error) as error:
+        raise RoboticsError(f"environment '{spec.id}' needs a package that is not installed ({error})") from None
