@@ -1,0 +1,190 @@
+"""Expert demonstrations into a dataset: N successful episodes, whatever the number of workers."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from robotics.datasets.demonstration import Demonstration, Source
+from robotics.datasets.features import Features, features_of
+from robotics.datasets.layout import INFO, PROVENANCE
+from robotics.datasets.reader import read_provenance
+from robotics.datasets.workers import demonstrations
+from robotics.datasets.writer import DatasetWriter
+from robotics.environments import observation_spaces
+from robotics.errors import DataError, RoboticsError, UsageError
+from robotics.outputs import prepare_folder, require_room, write_json
+from robotics.progress import progress
+
+#: Seeds of training and demonstrations; development evaluation begins behind them.
+SEED_LIMIT = 1_000_000
+#: Of raw bytes, kept by H.264 and by PNG on rendered scenes (upper ends).
+IMAGE_SHARE = {"video": 0.25, "image": 0.7}
+#: Frames of an episode where the environment announces no limit.
+UNKNOWN_LENGTH = 1000
+IMAGE_DTYPES = {"video": "video", "png": "image"}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` did: episodes in the dataset, frames in it, and the seeds whose attempt failed."""
+
+    episodes: int
+    frames: int
+    failed_seeds: list[int]
+
+
+def collect(
+    env_id: str,
+    episodes: int,
+    seed: int,
+    out: Path,
+    *,
+    workers: int = 1,
+    env_kwargs: dict[str, Any] | None = None,
+    images: str = "video",
+    noise: float = 0.0,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Collected:
+    """Let the expert of `env_id` try seeds `seed`, `seed` + 1, … until `episodes` of its attempts are in `out`.
+
+    Failed attempts are left out and counted. Every episode is committed when it is complete, so an interrupted call
+    leaves a readable dataset that `resume` continues. Files are the same bytes whatever `workers` (processes).
+
+    Args:
+        images: `video` (H.264) or `png` (in the data files).
+        noise: standard deviation of the disturbance of executed actions, as a fraction of their range (see `noise.py`).
+
+    Raises UsageError for what can not be asked, RoboticsError when too many attempts fail.
+    """
+    attempts = _attempts(episodes, seed, workers, images, noise)
+    source = Source(env_id, dict(env_kwargs or {}), noise)
+    with source.demonstrator() as demonstrator:
+        features = features_of(
+            observation_spaces(demonstrator.env), demonstrator.env.action_space, IMAGE_DTYPES[images]
+        )
+        fps, robot_type = demonstrator.fps, demonstrator.robot_type
+        require_room(out, _needed_bytes(features, episodes, demonstrator.frame_limit or UNKNOWN_LENGTH), "the dataset")
+    prepare_folder(out, resume=resume, overwrite=overwrite)
+    origin = _origin(source, seed, images)
+    with _open_writer(out, fps, features, robot_type, origin) as writer:
+        journal = _Journal(writer, origin)
+        _fill(writer, journal, source, episodes, attempts, workers)
+        return Collected(writer.info.episodes, writer.info.frames, journal.failed)
+
+
+class _Journal:
+    """Which seeds became episodes and which failed, as meta/robotics.json keeps them."""
+
+    def __init__(self, writer: DatasetWriter, origin: dict[str, Any]) -> None:
+        before = read_provenance(writer.root)
+        self._root, self._origin = writer.root, origin
+        # A commit that was interrupted may have noted its seed already; a failure behind the last episode is retried.
+        self.seeds: list[int] = before.get("seeds", [])[: writer.info.episodes]
+        self.failed: list[int] = [s for s in before.get("failed_seeds", []) if self.seeds and s < self.seeds[-1]]
+
+    @property
+    def next_seed(self) -> int:
+        return self.seeds[-1] + 1 if self.seeds else int(self._origin["seed"])
+
+    def document(self) -> dict[str, Any]:
+        return {**self._origin, "seeds": self.seeds, "failed_seeds": self.failed}
+
+    def save(self) -> None:
+        write_json(self._root / PROVENANCE, self.document())
+
+
+def _fill(writer: DatasetWriter, journal: _Journal, source: Source, episodes: int, attempts: int, workers: int) -> None:
+    """Commit successful attempts in the order of their seeds until there are `episodes`."""
+    missing = episodes - writer.info.episodes
+    if missing <= 0:
+        return
+    seeds = range(journal.next_seed, int(journal.document()["seed"]) + attempts)
+    with (
+        demonstrations(source, seeds, min(workers, missing)) as results,
+        progress("collect", missing, "episodes") as bar,
+    ):
+        for result in results:
+            if not result.success:
+                journal.failed.append(result.seed)
+                bar.advance(0, note=f"{len(journal.failed)} failed")
+                continue
+            journal.seeds.append(result.seed)
+            _commit(writer, result, journal)
+            bar.advance()
+            if writer.info.episodes == episodes:
+                return
+    journal.save()
+    raise RoboticsError(
+        f"only {writer.info.episodes} of {attempts} attempts succeeded, {episodes} were asked for; "
+        f"the successful ones are in {writer.root}"
+    )
+
+
+def _commit(writer: DatasetWriter, result: Demonstration, journal: _Journal) -> None:
+    try:
+        writer.append(result.frames, result.task, journal.document())
+    except DataError as error:
+        raise DataError(f"episode of seed {result.seed}: {error}") from None
+
+
+def _attempts(episodes: int, seed: int, workers: int, images: str, noise: float) -> int:
+    """How many seeds may be tried; UsageError for numbers out of range."""
+    if episodes < 1 or workers < 1:
+        raise UsageError(f"--episodes {episodes} and --workers {workers}: both must be at least 1")
+    if images not in IMAGE_DTYPES:
+        raise UsageError(f"--images {images}: give one of {', '.join(IMAGE_DTYPES)}")
+    if not 0 <= noise <= 1:
+        raise UsageError(f"--noise {noise}: give a fraction of the action range within 0 … 1")
+    if seed < 0 or seed + episodes > SEED_LIMIT:
+        raise UsageError(
+            f"--seed {seed} with {episodes} episodes: demonstrations use seeds 0 … {SEED_LIMIT - 1}, the later ones "
+            "are kept for evaluation, so that no policy is tested on what it was trained on"
+        )
+    return min(2 * episodes + 10, SEED_LIMIT - seed)
+
+
+def _open_writer(
+    out: Path, fps: int, features: Features, robot_type: str | None, origin: dict[str, Any]
+) -> DatasetWriter:
+    """A new dataset, or the one in `out` when it comes from the same source; UsageError when it does not."""
+    if not (out / INFO).exists():
+        if any(out.rglob("*.parquet")):
+            raise DataError(f"{out / INFO}: no such file, yet there is data; `robotics data repair {out}` may mend it")
+        write_json(out / PROVENANCE, {**origin, "seeds": [], "failed_seeds": []})
+        return DatasetWriter.create(out, fps, features, robot_type)
+    before = read_provenance(out)
+    for name in ("env", "env_kwargs", "seed", "noise", "images"):
+        if before.get(name) != origin[name]:
+            raise UsageError(
+                f"--resume: {out} was collected with {name} = {before.get(name)!r}, not {origin[name]!r}; "
+                "give the same settings, or another --out"
+            )
+    return DatasetWriter.resume(out)
+
+
+def _origin(source: Source, seed: int, images: str) -> dict[str, Any]:
+    packages = ("robotics", "gymnasium", "mujoco", "numpy", "pyarrow", "av")
+    return {
+        "schema": 1,
+        "env": source.env_id,
+        "env_kwargs": {k: list(v) if isinstance(v, tuple) else v for k, v in sorted(source.env_kwargs.items())},
+        "policy": "expert",
+        "seed": seed,
+        "noise": source.noise,
+        "images": images,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def _needed_bytes(features: Features, episodes: int, length: int) -> float:
+    """An upper estimate of the dataset's size [B]."""
+    per_frame = 64.0
+    for feature in features.values():
+        values = 1
+        for side in feature["shape"]:
+            values *= side
+        per_frame += values * IMAGE_SHARE.get(feature["dtype"], 4.0)
+    return episodes * (length * per_frame + 100e3)

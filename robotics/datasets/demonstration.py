@@ -1,0 +1,99 @@
+"""One attempt of an expert at a task, as columns of a dataset."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from robotics.datasets.features import DONE, REWARD, SUCCESS
+from robotics.datasets.noise import ActionNoise
+from robotics.environments import make_env, observation_dict
+from robotics.errors import UsageError
+from robotics.vocabulary import ACTION, to_dataset
+
+#: Keeps the stream of the disturbance apart from that of the environment, which is seeded with the same number.
+NOISE_STREAM = 0xDA27
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """The outcome of seed `seed`; `frames` hold (T, *shape) by column, and nothing when it failed."""
+
+    seed: int
+    success: bool
+    task: str
+    frames: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where demonstrations come from: all that a worker process needs to know."""
+
+    env_id: str
+    env_kwargs: dict[str, Any]
+    noise: float = 0.0
+
+    def demonstrator(self) -> "Demonstrator":
+        return Demonstrator(make_env(self.env_id, **self.env_kwargs), self)
+
+
+class Demonstrator:
+    """An environment and its expert. As a context manager it closes the environment."""
+
+    def __init__(self, env: gym.Env, source: Source) -> None:
+        self.env, self._source = env, source
+        if not hasattr(env.unwrapped, "expert"):
+            raise UsageError(f"environment '{source.env_id}' has no expert() to demonstrate it")
+        self.task = str(getattr(env.unwrapped, "task", source.env_id))
+        self.robot_type: str | None = getattr(env.unwrapped, "robot_type", None)
+        self.fps = _control_rate(env, source.env_id)
+
+    @property
+    def frame_limit(self) -> int | None:
+        """Longest episode that the time limit allows [frames]."""
+        return self.env.spec.max_episode_steps if self.env.spec else None
+
+    def attempt(self, seed: int) -> Demonstration:
+        """Let a fresh expert act from `seed` to the end of the episode. Depends on nothing that happened before."""
+        expert = self.env.unwrapped.expert()  # type: ignore[attr-defined]
+        observation, _ = self.env.reset(seed=seed)
+        expert.reset(self.env)
+        space = self.env.action_space
+        assert isinstance(space, gym.spaces.Box)
+        noise = ActionNoise(space, self._source.noise, self.fps, np.random.default_rng((seed, NOISE_STREAM)))
+        columns: dict[str, list[Any]] = defaultdict(list)
+        done = success = False
+        while not done:
+            action = np.asarray(expert.act(observation))
+            _record(columns, {**to_dataset(observation_dict(observation)), ACTION: action})
+            observation, reward, terminated, truncated, info = self.env.step(noise.disturb(action))
+            done, success = terminated or truncated, bool(info.get("success", False))
+            _record(columns, {REWARD: [reward], DONE: [done], SUCCESS: [success]})
+        frames = {key: _column(values) for key, values in columns.items()} if success else {}
+        return Demonstration(seed, success, self.task, frames)
+
+    def __enter__(self) -> "Demonstrator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.env.close()
+
+
+def _record(columns: dict[str, list[Any]], values: dict[str, Any]) -> None:
+    for key, value in values.items():
+        columns[key].append(np.array(value))  # a copy: environments may reuse their arrays
+
+
+def _column(values: list[np.ndarray]) -> np.ndarray:
+    column = np.stack(values)
+    return column.astype(np.float32) if column.dtype.kind == "f" else column
+
+
+def _control_rate(env: gym.Env, env_id: str) -> int:
+    """Control steps per second, which must be whole: a dataset's fps is."""
+    rate = getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps")
+    if not rate or rate != int(rate):
+        raise UsageError(f"environment '{env_id}' runs at {rate} Hz; datasets need a whole number of frames per second")
+    return int(rate)

@@ -1,0 +1,36 @@
+"""Files that appear whole or not at all, also after a kill or a power cut."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from robotics.outputs import write_json
+
+#: LeRobot globs `*.parquet`, which matches hidden names too: a temporary must end otherwise.
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def publish(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file, put it on the disk, and give it the name `path` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+    write(temporary)
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def publish_json(path: Path, document: dict) -> None:
+    """`document` under the name `path` in one step, on the disk when this returns."""
+    write_json(path, document)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename is on the disk only when its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,79 @@
+"""Parquet tables to and from numpy, with errors that name the file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from robotics.datasets.durable import publish
+from robotics.datasets.features import Feature, Features, schema_of, stored_in_table
+from robotics.datasets.pictures import encode_png
+from robotics.errors import DataError
+
+
+def publish_table(path: Path, table: pa.Table) -> None:
+    """Write `table` atomically."""
+    publish(path, lambda temporary: pq.write_table(table, temporary, compression="snappy", use_dictionary=True))
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table in `path`; DataError naming it when it is missing, truncated, no Parquet, or lacks a column."""
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+            if missing:
+                raise DataError(f"{path}: has no column '{missing[0]}'")
+            return file.read(columns=columns)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({_brief(error)})") from None
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of the columns of `path`, from its footer alone; DataError as `read_table`."""
+    try:
+        return pq.read_schema(path).names
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({_brief(error)})") from None
+
+
+def frames_table(features: Features, columns: Mapping[str, np.ndarray]) -> pa.Table:
+    """The data table of one episode. `columns` hold (T, *shape) by feature; images uint8 (T, h, w, 3) become PNG."""
+    schema = schema_of(features)
+    return pa.table(
+        [_to_arrow(columns[key], schema.field(key).type) for key in stored_in_table(features)], schema=schema
+    )
+
+
+def to_numpy(column: pa.ChunkedArray, feature: Feature, name: str) -> np.ndarray:
+    """Values (T, *shape) of a column that is no image; DataError beginning with `name` when they do not fit."""
+    shape = tuple(feature["shape"])
+    flat, length = column.combine_chunks(), len(column)
+    holes = flat.null_count
+    while pa.types.is_list(flat.type) or pa.types.is_fixed_size_list(flat.type) or pa.types.is_large_list(flat.type):
+        flat = flat.flatten()
+        holes += flat.null_count
+    if holes:
+        raise DataError(f"{name}: {holes} values are missing")
+    if len(flat) != length * int(np.prod(shape)):
+        raise DataError(f"{name}: {len(flat)} numbers in {length} frames are not of shape {shape}")
+    try:
+        return flat.to_numpy(zero_copy_only=False).astype(feature["dtype"], copy=False).reshape(length, *shape)
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: {flat.type} values where {feature['dtype']} is announced") from None
+
+
+def _to_arrow(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_struct(kind):
+        return pa.array([{"bytes": encode_png(image), "path": None} for image in values], type=kind)
+    flat = pa.array(values.reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, kind.list_size) if pa.types.is_fixed_size_list(kind) else flat
+
+
+def _brief(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")[:120]

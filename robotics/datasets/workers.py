@@ -1,0 +1,109 @@
+"""Demonstrations from several processes, in the order of their seeds.
+
+Attempt i goes to process i modulo K and comes back through that process's own pipe, so the order needs no sorting and
+the results do not depend on K.
+"""
+
+import multiprocessing
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+from robotics.datasets.demonstration import Demonstration, Source
+from robotics.errors import RoboticsError
+
+#: Attempts handed to a process ahead of time, so that it does not wait for its turn.
+AHEAD = 2
+
+
+@contextmanager
+def demonstrations(source: Source, seeds: Sequence[int], workers: int) -> Iterator[Iterator[Demonstration]]:
+    """The attempts at `seeds`, in their order, made by `workers` processes (in this process when it is one)."""
+    if workers == 1:
+        with source.demonstrator() as demonstrator:
+            yield (demonstrator.attempt(seed) for seed in seeds)
+        return
+    processes: list[SpawnProcess] = []
+    pipes: list[Connection] = []
+    try:
+        with _interrupts_ignored():
+            for _ in range(workers):
+                process, pipe = _start(source)
+                processes.append(process)
+                pipes.append(pipe)
+        yield _in_order(pipes, seeds)
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join()
+
+
+def _in_order(pipes: list[Connection], seeds: Sequence[int]) -> Iterator[Demonstration]:
+    ahead = AHEAD * len(pipes)
+    for number, seed in enumerate(seeds[:ahead]):
+        _send(pipes[number % len(pipes)], seed)
+    for number in range(len(seeds)):
+        pipe = pipes[number % len(pipes)]
+        result = _receive(pipe)
+        if number + ahead < len(seeds):
+            _send(pipe, seeds[number + ahead])
+        yield result
+
+
+def _send(pipe: Connection, seed: int) -> None:
+    try:
+        pipe.send(seed)
+    except OSError:
+        raise _died() from None
+
+
+def _receive(pipe: Connection) -> Demonstration:
+    try:
+        result = pipe.recv()
+    except (EOFError, OSError):
+        raise _died() from None
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _died() -> RoboticsError:
+    return RoboticsError("a worker process was killed, perhaps for want of memory; try fewer --workers")
+
+
+def _start(source: Source) -> tuple[SpawnProcess, Connection]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(source, theirs), daemon=True)
+    process.start()
+    theirs.close()  # so that reading ends when the process does
+    return process, ours
+
+
+def _work(source: Source, pipe: Connection) -> None:
+    """What a worker does until the other end hangs up."""
+    try:
+        with source.demonstrator() as demonstrator:
+            while True:
+                pipe.send(demonstrator.attempt(pipe.recv()))
+    except (EOFError, BrokenPipeError):
+        return
+    except Exception as error:
+        pipe.send(error)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C from their first instruction on; their parent ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,164 @@
+"""Writing a LeRobotDataset v3.0, one atomic commit per episode.
+
+Every episode has data, row and video files of its own, so a commit never touches an older file. The order is chosen so
+that a kill between any two steps leaves a dataset that we and LeRobot read as it was before:
+
+    tasks      an instruction that no frame refers to harms nobody
+    videos     are looked up through the rows
+    row        LeRobot looks rows up by the episode of a frame: one too many is never asked for
+    data       LeRobot globs these files, and by now finds row and videos of every frame in them
+    stats, provenance     describe one episode too many until the next step; readers count frames and notice
+    info.json  the commit: LeRobot and we take the number of episodes and frames from it
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from robotics.datasets import video
+from robotics.datasets.durable import publish, publish_json
+from robotics.datasets.episodes import Clip, Episode, write_episode
+from robotics.datasets.features import (
+    DEFAULT_FEATURES,
+    EPISODE_INDEX,
+    FRAME_INDEX,
+    INDEX,
+    TASK_INDEX,
+    TIMESTAMP,
+    Features,
+    is_visual,
+)
+from robotics.datasets.info import Info, write_info
+from robotics.datasets.layout import DATA_PATH, EPISODES_PATH, PROVENANCE, STATS, VIDEO_PATH, chunk_and_file, fill
+from robotics.datasets.leftovers import leftovers
+from robotics.datasets.reader import Dataset
+from robotics.datasets.statistics import DatasetStats, image_stats, merge, to_lists, vector_stats
+from robotics.datasets.tables import frames_table, publish_table
+from robotics.datasets.tasks import write_tasks
+from robotics.errors import DataError
+
+Columns = Mapping[str, np.ndarray]
+
+
+class DatasetWriter:
+    """Appends episodes to a dataset. As a context manager it takes away what an interrupted commit left."""
+
+    def __init__(self, root: Path, info: Info, tasks: list[str], stats: DatasetStats, episodes: list[Episode]) -> None:
+        self.root, self.info = root, info
+        self._tasks, self._stats, self._episodes = tasks, stats, episodes
+
+    @classmethod
+    def create(cls, root: Path, fps: int, features: Features, robot_type: str | None) -> "DatasetWriter":
+        """A dataset without episodes in the folder `root`. `features` are all but LeRobot's default ones."""
+        features = {key: _with_video_info(feature, fps) for key, feature in features.items()} | DEFAULT_FEATURES
+        info = Info(fps, features, robot_type)
+        info = info if info.video_keys else replace(info, video_path=None)
+        write_info(root, info)
+        return cls(root, info, [], {}, [])
+
+    @classmethod
+    def resume(cls, root: Path) -> "DatasetWriter":
+        """Continue a dataset that this class wrote; what an interrupted commit left is taken away first.
+
+        Raises DataError when it is damaged, or when its files hold several episodes as those of other programs do.
+        """
+        dataset = Dataset.open(root)
+        if len({episode.data_file for episode in dataset.episodes}) < len(dataset.episodes):
+            raise DataError(f"{root}: was written by another program and can not be continued; give another folder")
+        writer = cls(root, dataset.info, dataset.tasks, dataset.stats, dataset.episodes)
+        writer.remove_leftovers()
+        return writer
+
+    def __enter__(self) -> "DatasetWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.remove_leftovers()
+
+    def append(self, frames: Columns, task: str, provenance: Mapping[str, Any] | None = None) -> None:
+        """Commit one episode: `frames` by feature, (T, *shape) each; `provenance` replaces meta/robotics.json.
+
+        When this returns the episode survives a power cut; when it is interrupted, the dataset is as before. Raises
+        DataError, before anything is written, for frames that do not fit the features.
+        """
+        columns = self._complete(frames, self._task_index(task))
+        episode = self._next_episode(len(columns[INDEX]), task)
+        stats = {key: _stats_of(columns[key], feature) for key, feature in self.info.features.items()}
+        total_stats = merge(self._stats, stats)
+
+        if task not in self._tasks:
+            write_tasks(self.root, [*self._tasks, task])
+        for key, clip in episode.clips.items():
+            publish(self.root / clip.file, partial(video.write_video, images=columns[key], fps=self.info.fps))
+        write_episode(self.root, episode, self.info, stats)
+        publish_table(self.root / episode.data_file, frames_table(self.info.features, columns))
+        publish_json(self.root / STATS, to_lists(total_stats))
+        if provenance is not None:
+            publish_json(self.root / PROVENANCE, dict(provenance))
+        tasks = self._tasks if task in self._tasks else [*self._tasks, task]
+        info = self.info.with_totals(episode.index + 1, episode.stop, len(tasks))
+        write_info(self.root, info)
+
+        self.info, self._tasks, self._stats = info, tasks, total_stats
+        self._episodes = [*self._episodes, episode]
+
+    def remove_leftovers(self) -> None:
+        """Take away the files of an interrupted commit."""
+        for path in leftovers(self.root, self._episodes):
+            path.unlink(missing_ok=True)
+
+    def _task_index(self, task: str) -> int:
+        return self._tasks.index(task) if task in self._tasks else len(self._tasks)
+
+    def _next_episode(self, length: int, task: str) -> Episode:
+        index, start = self.info.episodes, self.info.frames
+        chunk, file = chunk_and_file(index)
+        data_file, row_file = fill(DATA_PATH, chunk, file), fill(EPISODES_PATH, chunk, file)
+        clips = {key: Clip(fill(VIDEO_PATH, chunk, file, key), 0.0) for key in self.info.video_keys}
+        return Episode(index, (task,), start, start + length, data_file, row_file, clips)
+
+    def _complete(self, frames: Columns, task_index: int) -> dict[str, np.ndarray]:
+        """The frames checked against the features, in their types, with LeRobot's default columns."""
+        expected = {key: feature for key, feature in self.info.features.items() if key not in DEFAULT_FEATURES}
+        if set(frames) != set(expected):
+            raise DataError(f"an episode with columns {sorted(frames)} does not fit a dataset with {sorted(expected)}")
+        length = len(next(iter(frames.values())))
+        if not length:
+            raise DataError("an episode without frames can not be committed")
+        columns = {key: _checked(key, frames[key], length, feature) for key, feature in expected.items()}
+        number = np.arange(length, dtype=np.int64)
+        return columns | {
+            TIMESTAMP: (number / self.info.fps).astype(np.float32)[:, None],
+            FRAME_INDEX: number[:, None],
+            EPISODE_INDEX: np.full((length, 1), self.info.episodes, np.int64),
+            INDEX: (number + self.info.frames)[:, None],
+            TASK_INDEX: np.full((length, 1), task_index, np.int64),
+        }
+
+
+def _with_video_info(feature: dict[str, Any], fps: int) -> dict[str, Any]:
+    if feature["dtype"] != "video":
+        return feature
+    height, width, _ = feature["shape"]
+    return {**feature, "info": video.video_info(height, width, fps)}
+
+
+def _checked(key: str, values: np.ndarray, length: int, feature: dict[str, Any]) -> np.ndarray:
+    dtype = np.uint8 if is_visual(feature) else feature["dtype"]
+    if values.shape != (length, *feature["shape"]):
+        raise DataError(f"'{key}' has shape {values.shape}, expected {(length, *feature['shape'])}")
+    if is_visual(feature) and values.dtype != np.uint8:
+        raise DataError(f"'{key}' is {values.dtype}; images are uint8")
+    finite = np.isfinite(values).reshape(length, -1).all(axis=1)
+    if not finite.all():
+        raise DataError(f"'{key}' is NaN or infinite in frame {int(finite.argmin())}")
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def _stats_of(values: np.ndarray, feature: dict[str, Any]) -> dict[str, np.ndarray]:
+    return image_stats(values) if is_visual(feature) else vector_stats(values)
