@@ -67,6 +67,8 @@ def collect(
         )
         fps, robot_type = demonstrator.fps, demonstrator.robot_type
         require_room(out, _needed_bytes(features, episodes, demonstrator.frame_limit or UNKNOWN_LENGTH), "the dataset")
+    if overwrite:
+        _refuse_to_replace_other_things(out)
     prepare_folder(out, resume=resume, overwrite=overwrite)
     origin = _origin(source, seed, images)
     with _open_writer(out, fps, features, robot_type, origin) as writer:
@@ -144,6 +146,12 @@ def _attempts(episodes: int, seed: int, workers: int, images: str, noise: float)
             "are kept for evaluation, so that no policy is tested on what it was trained on"
         )
     return min(2 * episodes + 10, SEED_LIMIT - seed)
+
+
+def _refuse_to_replace_other_things(out: Path) -> None:
+    """UsageError for a folder that holds something else than a dataset: a slip in --out shall not empty a home."""
+    if out.is_dir() and any(out.iterdir()) and not any((out / file).exists() for file in (INFO, PROVENANCE)):
+        raise UsageError(f"--overwrite: {out} holds something that is no dataset; remove it yourself, if it is meant")
 
 
 def _open_writer(

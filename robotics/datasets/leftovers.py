@@ -10,13 +10,13 @@ from robotics.datasets.layout import DATA_FOLDER, EPISODES_FOLDER, VIDEOS_FOLDER
 def leftovers(root: Path, episodes: list[Episode]) -> list[Path]:
     """Files of `root` beyond its committed `episodes`, in the order in which they can be taken away safely.
 
-    That is data files first, so that another reader never sees frames of an episode that has no row.
+    That is the reverse of the writer's: rows first, since LeRobot's trainer samples the frames of every row.
     """
     committed = {episode.data_file for episode in episodes} | {episode.row_file for episode in episodes}
     committed |= {clip.file for episode in episodes for clip in episode.clips.values()}
     found = [
-        *_files(root, DATA_FOLDER, "*.parquet"),
         *_files(root, EPISODES_FOLDER, "*.parquet"),
+        *_files(root, DATA_FOLDER, "*.parquet"),
         *_files(root, VIDEOS_FOLDER, "*.mp4"),
     ]
     temporary = [path for path in sorted(root.rglob(f".*{TEMPORARY_SUFFIX}")) if path.is_file()]

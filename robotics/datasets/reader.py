@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +137,15 @@ class Dataset:
         """The rows of one episode in its data file, which may hold others before and after it."""
         path = self.root / episode.data_file
         table = _cached_column(path, key, path.stat().st_mtime_ns if path.exists() else 0)
-        offset = episode.start - next(e.start for e in self.episodes if e.data_file == episode.data_file)
-        rows = table.slice(offset, episode.length)
+        rows = table.slice(episode.start - self._first_frame[episode.data_file], episode.length)
         if len(rows) != episode.length:
             raise DataError(f"{path}: holds {len(rows)} of the {episode.length} frames of episode {episode.index}")
         return rows
+
+    @cached_property
+    def _first_frame(self) -> dict[Path, int]:
+        """Index of the frame that each data file begins with."""
+        return {episode.data_file: episode.start for episode in reversed(self.episodes)}
 
     def _feature(self, key: str) -> dict[str, Any]:
         if key not in self.features:
@@ -160,15 +164,14 @@ def _read_stats(root: Path, info: Info, episodes: list[Episode]) -> DatasetStats
     if not episodes:
         return {}
     path = root / STATS
-    stats = from_lists_or_error(path, read_document(path))
+    stats = _stats_from(path, read_document(path))
     counted = stats.get(TIMESTAMP, {}).get("count")
     if counted is not None and int(counted[0]) != info.frames:
         return merged(read_episode_stats(root, episodes))
     return stats
 
 
-def from_lists_or_error(path: Path, document: dict[str, Any]) -> DatasetStats:
-    """The statistics in a JSON document; DataError naming `path` when it holds something else."""
+def _stats_from(path: Path, document: dict[str, Any]) -> DatasetStats:
     try:
         stats = from_lists(document)
     except (AttributeError, TypeError, ValueError):

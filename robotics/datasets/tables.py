@@ -26,20 +26,18 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             if missing:
                 raise DataError(f"{path}: has no column '{missing[0]}'")
             return file.read(columns=columns)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({_brief(error)})") from None
+        raise _unreadable(path, error) from None
 
 
 def column_names(path: Path) -> list[str]:
     """Names of the columns of `path`, from its footer alone; DataError as `read_table`."""
-    try:
-        return pq.read_schema(path).names
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({_brief(error)})") from None
+    return _footer(path).schema.to_arrow_schema().names
+
+
+def row_count(path: Path) -> int:
+    """Rows of `path`, from its footer alone; DataError as `read_table`."""
+    return _footer(path).num_rows
 
 
 def frames_table(features: Features, columns: Mapping[str, np.ndarray]) -> pa.Table:
@@ -68,6 +66,13 @@ def to_numpy(column: pa.ChunkedArray, feature: Feature, name: str) -> np.ndarray
         raise DataError(f"{name}: {flat.type} values where {feature['dtype']} is announced") from None
 
 
+def _footer(path: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
 def _to_arrow(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     if pa.types.is_struct(kind):
         return pa.array([{"bytes": encode_png(image), "path": None} for image in values], type=kind)
@@ -75,5 +80,8 @@ def _to_arrow(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, kind.list_size) if pa.types.is_fixed_size_list(kind) else flat
 
 
-def _brief(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")[:120]
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{path}: no such file")
+    reason = str(error).strip().split("\n")[0].rstrip(".")[:120]
+    return DataError(f"{path}: not a readable Parquet file ({reason})")

@@ -51,8 +51,16 @@ def read_frames(path: Path, fps: int, first: int = 0) -> Iterator[tuple[int, np.
                 if number >= first:
                     yield number, frame.to_ndarray(format="rgb24")
     except (av.error.FFmpegError, IndexError, OSError) as error:
-        reason = getattr(error, "strerror", None) or "it holds no video stream"
-        raise DataError(f"{path}: not a readable video ({reason})") from None
+        raise _unreadable(path, error) from None
+
+
+def count_frames(path: Path) -> int:
+    """Frames that the file announces, without decoding them; DataError when it is no video."""
+    try:
+        with av.open(str(path)) as container:
+            return container.streams.video[0].frames
+    except (av.error.FFmpegError, IndexError, OSError) as error:
+        raise _unreadable(path, error) from None
 
 
 def video_info(height: int, width: int, fps: int) -> dict[str, Any]:
@@ -76,3 +84,10 @@ def _number(path: Path, frame: av.VideoFrame, fps: int) -> int:
     if abs(frame.time - number / fps) > TOLERANCE_S:
         raise DataError(f"{path}: a frame at {frame.time:.6f} s is on no multiple of 1/{fps} s")
     return number
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if not path.exists():
+        return DataError(f"{path}: no such file")
+    reason = getattr(error, "strerror", None) or "it holds no video stream"
+    return DataError(f"{path}: not a readable video ({reason})")

@@ -6,7 +6,7 @@ the results do not depend on K.
 
 import multiprocessing
 import signal
-import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -29,7 +29,7 @@ def demonstrations(source: Source, seeds: Sequence[int], workers: int) -> Iterat
     processes: list[SpawnProcess] = []
     pipes: list[Connection] = []
     try:
-        with _interrupts_ignored():
+        with _interrupts_blocked():
             for _ in range(workers):
                 process, pipe = _start(source)
                 processes.append(process)
@@ -92,18 +92,17 @@ def _work(source: Source, pipe: Connection) -> None:
                 pipe.send(demonstrator.attempt(pipe.recv()))
     except (EOFError, BrokenPipeError):
         return
-    except Exception as error:
+    except RoboticsError as error:
         pipe.send(error)
+    except Exception:  # as text, since not every exception survives the way to another process
+        pipe.send(RuntimeError(f"in a worker process:\n{traceback.format_exc()}"))
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C from their first instruction on; their parent ends them."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes started here never see a Ctrl-C: their parent ends them. The parent gets a pending one afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -5,8 +5,8 @@ that a kill between any two steps leaves a dataset that we and LeRobot read as i
 
     tasks      an instruction that no frame refers to harms nobody
     videos     are looked up through the rows
-    row        LeRobot looks rows up by the episode of a frame: one too many is never asked for
-    data       LeRobot globs these files, and by now finds row and videos of every frame in them
+    data       LeRobot globs these files, but counts the frames of info.json and samples those that have a row
+    row        LeRobot's trainer samples the frames of every row that it globs: they must all be there by now
     stats, provenance     describe one episode too many until the next step; readers count frames and notice
     info.json  the commit: LeRobot and we take the number of episodes and frames from it
 """
@@ -33,24 +33,29 @@ from robotics.datasets.features import (
     Features,
     is_visual,
 )
-from robotics.datasets.info import Info, write_info
+from robotics.datasets.folder_lock import FolderLock
+from robotics.datasets.info import Info, read_info, write_info
 from robotics.datasets.layout import DATA_PATH, EPISODES_PATH, PROVENANCE, STATS, VIDEO_PATH, chunk_and_file, fill
 from robotics.datasets.leftovers import leftovers
 from robotics.datasets.reader import Dataset
 from robotics.datasets.statistics import DatasetStats, image_stats, merge, to_lists, vector_stats
 from robotics.datasets.tables import frames_table, publish_table
 from robotics.datasets.tasks import write_tasks
-from robotics.errors import DataError
+from robotics.errors import DataError, UsageError
 
 Columns = Mapping[str, np.ndarray]
 
 
 class DatasetWriter:
-    """Appends episodes to a dataset. As a context manager it takes away what an interrupted commit left."""
+    """Appends episodes to a dataset.
+
+    As a context manager it is the only writer, and takes away what an interrupted commit left, now or earlier.
+    """
 
     def __init__(self, root: Path, info: Info, tasks: list[str], stats: DatasetStats, episodes: list[Episode]) -> None:
         self.root, self.info = root, info
         self._tasks, self._stats, self._episodes = tasks, stats, episodes
+        self._lock = FolderLock(root)
 
     @classmethod
     def create(cls, root: Path, fps: int, features: Features, robot_type: str | None) -> "DatasetWriter":
@@ -63,22 +68,26 @@ class DatasetWriter:
 
     @classmethod
     def resume(cls, root: Path) -> "DatasetWriter":
-        """Continue a dataset that this class wrote; what an interrupted commit left is taken away first.
+        """Continue a dataset that this class wrote.
 
         Raises DataError when it is damaged, or when its files hold several episodes as those of other programs do.
         """
         dataset = Dataset.open(root)
         if len({episode.data_file for episode in dataset.episodes}) < len(dataset.episodes):
             raise DataError(f"{root}: was written by another program and can not be continued; give another folder")
-        writer = cls(root, dataset.info, dataset.tasks, dataset.stats, dataset.episodes)
-        writer.remove_leftovers()
-        return writer
+        return cls(root, dataset.info, dataset.tasks, dataset.stats, dataset.episodes)
 
     def __enter__(self) -> "DatasetWriter":
+        self._lock.acquire()
+        if read_info(self.root).episodes != self.info.episodes:  # since it was opened, and before the lock was ours
+            self._lock.release()
+            raise UsageError(f"{self.root} has just been written by another process; start again")
+        self.remove_leftovers()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.remove_leftovers()
+        self._lock.release()
 
     def append(self, frames: Columns, task: str, provenance: Mapping[str, Any] | None = None) -> None:
         """Commit one episode: `frames` by feature, (T, *shape) each; `provenance` replaces meta/robotics.json.
@@ -95,8 +104,8 @@ class DatasetWriter:
             write_tasks(self.root, [*self._tasks, task])
         for key, clip in episode.clips.items():
             publish(self.root / clip.file, partial(video.write_video, images=columns[key], fps=self.info.fps))
-        write_episode(self.root, episode, self.info, stats)
         publish_table(self.root / episode.data_file, frames_table(self.info.features, columns))
+        write_episode(self.root, episode, self.info, stats)
         publish_json(self.root / STATS, to_lists(total_stats))
         if provenance is not None:
             publish_json(self.root / PROVENANCE, dict(provenance))

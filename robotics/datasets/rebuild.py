@@ -1,0 +1,82 @@
+"""info.json and tasks.parquet from the other files of a dataset, for when they are lost."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from robotics.datasets.episodes import Episode
+from robotics.datasets.features import DEFAULT_FEATURES, FRAME_INDEX, IMAGE_TYPE, TASK_INDEX, TIMESTAMP, Feature
+from robotics.datasets.info import Info
+from robotics.datasets.layout import DATA_FOLDER, VIDEO_PATH, VIDEOS_FOLDER
+from robotics.datasets.pictures import decode_image
+from robotics.datasets.reader import Dataset
+from robotics.datasets.tables import read_table
+from robotics.datasets.video import read_frames, video_info
+from robotics.errors import DataError
+
+
+def rebuild_info(root: Path) -> Info:
+    """What the first data file and the first videos say about the dataset; the robot's type is lost.
+
+    The totals are left at 0. Raises DataError when there is no readable data file either.
+    """
+    files = sorted((root / DATA_FOLDER).glob("*/*.parquet"))
+    if not files:
+        raise DataError(f"{root / DATA_FOLDER}: holds no data file, so there is nothing to repair")
+    table = read_table(files[0])
+    missing = sorted(set(DEFAULT_FEATURES) - set(table.column_names))
+    if missing:
+        raise DataError(f"{files[0]}: has no column '{missing[0]}', so it is no LeRobotDataset")
+    fps = _frame_rate(files[0], table)
+    features = {name: _feature(table[name]) for name in table.column_names}
+    for folder in sorted(path for path in (root / VIDEOS_FOLDER).glob("*") if path.is_dir()):
+        features[folder.name] = _video_feature(folder, fps)
+    has_video = any(feature["dtype"] == "video" for feature in features.values())
+    return Info(fps, features, robot_type=None, video_path=VIDEO_PATH if has_video else None)
+
+
+def rebuild_tasks(dataset: Dataset) -> list[str]:
+    """The instructions by task_index, as the rows of the episodes and their frames tell."""
+    tasks: dict[int, str] = {}
+    for episode in dataset.episodes:
+        index = int(dataset.episode_column(episode, TASK_INDEX).flat[0])
+        tasks.setdefault(index, _text(episode, index))
+    return [tasks.get(index, "") for index in range(max(tasks, default=-1) + 1)]
+
+
+def _text(episode: Episode, index: int) -> str:
+    return episode.tasks[0] if episode.tasks else f"task {index}"
+
+
+def _frame_rate(path: Path, table: pa.Table) -> int:
+    frames, times = (table[name].to_numpy() for name in (FRAME_INDEX, TIMESTAMP))
+    later = np.flatnonzero(frames > 0)
+    if not len(later) or not times[later[-1]] > 0:
+        raise DataError(f"{path}: has too few frames to tell how many there are per second")
+    return round(float(frames[later[-1]] / times[later[-1]]))
+
+
+def _feature(column: pa.ChunkedArray) -> Feature:
+    kind, shape = column.type, []
+    if pa.types.is_struct(kind) and kind == IMAGE_TYPE:
+        image = decode_image(column[0].as_py()["bytes"])
+        return {"dtype": "image", "shape": list(image.shape), "names": ["height", "width", "channels"]}
+    while pa.types.is_fixed_size_list(kind):
+        shape.append(kind.list_size)
+        kind = kind.value_type
+    return {"dtype": str(np.dtype(kind.to_pandas_dtype())), "shape": shape or [1], "names": None}
+
+
+def _video_feature(folder: Path, fps: int) -> Feature:
+    files = sorted(folder.glob("*/*.mp4"))
+    if not files:
+        raise DataError(f"{folder}: holds no video")
+    _, image = next(read_frames(files[0], fps))
+    height, width, channels = image.shape
+    return {
+        "dtype": "video",
+        "shape": [height, width, channels],
+        "names": ["height", "width", "channels"],
+        "info": video_info(height, width, fps),
+    }

@@ -1,0 +1,157 @@
+"""Mending a dataset: keep its longest sound beginning, rebuild what describes it, put everything else aside."""
+
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from robotics.datasets.check import check, frames_by_file
+from robotics.datasets.durable import publish_json
+from robotics.datasets.episode_check import episode_problems
+from robotics.datasets.episodes import Episode, read_episode_stats, read_episodes
+from robotics.datasets.features import is_visual
+from robotics.datasets.info import Info, read_info, write_info
+from robotics.datasets.layout import INFO, PROVENANCE, REJECTED_FOLDER, STATS, TASKS
+from robotics.datasets.leftovers import leftovers
+from robotics.datasets.reader import Dataset, read_provenance
+from robotics.datasets.rebuild import rebuild_info, rebuild_tasks
+from robotics.datasets.statistics import merged, to_lists, vector_stats
+from robotics.datasets.tables import publish_table, read_table
+from robotics.datasets.tasks import read_tasks, write_tasks
+from robotics.errors import DataError
+
+#: As many rows as there are, where info.json can not tell.
+ALL = 2**62
+
+
+@dataclass
+class Repair:
+    """What a repair did: `kept` episodes, and every step in words."""
+
+    root: Path
+    kept: int = 0
+    steps: list[str] = field(default_factory=list)
+
+    def put_aside(self, path: Path, copy: bool = False) -> None:
+        """Move (or copy) a file of the dataset into `rejected/`, beside what is already there."""
+        relative = path.relative_to(self.root)
+        target = self.root / REJECTED_FOLDER / relative
+        while target.exists():
+            target = target.with_name(target.name + ".older")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if copy:
+            shutil.copy2(path, target)
+        else:
+            path.replace(target)
+        self.steps.append(f"{'copied' if copy else 'moved'} {relative} to {target.relative_to(self.root)}")
+
+
+def repair(root: Path) -> Repair:
+    """Truncate the dataset to the episodes before the first unsound one and rebuild its description.
+
+    Nothing is deleted: what is taken out is in `rejected/`. A sound dataset is left as it is. Raises DataError, and
+    changes nothing, when no episode can be kept.
+    """
+    root = Path(root)
+    done = Repair(root)
+    if _is_sound(root, done):
+        return done
+    info, provenance = _info(root, done), _provenance(root, done)
+    rows, defect = read_episodes(root, info, limit=info.episodes or ALL)
+    dataset = Dataset(root, info, rows, _tasks(root, info, rows), {}, provenance)
+    kept, reason = _sound_beginning(dataset, defect)
+    if not kept:
+        raise DataError(f"{root}: no episode can be kept: {reason or 'meta/episodes lists none'}")
+    if len(kept) < max(info.episodes, len(rows)):
+        done.steps.append(f"kept episodes 0 … {len(kept) - 1} because {reason}")
+    dataset = replace(dataset, episodes=kept)
+    _describe(dataset, done)
+    _trim_files(dataset, done)
+    for path in leftovers(root, kept):
+        done.put_aside(path)
+    done.kept = len(kept)
+    return done
+
+
+def _is_sound(root: Path, done: Repair) -> bool:
+    try:
+        report = check(root)
+    except DataError as error:
+        done.steps.append(f"found {error}")
+        return False
+    done.kept = report.episodes
+    return not report.problems and not leftovers(root, Dataset.open(root).episodes)
+
+
+def _info(root: Path, done: Repair) -> Info:
+    try:
+        return read_info(root)
+    except DataError:
+        info = rebuild_info(root)
+    if (root / INFO).exists():
+        done.put_aside(root / INFO, copy=True)
+    done.steps.append(f"rebuilt {INFO} from the data files; the robot's type is lost")
+    return info
+
+
+def _provenance(root: Path, done: Repair) -> dict:
+    try:
+        return read_provenance(root)
+    except DataError as error:
+        done.put_aside(root / PROVENANCE)
+        done.steps.append(f"the origin of the episodes is lost ({error}): the dataset can not be continued")
+        return {}
+
+
+def _tasks(root: Path, info: Info, rows: list[Episode]) -> list[str]:
+    try:
+        tasks = read_tasks(root)
+    except DataError:
+        tasks = []
+    return tasks or rebuild_tasks(Dataset(root, info, rows[:1], [], {}, {}))
+
+
+def _sound_beginning(dataset: Dataset, defect: DataError | None) -> tuple[list[Episode], str]:
+    """The episodes before the first unsound one, and what is wrong with that one."""
+    for position, episode in enumerate(dataset.episodes):
+        problem = next(episode_problems(dataset, episode), None)
+        if problem:
+            return dataset.episodes[:position], problem
+    return dataset.episodes, str(defect or "meta/episodes lists no more")
+
+
+def _describe(dataset: Dataset, done: Repair) -> None:
+    """Write tasks, statistics, origin and, last, info.json for the episodes of `dataset`."""
+    root, kept = dataset.root, dataset.episodes
+    if not (root / TASKS).exists() or dataset.tasks != _read_tasks_or_none(root):
+        write_tasks(root, dataset.tasks)
+        done.steps.append(f"rebuilt {TASKS}")
+    stats = merged(read_episode_stats(root, kept))
+    for key, feature in dataset.features.items():
+        if key not in stats and not is_visual(feature) and feature["dtype"] != "string":
+            stats[key] = vector_stats(dataset.column(key).reshape(kept[-1].stop, -1))
+    publish_json(root / STATS, to_lists(stats))
+    if dataset.provenance:
+        seeds = dataset.provenance.get("seeds", [])[: len(kept)]
+        publish_json(root / PROVENANCE, {**dataset.provenance, "seeds": seeds})
+    write_info(root, dataset.info.with_totals(len(kept), kept[-1].stop, len(dataset.tasks)))
+    done.steps.append(f"rebuilt {STATS} and {INFO} for {len(kept)} episodes, {kept[-1].stop} frames")
+
+
+def _read_tasks_or_none(root: Path) -> list[str] | None:
+    try:
+        return read_tasks(root)
+    except DataError:
+        return None
+
+
+def _trim_files(dataset: Dataset, done: Repair) -> None:
+    """Cut rows behind the kept episodes off files that hold kept ones too, as LeRobot's files do."""
+    rows: dict[Path, int] = {}
+    for episode in dataset.episodes:
+        rows[episode.row_file] = rows.get(episode.row_file, 0) + 1
+    for file, count in {**frames_by_file(dataset.episodes), **rows}.items():
+        table = read_table(dataset.root / file)
+        if table.num_rows > count:
+            done.put_aside(dataset.root / file, copy=True)
+            publish_table(dataset.root / file, table.slice(0, count))
+            done.steps.append(f"cut {file} to {count} rows")

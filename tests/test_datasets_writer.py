@@ -1,0 +1,208 @@
+"""What is written is what is read, and a kill at any instant loses at most the episode that was being committed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from robotics.datasets import durable, writer
+from robotics.datasets.check import check
+from robotics.datasets.leftovers import leftovers
+from robotics.datasets.reader import Dataset
+from robotics.datasets.statistics import vector_stats
+from robotics.datasets.writer import DatasetWriter
+from robotics.errors import DataError, UsageError
+
+FPS = 30
+FEATURES = {
+    "observation.state": {"dtype": "float32", "shape": [3], "names": None},
+    "action": {"dtype": "float32", "shape": [2], "names": None},
+    "next.done": {"dtype": "bool", "shape": [1], "names": None},
+}
+CAMERA = "observation.images.top"
+
+
+def features(image_dtype: str | None) -> dict:
+    camera = {CAMERA: {"dtype": image_dtype, "shape": [16, 24, 3], "names": ["height", "width", "channels"]}}
+    return FEATURES | (camera if image_dtype else {})
+
+
+def frames(rng: np.random.Generator, length: int, images: bool) -> dict[str, np.ndarray]:
+    columns = {
+        "observation.state": rng.normal(size=(length, 3)).astype(np.float32),
+        "action": rng.normal(size=(length, 2)).astype(np.float32),
+        "next.done": np.arange(length)[:, None] == length - 1,
+    }
+    if images:
+        smooth = rng.uniform(20, 230, size=(length, 2, 3, 3)).repeat(8, axis=1).repeat(8, axis=2)
+        columns[CAMERA] = smooth.astype(np.uint8)
+    return columns
+
+
+def write(root: Path, image_dtype: str | None, lengths: tuple[int, ...] = (4, 7, 5)) -> list[dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    episodes = [frames(rng, length, image_dtype is not None) for length in lengths]
+    with DatasetWriter.create(root, FPS, features(image_dtype), "toy") as out:
+        for number, episode in enumerate(episodes):
+            out.append(episode, f"task {number % 2}", {"seeds": list(range(number + 1))})
+    return episodes
+
+
+@pytest.mark.parametrize("image_dtype", [None, "image", "video"])
+def test_what_is_read_is_what_was_written(tmp_path, image_dtype):
+    episodes = write(tmp_path, image_dtype)
+    dataset = Dataset.open(tmp_path)
+    assert (dataset.fps, dataset.robot_type, dataset.tasks) == (FPS, "toy", ["task 0", "task 1"])
+    assert dataset.episode_ranges.tolist() == [[0, 4], [4, 11], [11, 16]]
+    for key in FEATURES:
+        np.testing.assert_array_equal(dataset.column(key), np.concatenate([e[key] for e in episodes]))
+    assert dataset.column("task_index").ravel().tolist() == [0] * 4 + [1] * 7 + [0] * 5
+    if image_dtype:
+        written, read = np.concatenate([e[CAMERA] for e in episodes]), dataset.images(CAMERA)
+        assert read.dtype == np.uint8 and read.shape == written.shape
+        error = np.abs(read.astype(float) - written)
+        assert error.max() == 0 if image_dtype == "image" else error.mean() < 8  # 4:2:0 blurs colour at block edges
+    report = check(tmp_path)
+    assert not report.problems and not report.warnings
+
+
+def test_timestamps_are_those_of_the_grid(tmp_path):
+    write(tmp_path, None, (200,))
+    times = Dataset.open(tmp_path).column("timestamp").ravel().astype(np.float64)
+    np.testing.assert_allclose(times, np.arange(200) / FPS, atol=1e-6)
+
+
+def test_merged_statistics_are_those_of_all_frames(tmp_path):
+    episodes = write(tmp_path, "image")
+    stats = Dataset.open(tmp_path).stats
+    expected = vector_stats(np.concatenate([episode["action"] for episode in episodes]))
+    for name in ("min", "max", "mean", "std", "count"):
+        np.testing.assert_allclose(stats["action"][name], expected[name], rtol=1e-12)
+    pixels = np.concatenate([episode[CAMERA] for episode in episodes]) / 255
+    np.testing.assert_allclose(stats[CAMERA]["mean"], pixels.mean(axis=(0, 1, 2)).reshape(3, 1, 1), rtol=1e-9)
+    np.testing.assert_allclose(stats[CAMERA]["std"], pixels.std(axis=(0, 1, 2)).reshape(3, 1, 1), rtol=1e-9)
+    assert stats[CAMERA]["q50"].shape == (3, 1, 1)
+
+
+def test_tasks_are_a_pandas_index(tmp_path):
+    write(tmp_path, None)
+    pandas = json.loads(pq.read_schema(tmp_path / "meta/tasks.parquet").metadata[b"pandas"])
+    assert pandas["index_columns"] == ["task"]
+
+
+def crash_states(root: Path, at: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Copies of `root` as it is before and after every step of one more commit."""
+    states: list[Path] = []
+
+    def snapshot() -> None:
+        states.append(at / f"state-{len(states)}")
+        shutil.copytree(root, states[-1])
+
+    def watched(step):
+        def run(*args, **kwargs):
+            snapshot()
+            result = step(*args, **kwargs)
+            snapshot()
+            return result
+
+        return run
+
+    real_replace = durable.os.replace
+    monkeypatch.setattr("os.replace", watched(real_replace))  # every file appears by one
+    out = DatasetWriter.resume(root)
+    out.append(frames(np.random.default_rng(9), 6, True), "a new task", {"seeds": [0, 1, 2, 3]})
+    monkeypatch.undo()
+    return states
+
+
+@pytest.mark.parametrize("image_dtype", ["video", "image"])
+def test_a_kill_between_any_two_steps_leaves_the_dataset_as_it_was(tmp_path, monkeypatch, image_dtype):
+    root = tmp_path / "data"
+    before = write(root, image_dtype)
+    actions = np.concatenate([episode["action"] for episode in before])
+    states = crash_states(root, tmp_path, monkeypatch)
+    assert len(states) >= 10
+    for state in states[:-1]:
+        dataset = Dataset.open(state)
+        assert len(dataset.episodes) == 3
+        np.testing.assert_array_equal(dataset.column("action"), actions)
+        np.testing.assert_allclose(dataset.stats["action"]["mean"], actions.mean(axis=0), rtol=1e-5)
+        assert not check(state).problems
+        _assert_lerobot_would_read(state)
+    assert len(Dataset.open(states[-1]).episodes) == 4 and not leftovers(states[-1], Dataset.open(states[-1]).episodes)
+
+
+def _assert_lerobot_would_read(root: Path) -> None:
+    """LeRobot globs data and rows, counts by info.json, and its trainer samples the frames of every row."""
+    frames_seen = sum(pq.read_metadata(path).num_rows for path in root.glob("data/*/*.parquet"))
+    info = json.loads((root / "meta/info.json").read_text())
+    assert frames_seen >= info["total_frames"]
+    tasks = pq.read_table(root / "meta/tasks.parquet").num_rows
+    for path in root.glob("meta/episodes/*/*.parquet"):
+        (row,) = pq.read_table(path).to_pylist()
+        assert row["dataset_to_index"] <= frames_seen
+        assert len(row["tasks"]) == 1 and tasks >= 1
+        if "videos" in {column.split("/")[0] for column in row}:
+            file = row[f"videos/{CAMERA}/file_index"]
+            assert (root / f"videos/{CAMERA}/chunk-000/file-{file:03d}.mp4").exists()
+
+
+def test_resuming_any_crash_state_gives_the_same_files(tmp_path, monkeypatch):
+    root = tmp_path / "data"
+    write(root, "video")
+    states = crash_states(root, tmp_path, monkeypatch)
+    last = frames(np.random.default_rng(9), 6, True)
+    whole = _contents(root)
+    for state in states[:-1]:
+        with DatasetWriter.resume(state) as out:
+            assert not leftovers(state, Dataset.open(state).episodes)
+            out.append(last, "a new task", {"seeds": [0, 1, 2, 3]})
+        assert _contents(state) == whole
+
+
+def _contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_an_interrupted_commit_is_taken_away_on_exit(tmp_path, monkeypatch):
+    write(tmp_path, "video")
+    before = _contents(tmp_path)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, "write_episode", interrupt)
+    with pytest.raises(KeyboardInterrupt), DatasetWriter.resume(tmp_path) as out:
+        out.append(frames(np.random.default_rng(1), 6, True), "task 0")
+    assert _contents(tmp_path) == before
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    write(tmp_path, None)
+    with DatasetWriter.resume(tmp_path), pytest.raises(UsageError, match="another process"):
+        DatasetWriter.resume(tmp_path).__enter__()
+    with DatasetWriter.resume(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda e: e.pop("action"), "does not fit"),
+        (lambda e: e.update(action=e["action"][:, :1]), "'action' has shape"),
+        (lambda e: e.update(action=e["action"][:-1]), "'action' has shape"),
+        (lambda e: e["action"].__setitem__((2, 0), np.nan), "NaN or infinite in frame 2"),
+        (lambda e: e.update({CAMERA: e[CAMERA].astype(np.float32)}), "images are uint8"),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, spoil, message):
+    write(tmp_path, "video")
+    before = _contents(tmp_path)
+    episode = frames(np.random.default_rng(1), 6, True)
+    spoil(episode)
+    with pytest.raises(DataError, match=message):
+        DatasetWriter.resume(tmp_path).append(episode, "task 0")
+    assert _contents(tmp_path) == before
