@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from robotics.errors import RoboticsError, UsageError
+from robotics.errors import DataError, RoboticsError, UsageError
 
 
 def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False, can_resume: bool = True) -> Path:
@@ -23,7 +23,9 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False, 
         if overwrite:
             shutil.rmtree(out)
         elif not resume:
-            choices = "--resume to continue it or --overwrite to replace it" if can_resume else "--overwrite to replace it"
+            choices = (
+                "--resume to continue it or --overwrite to replace it" if can_resume else "--overwrite to replace it"
+            )
             raise UsageError(f"--out {out} already holds something: give {choices}, or another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -64,10 +66,10 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The document in `path`; RoboticsError naming the file when it is missing or broken."""
+    """The document in `path`; DataError naming the file when it is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf8"))
     except FileNotFoundError:
-        raise RoboticsError(f"{path}: no such file") from None
+        raise DataError(f"{path}: no such file") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RoboticsError(f"{path}: not a JSON document ({error})") from None
+        raise DataError(f"{path}: not a JSON document ({error})") from None

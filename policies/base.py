@@ -1,0 +1,100 @@
+"""What every policy is: a configuration, a loss, and a chunk of actions from an observation."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from robotics.errors import UsageError
+from robotics.policies.normalization import Mode, Normalizer
+from robotics.vocabulary import ACTION, camera_of
+
+#: Marks, in a batch, the actions (B, H) that lie behind the end of their episode. LeRobot's name.
+ACTION_IS_PAD = "action_is_pad"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig:
+    """What a policy sees and does. Families add their architecture."""
+
+    type: ClassVar[str]
+
+    input_shapes: dict[str, tuple[int, ...]]
+    """LeRobot name -> shape of one observation: (d,) for vectors, (h, w, 3) for images."""
+    action_dim: int
+    """Numbers per action."""
+    chunk_size: int
+    """Actions predicted at once [control steps]."""
+    n_action_steps: int
+    """Actions executed before the next prediction [control steps]."""
+    fps: float | None = None
+    """Control rate of the data [Hz]: a chunk means nothing at another one."""
+    robot_type: str | None = None
+    """Robot of the data."""
+    normalization: Mode = "mean_std"
+    """How vectors and actions are normalised."""
+
+    def __post_init__(self) -> None:
+        if not self.input_shapes:
+            raise UsageError("a policy needs at least one input")
+        for key, shape in self.input_shapes.items():
+            wanted = "(h, w, 3)" if camera_of(key) else "(d,)"
+            right = len(shape) == 3 and shape[2] == 3 if camera_of(key) else len(shape) == 1
+            if not right or min(shape) < 1:
+                raise UsageError(f"input '{key}' has shape {shape}; a policy takes {wanted}")
+        require_positive(self, "action_dim", "chunk_size", "n_action_steps")
+        if self.n_action_steps > self.chunk_size:
+            raise UsageError(f"n_action_steps {self.n_action_steps} exceeds chunk_size {self.chunk_size}")
+
+    @property
+    def vector_dims(self) -> dict[str, int]:
+        """Dimension of every input that is no image."""
+        return {key: shape[0] for key, shape in self.input_shapes.items() if not camera_of(key)}
+
+    @property
+    def image_shapes(self) -> dict[str, tuple[int, ...]]:
+        """(h, w, 3) of every camera."""
+        return {key: shape for key, shape in self.input_shapes.items() if camera_of(key)}
+
+
+class Policy(nn.Module, ABC):
+    """Observation -> chunk. Takes and returns physical units; normalises inside."""
+
+    def __init__(self, config: PolicyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalizer = Normalizer({**config.vector_dims, ACTION: config.action_dim}, config.normalization)
+
+    @classmethod
+    def from_config(cls, config: PolicyConfig) -> "Policy":
+        return cls(config)
+
+    def fit_normalizer(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Take the statistics of every vector input and of the action from columns (N, D)."""
+        for key in (*self.config.vector_dims, ACTION):
+            self.normalizer.fit(key, columns[key])
+
+    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss. Training calls the module, so that data-parallel wrappers see it."""
+        return self.loss(batch)
+
+    @abstractmethod
+    def loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The scalar to minimise and its terms, detached.
+
+        `batch`: observations (B, *shape), `action` (B, H, A), `action_is_pad` (B, H); what is padded does not matter.
+        """
+
+    @abstractmethod
+    def predict_chunk(self, observation: Mapping[str, Tensor]) -> Tensor:
+        """Actions (B, H, A) in physical units, from observations (B, *shape); images uint8 (B, h, w, 3)."""
+
+
+def require_positive(config: PolicyConfig, *names: str) -> None:
+    """UsageError naming the first of these fields that is below one."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise UsageError(f"{name} is {getattr(config, name)}; it must be at least 1")

@@ -1,0 +1,25 @@
+"""The terms of imitation losses, each one pure function."""
+
+from torch import Tensor
+
+
+def masked_l1(prediction: Tensor, target: Tensor, is_pad: Tensor) -> Tensor:
+    """Mean absolute error over the valid entries of (B, H, A); `is_pad` (B, H) marks the others.
+
+    The public ACT multiplies by the mask and then divides by all entries, padded ones included, so that its error is
+    weighted down near the end of an episode (https://github.com/tonyzhaozh/act/blob/main/policy.py, line 31). Dividing
+    by the valid count raises the error against the KL term where windows are padded, and is the same everywhere.
+    """
+    # Filling, not multiplying: a NaN in the padding times zero is still a NaN.
+    error = (prediction - target).abs().mean(dim=-1).masked_fill(is_pad, 0.0)
+    return error.sum() / (~is_pad).sum().clamp(min=1)
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor, is_pad: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_variance)) ‖ N(0, 1)) of (B, Z) in nats: summed over Z, averaged over the samples.
+
+    Samples of which every action is padding, `is_pad` (B, H), do not count.
+    """
+    per_sample = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(dim=-1)
+    valid = ~is_pad.all(dim=1)
+    return (per_sample * valid).sum() / valid.sum().clamp(min=1)

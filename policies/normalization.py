@@ -1,0 +1,48 @@
+"""Normalisation of vectors by statistics that are buffers of the policy, and so travel in its checkpoint."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Mode = Literal["mean_std", "min_max"]
+
+#: Smallest divisor of a z-score: a joint that hardly moves in the data must not amplify noise (ACT, utils.py).
+MIN_STD = 1e-2
+#: Below this range [same unit as the data] a dimension counts as constant under min-max and keeps its scale.
+MIN_RANGE = 1e-4
+
+
+class Normalizer(nn.Module):
+    """(x − offset) / scale for each key, and back; the identity until `fit`."""
+
+    def __init__(self, dims: Mapping[str, int], mode: Mode) -> None:
+        super().__init__()
+        self.mode = mode
+        for key, dim in dims.items():
+            self.register_buffer(_buffer(key, "offset"), torch.zeros(dim))
+            self.register_buffer(_buffer(key, "scale"), torch.ones(dim))
+
+    def fit(self, key: str, values: np.ndarray) -> None:
+        """Take the statistics of values (N, D): mean and deviation, or the range mapped to [−1, 1]."""
+        values = values.astype(np.float64)
+        if self.mode == "mean_std":
+            offset, scale = values.mean(0), np.maximum(values.std(0), MIN_STD)
+        else:
+            low, high = values.min(0), values.max(0)
+            offset, scale = (high + low) / 2, np.where(high - low < MIN_RANGE, 1.0, (high - low) / 2)
+        for name, statistic in (("offset", offset), ("scale", scale)):
+            buffer = self.get_buffer(_buffer(key, name))
+            buffer.copy_(torch.from_numpy(statistic).to(buffer))
+
+    def normalize(self, key: str, x: Tensor) -> Tensor:
+        return (x - self.get_buffer(_buffer(key, "offset"))) / self.get_buffer(_buffer(key, "scale"))
+
+    def denormalize(self, key: str, x: Tensor) -> Tensor:
+        return x * self.get_buffer(_buffer(key, "scale")) + self.get_buffer(_buffer(key, "offset"))
+
+
+def _buffer(key: str, statistic: str) -> str:
+    return f"{key.replace('.', '_')}_{statistic}"  # torch refuses dots in names

@@ -1,0 +1,23 @@
+"""The policy families that exist. A new one is a line here."""
+
+from robotics.errors import unknown_name
+from robotics.policies.act import Act
+from robotics.policies.act_config import ActConfig
+from robotics.policies.base import Policy, PolicyConfig
+
+#: Name -> what configures it and what it is.
+FAMILIES: dict[str, tuple[type[PolicyConfig], type[Policy]]] = {
+    ActConfig.type: (ActConfig, Act),
+}
+
+
+def family(name: str) -> tuple[type[PolicyConfig], type[Policy]]:
+    """The configuration and the policy class of a family; UsageError with a did-you-mean for an unknown one."""
+    if name not in FAMILIES:
+        raise unknown_name("policy family", name, FAMILIES)
+    return FAMILIES[name]
+
+
+def make_policy(config: PolicyConfig) -> Policy:
+    """An untrained policy of the family that `config` belongs to."""
+    return family(config.type)[1].from_config(config)

@@ -1,0 +1,56 @@
+"""ResNet-18 (He et al. 2016) with GroupNorm, as a map from images to a grid of features.
+
+Parameters carry torchvision's names, so that ImageNet weights load where a user has them (the convolutions are the
+same; the affine weights of `bn*` then belong to a GroupNorm). GroupNorm, because batch statistics and an exponential
+moving average of the weights do not fit together (Chi et al. 2023, Diffusion Policy, §"Visual encoder").
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: Channels of the returned feature map, and by how much it is smaller than the image.
+CHANNELS, STRIDE = 512, 32
+
+
+class ResNet18(nn.Module):
+    """Images (B, 3, h, w), normalised, to features (B, 512, ⌈h/32⌉, ⌈w/32⌉)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = _norm(64)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = nn.Sequential(BasicBlock(64, 64), BasicBlock(64, 64))
+        self.layer2 = nn.Sequential(BasicBlock(64, 128, stride=2), BasicBlock(128, 128))
+        self.layer3 = nn.Sequential(BasicBlock(128, 256, stride=2), BasicBlock(256, 256))
+        self.layer4 = nn.Sequential(BasicBlock(256, CHANNELS, stride=2), BasicBlock(CHANNELS, CHANNELS))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(F.relu(self.bn1(self.conv1(images))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut, which is a 1×1 convolution where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = _norm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = _norm(outputs)
+        same = stride == 1 and inputs == outputs
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), _norm(outputs))
+        self.downsample = None if same else shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(channels // 16, channels)
