@@ -15,40 +15,7 @@ from robotics.datasets.reader import Dataset
 from robotics.datasets.statistics import vector_stats
 from robotics.datasets.writer import DatasetWriter
 from robotics.errors import DataError, UsageError
-
-FPS = 30
-FEATURES = {
-    "observation.state": {"dtype": "float32", "shape": [3], "names": None},
-    "action": {"dtype": "float32", "shape": [2], "names": None},
-    "next.done": {"dtype": "bool", "shape": [1], "names": None},
-}
-CAMERA = "observation.images.top"
-
-
-def features(image_dtype: str | None) -> dict:
-    camera = {CAMERA: {"dtype": image_dtype, "shape": [16, 24, 3], "names": ["height", "width", "channels"]}}
-    return FEATURES | (camera if image_dtype else {})
-
-
-def frames(rng: np.random.Generator, length: int, images: bool) -> dict[str, np.ndarray]:
-    columns = {
-        "observation.state": rng.normal(size=(length, 3)).astype(np.float32),
-        "action": rng.normal(size=(length, 2)).astype(np.float32),
-        "next.done": np.arange(length)[:, None] == length - 1,
-    }
-    if images:
-        smooth = rng.uniform(20, 230, size=(length, 2, 3, 3)).repeat(8, axis=1).repeat(8, axis=2)
-        columns[CAMERA] = smooth.astype(np.uint8)
-    return columns
-
-
-def write(root: Path, image_dtype: str | None, lengths: tuple[int, ...] = (4, 7, 5)) -> list[dict[str, np.ndarray]]:
-    rng = np.random.default_rng(0)
-    episodes = [frames(rng, length, image_dtype is not None) for length in lengths]
-    with DatasetWriter.create(root, FPS, features(image_dtype), "toy") as out:
-        for number, episode in enumerate(episodes):
-            out.append(episode, f"task {number % 2}", {"seeds": list(range(number + 1))})
-    return episodes
+from tests.datasets_toy import CAMERA, FEATURES, FPS, contents, frames, write
 
 
 @pytest.mark.parametrize("image_dtype", [None, "image", "video"])
@@ -155,21 +122,17 @@ def test_resuming_any_crash_state_gives_the_same_files(tmp_path, monkeypatch):
     write(root, "video")
     states = crash_states(root, tmp_path, monkeypatch)
     last = frames(np.random.default_rng(9), 6, True)
-    whole = _contents(root)
+    whole = contents(root)
     for state in states[:-1]:
         with DatasetWriter.resume(state) as out:
             assert not leftovers(state, Dataset.open(state).episodes)
             out.append(last, "a new task", {"seeds": [0, 1, 2, 3]})
-        assert _contents(state) == whole
-
-
-def _contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+        assert contents(state) == whole
 
 
 def test_an_interrupted_commit_is_taken_away_on_exit(tmp_path, monkeypatch):
     write(tmp_path, "video")
-    before = _contents(tmp_path)
+    before = contents(tmp_path)
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -177,7 +140,7 @@ def test_an_interrupted_commit_is_taken_away_on_exit(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "write_episode", interrupt)
     with pytest.raises(KeyboardInterrupt), DatasetWriter.resume(tmp_path) as out:
         out.append(frames(np.random.default_rng(1), 6, True), "task 0")
-    assert _contents(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 def test_a_second_writer_is_refused(tmp_path):
@@ -200,9 +163,9 @@ def test_a_second_writer_is_refused(tmp_path):
 )
 def test_frames_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, spoil, message):
     write(tmp_path, "video")
-    before = _contents(tmp_path)
+    before = contents(tmp_path)
     episode = frames(np.random.default_rng(1), 6, True)
     spoil(episode)
     with pytest.raises(DataError, match=message):
         DatasetWriter.resume(tmp_path).append(episode, "task 0")
-    assert _contents(tmp_path) == before
+    assert contents(tmp_path) == before

@@ -12,7 +12,7 @@ import pyarrow as pa
 from robotics.datasets.episodes import Episode, read_episode_stats, read_episodes
 from robotics.datasets.features import TIMESTAMP, Features, is_visual
 from robotics.datasets.info import Info, read_document, read_info
-from robotics.datasets.layout import INFO, PROVENANCE, STATS
+from robotics.datasets.layout import INFO, PROVENANCE, STATS, TASKS
 from robotics.datasets.pictures import decode_image
 from robotics.datasets.statistics import DatasetStats, from_lists, merged
 from robotics.datasets.tables import read_table, to_numpy
@@ -48,7 +48,10 @@ class Dataset:
         frames = episodes[-1].stop if episodes else 0
         if frames != info.frames:
             raise DataError(f"{root / INFO}: announces {info.frames} frames, the episodes add up to {frames}")
-        return cls(root, info, episodes, read_tasks(root), _read_stats(root, info, episodes), read_provenance(root))
+        tasks = read_tasks(root)
+        if len(tasks) < info.tasks:
+            raise DataError(f"{root / TASKS}: holds {len(tasks)} tasks, info.json announces {info.tasks}")
+        return cls(root, info, episodes, tasks, _read_stats(root, info, episodes), read_provenance(root))
 
     @property
     def fps(self) -> int:

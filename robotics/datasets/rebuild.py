@@ -37,10 +37,13 @@ def rebuild_info(root: Path) -> Info:
 
 
 def rebuild_tasks(dataset: Dataset) -> list[str]:
-    """The instructions by task_index, as the rows of the episodes and their frames tell."""
+    """The instructions by task_index, as rows and frames tell, up to the first damaged episode."""
     tasks: dict[int, str] = {}
     for episode in dataset.episodes:
-        index = int(dataset.episode_column(episode, TASK_INDEX).flat[0])
+        try:
+            index = int(dataset.episode_column(episode, TASK_INDEX).flat[0])
+        except DataError:
+            break
         tasks.setdefault(index, _text(episode, index))
     return [tasks.get(index, "") for index in range(max(tasks, default=-1) + 1)]
 

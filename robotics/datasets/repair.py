@@ -103,11 +103,14 @@ def _provenance(root: Path, done: Repair) -> dict:
 
 
 def _tasks(root: Path, info: Info, rows: list[Episode]) -> list[str]:
+    return _readable_tasks(root) or rebuild_tasks(Dataset(root, info, rows, [], {}, {}))
+
+
+def _readable_tasks(root: Path) -> list[str]:
     try:
-        tasks = read_tasks(root)
+        return read_tasks(root)
     except DataError:
-        tasks = []
-    return tasks or rebuild_tasks(Dataset(root, info, rows[:1], [], {}, {}))
+        return []
 
 
 def _sound_beginning(dataset: Dataset, defect: DataError | None) -> tuple[list[Episode], str]:
@@ -122,7 +125,7 @@ def _sound_beginning(dataset: Dataset, defect: DataError | None) -> tuple[list[E
 def _describe(dataset: Dataset, done: Repair) -> None:
     """Write tasks, statistics, origin and, last, info.json for the episodes of `dataset`."""
     root, kept = dataset.root, dataset.episodes
-    if not (root / TASKS).exists() or dataset.tasks != _read_tasks_or_none(root):
+    if dataset.tasks != _readable_tasks(root):
         write_tasks(root, dataset.tasks)
         done.steps.append(f"rebuilt {TASKS}")
     stats = merged(read_episode_stats(root, kept))
@@ -135,13 +138,6 @@ def _describe(dataset: Dataset, done: Repair) -> None:
         publish_json(root / PROVENANCE, {**dataset.provenance, "seeds": seeds})
     write_info(root, dataset.info.with_totals(len(kept), kept[-1].stop, len(dataset.tasks)))
     done.steps.append(f"rebuilt {STATS} and {INFO} for {len(kept)} episodes, {kept[-1].stop} frames")
-
-
-def _read_tasks_or_none(root: Path) -> list[str] | None:
-    try:
-        return read_tasks(root)
-    except DataError:
-        return None
 
 
 def _trim_files(dataset: Dataset, done: Repair) -> None:

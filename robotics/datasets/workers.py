@@ -8,7 +8,8 @@ import multiprocessing
 import signal
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
@@ -85,22 +86,24 @@ def _start(source: Source) -> tuple[SpawnProcess, Connection]:
 
 
 def _work(source: Source, pipe: Connection) -> None:
-    """What a worker does until the other end hangs up."""
-    try:
-        with source.demonstrator() as demonstrator:
-            while True:
-                pipe.send(demonstrator.attempt(pipe.recv()))
-    except (EOFError, BrokenPipeError):
-        return
-    except RoboticsError as error:
-        pipe.send(error)
-    except Exception:  # as text, since not every exception survives the way to another process
-        pipe.send(RuntimeError(f"in a worker process:\n{traceback.format_exc()}"))
+    """What a worker does until the other end hangs up, or dies."""
+    with suppress(EOFError, ConnectionError):
+        try:
+            with source.demonstrator() as demonstrator:
+                while True:
+                    pipe.send(demonstrator.attempt(pipe.recv()))
+        except (EOFError, ConnectionError):
+            raise
+        except RoboticsError as error:
+            pipe.send(error)
+        except Exception:  # as text, since not every exception survives the way to another process
+            pipe.send(RuntimeError(f"in a worker process:\n{traceback.format_exc()}"))
 
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
     """Processes started here never see a Ctrl-C: their parent ends them. The parent gets a pending one afterwards."""
+    resource_tracker.ensure_running()  # multiprocessing's helper: starting it unblocks SIGINT (bpo-33613)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,0 +1,169 @@
+"""Demonstrations are the expert's, in the order of their seeds, the same whatever the workers, and survive Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from robotics.cli.main import main
+from robotics.datasets.collect import collect
+from robotics.datasets.noise import ActionNoise
+from robotics.datasets.reader import Dataset
+from robotics.environments import make_env
+from robotics.errors import RoboticsError, UsageError
+from tests.datasets_toy import contents
+from tests.toy import TOY_ID
+
+CAMERAS = {"cameras": ("top",), "image_size": (16, 16)}
+
+
+def test_demonstrations_replay_to_success(tmp_path):
+    result = collect(TOY_ID, 4, 100, tmp_path / "d", env_kwargs=CAMERAS)
+    dataset = Dataset.open(tmp_path / "d")
+    assert (result.episodes, result.frames, result.failed_seeds) == (4, dataset.info.frames, [])
+    assert dataset.provenance["seeds"] == [100, 101, 102, 103] and dataset.provenance["env"] == TOY_ID
+    assert (dataset.fps, dataset.robot_type, dataset.tasks) == (10, "point", ["move the point to the goal"])
+    actions, states = dataset.column("action"), dataset.column("observation.state")
+    env = make_env(TOY_ID)
+    for seed, (start, stop) in zip(dataset.provenance["seeds"], dataset.episode_ranges, strict=True):
+        observation, _ = env.reset(seed=seed)
+        for frame in range(start, stop):
+            np.testing.assert_array_equal(observation["state"], states[frame])
+            observation, _, done, _, info = env.step(actions[frame])
+        assert done and info["success"]
+    assert dataset.column("next.done").sum() == 4
+
+
+@pytest.mark.parametrize("images", ["video", "png"])
+def test_the_number_of_workers_changes_no_byte(tmp_path, images):
+    options = {"env_kwargs": CAMERAS, "images": images, "noise": 0.15}  # some attempts fail
+    one = collect(TOY_ID, 4, 0, tmp_path / "one", workers=1, **options)
+    two = collect(TOY_ID, 4, 0, tmp_path / "two", workers=3, **options)
+    assert one == two and one.failed_seeds
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_resuming_gives_the_bytes_of_one_run(tmp_path):
+    collect(TOY_ID, 5, 0, tmp_path / "whole", noise=0.15)
+    collect(TOY_ID, 2, 0, tmp_path / "parts", noise=0.15)
+    collect(TOY_ID, 5, 0, tmp_path / "parts", noise=0.15, resume=True)
+    assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
+
+
+def test_resuming_with_other_settings_is_refused(tmp_path):
+    collect(TOY_ID, 1, 0, tmp_path)
+    for change in ({"noise": 0.1}, {"images": "png"}, {"env_kwargs": CAMERAS}):
+        with pytest.raises(UsageError, match="was collected with"):
+            collect(TOY_ID, 2, 0, tmp_path, resume=True, **change)
+    with pytest.raises(UsageError, match="seed = 0, not 1"):
+        collect(TOY_ID, 2, 1, tmp_path, resume=True)
+
+
+def test_too_many_failures_end_it_and_keep_what_there_is(tmp_path):
+    with pytest.raises(RoboticsError, match=r"of 16 attempts succeeded, 3 were asked for"):
+        collect(TOY_ID, 3, 0, tmp_path / "d", noise=0.5)
+    dataset = Dataset.open(tmp_path / "d")
+    assert len(dataset.episodes) + len(dataset.provenance["failed_seeds"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--env", "robotics/TransferCub-v0"], "did you mean 'robotics/TransferCube-v0'"),
+        (["--env", "no_such_module:Id-v0"], "no_such_module"),
+        (["--env", "CartPole-v1"], "has no expert()"),
+        (["--env", "CartPole-v1", "--cameras", "top"], "option of environment CartPole-v1 'cameras'"),
+        (["--episodes", "0"], "at least 1"),
+        (["--workers", "0"], "at least 1"),
+        (["--seed", "999998", "--episodes", "3"], "kept for evaluation"),
+        (["--seed", "-1"], "0 … 999999"),
+        (["--noise", "nan"], "--noise nan"),
+        (["--images", "gif"], "gif"),
+        (["--cameras", "top", "--image-size", "15"], "even sides"),
+        (["--resume", "--overwrite"], "contradict"),
+        (["--wokers", "2"], "--workers"),
+    ],
+)
+def test_bad_requests_cost_one_line_and_exit_2(tmp_path, capsys, arguments, words):
+    request = {"--env": TOY_ID, "--episodes": "1", "--seed": "0", "--out": str(tmp_path / "d")}
+    given = {name for name in arguments if name.startswith("--")}
+    defaults = [part for name, value in request.items() if name not in given for part in (name, value)]
+    assert main(["collect", *defaults, *arguments]) == 2
+    err = capsys.readouterr().err.strip()
+    assert err.startswith("error:") and "\n" not in err and words in err
+    assert not (tmp_path / "d").exists()
+
+
+def test_what_is_there_is_not_replaced_unasked(tmp_path):
+    collect(TOY_ID, 1, 0, tmp_path / "d")
+    with pytest.raises(UsageError, match="already holds something"):
+        collect(TOY_ID, 1, 0, tmp_path / "d")
+    collect(TOY_ID, 1, 7, tmp_path / "d", overwrite=True)
+    assert Dataset.open(tmp_path / "d").provenance["seeds"] == [7]
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="no dataset"):
+        collect(TOY_ID, 1, 0, tmp_path / "home", overwrite=True)
+    assert (tmp_path / "home/thesis.txt").exists()
+
+
+def test_no_room_is_said_before_the_work_starts(tmp_path, monkeypatch):
+    import shutil
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    with pytest.raises(RoboticsError, match="no room on the disk for the dataset"):
+        collect(TOY_ID, 1, 0, tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stopped_at_any_moment_it_is_readable_and_can_be_continued(tmp_path, stop, code, workers):
+    out = tmp_path / "d"
+    command = [sys.executable, "-m", "robotics.cli.main", "collect", "--env", TOY_ID, "--seed", "0", "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--episodes", "400", "--workers", str(workers), "--cameras", "top"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=Path(__file__).parents[1],
+    )
+    _wait_for(out / "data/chunk-000/file-003.parquet", process)
+    os.killpg(process.pid, stop) if stop == signal.SIGINT else process.kill()  # Ctrl-C reaches the whole group
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code and "Traceback" not in err
+    before = len(Dataset.open(out).episodes)
+    assert before >= 3
+    collect(TOY_ID, before + 1, 0, out, env_kwargs={"cameras": ("top",)}, resume=True)
+    assert len(Dataset.open(out).episodes) == before + 1
+
+
+def _wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+
+
+def test_noise_is_smooth_bounded_and_of_the_asked_size():
+    space = gym.spaces.Box(-2.0, 2.0, (50,))
+    noise = ActionNoise(space, 0.05, 50.0, np.random.default_rng(0))
+    steps = np.stack([noise.disturb(np.zeros(50)) for _ in range(400)])
+    assert abs(steps.std() - 0.2) < 0.02  # 5 % of the range of 4
+    neighbours = np.corrcoef(steps[1:].ravel(), steps[:-1].ravel())[0, 1]
+    assert abs(neighbours - np.exp(-0.1)) < 0.02
+    assert np.abs(noise.disturb(np.full(50, 2.0))).max() <= 2.0
+    with pytest.raises(UsageError, match="bounded"):
+        ActionNoise(gym.spaces.Box(-np.inf, np.inf, (1,)), 0.1, 50.0, np.random.default_rng(0))
+
+
+def test_the_label_is_the_undisturbed_action(tmp_path):
+    collect(TOY_ID, 2, 0, tmp_path, noise=0.1)
+    dataset = Dataset.open(tmp_path)
+    error = dataset.column("observation.environment_state") - dataset.column("observation.state")
+    np.testing.assert_allclose(dataset.column("action"), np.clip(2 * error, -1, 1), atol=1e-6)
