@@ -34,3 +34,10 @@ def from_axes(x: Array, y: Array) -> Array:
     quat = np.empty(4)
     mujoco.mju_mat2Quat(quat, np.stack([x, np.cross(z, x), z], axis=1).ravel())
     return quat
+
+
+def rotation_matrix(quat: Array) -> Array:
+    """Rotation matrix (3, 3) whose columns are the axes of the frame `quat` in the world."""
+    matrix = np.empty(9)
+    mujoco.mju_quat2Mat(matrix, quat)
+    return matrix.reshape(3, 3)

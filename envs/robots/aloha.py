@@ -20,7 +20,9 @@ ARM_JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wris
 BASE_X = 0.469
 #: Fingers' distance from the middle, fully open and closed: the real gripper's software limits [m].
 OPEN, CLOSED = 0.037, 0.002
-_HOME = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.024)
+#: The wrists rest bent to either side: straight, they would be singular. The right hand looks down at the table.
+_HOME_LEFT = (0.0, -0.96, 1.16, 0.0, -0.4, 0.0, 0.024)
+_HOME_RIGHT = (0.0, -0.96, 1.16, 0.0, 0.6, 0.0, 0.024)
 #: Dynamixel XM540 / XM430 no-load speed at 12 V as in Trossen's URDF [rad/s]; the fingers' rail [m/s].
 _VELOCITY = (3.14,) * 6 + (0.25,)
 
@@ -30,7 +32,7 @@ LEFT, RIGHT, OBJECT, STATIC = 1, 2, 4, 8
 ALOHA = RobotSpec(
     name="aloha",
     joints=tuple(f"{side}/{joint}" for side in SIDES for joint in ARM_JOINTS),
-    home=_HOME * 2,
+    home=_HOME_LEFT + _HOME_RIGHT,
     velocity_limits=_VELOCITY * 2,
     end_effectors=tuple(EndEffector(side, f"{side}/gripper", f"{side}/left_finger") for side in SIDES),
 )

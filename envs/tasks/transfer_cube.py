@@ -9,22 +9,23 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
-from robotics.controllers.rotation import from_axes, log_between
+from robotics.controllers.rotation import from_axes, log_between, rotation_matrix
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.bimanual import BimanualTask, ee_action, make_cerebellum, servo_targets
 from robotics.envs.rewards import tolerance
-from robotics.envs.robots.aloha import LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
+from robotics.envs.robots.aloha import BASE_X, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
 from robotics.errors import UsageError
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
 CUBE_HALF = 0.02  # [m]
 CUBE_MASS = 0.05  # [kg]
-#: Where the cube may lie: 20 x 20 cm on the right half of the table [m], any yaw (a cube repeats every 90 degrees).
+#: Where the cube may lie: 20 x 20 cm on the right half of the table [m]. Its yaw is uniform in +-45 degrees, which is
+#: every yaw there is: a cube repeats every 90 degrees.
 REGION = (np.array([0.0, -0.1]), np.array([0.2, 0.1]))
 LIFTED = 0.05  # clearance under the cube that counts as lifted [m]
 #: Where the hands meet [m].
-MEETING = np.array([0.0, 0.0, 0.25])
+MEETING = np.array([0.0, 0.0, 0.27])
 
 
 # -- success: a pure function of the state --------------------------------------------------------------------------
@@ -78,7 +79,7 @@ class TransferCube(BimanualTask):
         """A uniform pose in `REGION`; `options={"cube": (x, y, yaw)}` puts it anywhere [m, rad]."""
         self.place_robot()
         x, y = rng.uniform(*REGION)
-        yaw = rng.uniform(-np.pi, np.pi)
+        yaw = rng.uniform(-np.pi / 4, np.pi / 4)
         unknown = set(options) - {"cube"}
         if unknown:
             raise UsageError(f"reset option {sorted(unknown)[0]!r} does not exist; available: cube=(x, y, yaw)")
@@ -98,7 +99,10 @@ class TransferCube(BimanualTask):
         pose = self.data.qpos[address : address + 7].copy()
         if pose[3] < 0:
             pose[3:] *= -1  # q and -q are the same rotation: the policy shall see one of them
-        return {"state": self._bounded("state", self.joint_positions()), "environment_state": self._bounded("environment_state", pose)}
+        return {
+            "state": self._bounded("state", self.joint_positions()),
+            "environment_state": self._bounded("environment_state", pose),
+        }
 
     def _bounded(self, key: str, values: Array) -> Array:
         box = self.observation_space[key]
@@ -157,12 +161,17 @@ def _add_touch_sensor(spec: mujoco.MjSpec, name: str, body: str, whole_subtree: 
 
 #: Finger distance that squeezes the cube, and below which a gripper on the cube counts as closed on it [m].
 SQUEEZE, GRASPED = 0.011, CUBE_HALF + 0.0025
-ABOVE = 0.10  # height above the cube from which the hand comes down [m]
+ABOVE = 0.08  # height above the cube from which the hand comes down [m]
+SAFE_HEIGHT = 0.15  # of the hand, from which a hand with the cube can be levelled without touching the table [m]
 GRASP_HEIGHT = 0.006  # of the finger centres above the cube's centre, so that finger tips clear the table [m]
-RIGHT_LEVEL = from_axes(np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]))
-LEFT_ROLLED = from_axes(np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
-LEFT_WAITS = MEETING + [-0.13, 0, 0]
-RIGHT_LEAVES = MEETING + [0.16, 0, 0]
+#: The hands meet on a line that rises to the right, so that neither wrist has to pass its straight, singular position;
+#: the left hand is rolled by 90 degrees, so that its fingers take the pair of faces that the right hand leaves free.
+_TILT = 0.6  # [rad]
+_LINE = np.array([np.cos(_TILT), 0.0, np.sin(_TILT)])
+RIGHT_MEETS = from_axes(-_LINE, np.array([0, -1.0, 0]))
+LEFT_MEETS = from_axes(_LINE, np.array([-np.sin(_TILT), 0, np.cos(_TILT)]))
+LEFT_WAITS = MEETING - 0.13 * _LINE
+RIGHT_LEAVES = MEETING + 0.14 * _LINE
 
 
 class TransferExpert:
@@ -208,50 +217,73 @@ class TransferExpert:
 
     def _pick(self, hand: tuple[Array, Array], cube: Array) -> dict[str, HandTarget]:
         grasp = cube[:3] + [0, 0, GRASP_HEIGHT]
-        quat = _from_above(cube[3:])
         position, orientation = hand
-        aligned = np.linalg.norm(log_between(orientation, quat)) < 0.15
+        quat = _pointing_down(_graspable_yaw(cube[3:]) if _is_down(orientation) else _in_plane_yaw(position))
+        aligned = _angle(orientation, quat) < 0.15
         over = np.linalg.norm(position[:2] - grasp[:2]) < 0.012
         down = aligned and over
         at_cube = down and abs(position[2] - grasp[2]) < 0.008
         target = grasp if down else grasp + [0, 0, ABOVE]
         return {
             "right": HandTarget(target, quat, SQUEEZE if at_cube else OPEN),
-            "left": HandTarget(LEFT_WAITS, LEFT_ROLLED, OPEN),
+            "left": HandTarget(LEFT_WAITS, LEFT_MEETS, OPEN),
         }
 
     def _hand_over(self, hands: dict[str, tuple[Array, Array]], cube: Array) -> dict[str, HandTarget]:
         position, orientation = hands["right"]
-        low = cube[2] < 0.09
-        if low and position[2] < 0.12 and np.linalg.norm(log_between(orientation, RIGHT_LEVEL)) > 0.5:
-            right = HandTarget(position * [1, 1, 0] + [0, 0, 0.2], _from_above(cube[3:]), SQUEEZE)
-            return {"right": right, "left": HandTarget(LEFT_WAITS, LEFT_ROLLED, OPEN)}
-        right = HandTarget(MEETING, RIGHT_LEVEL, SQUEEZE)
-        arrived = (
-            np.linalg.norm(position - MEETING) < 0.02 and np.linalg.norm(log_between(orientation, RIGHT_LEVEL)) < 0.12
-        )
-        left_position = hands["left"][0]
-        at_cube = arrived and np.linalg.norm(left_position - cube[:3]) < 0.01
+        in_plane = _in_plane_yaw(position)
+        if _is_down(orientation) and (position[2] < SAFE_HEIGHT or abs(_yaw(orientation) - in_plane) > 0.15):
+            target = position * [1, 1, 0] + [0, 0, SAFE_HEIGHT + 0.05]
+            up = HandTarget(target, _pointing_down(in_plane), SQUEEZE)
+            return {"right": up, "left": HandTarget(LEFT_WAITS, LEFT_MEETS, OPEN)}
+        arrived = np.linalg.norm(position - MEETING) < 0.02 and _angle(orientation, RIGHT_MEETS) < 0.12
+        at_cube = arrived and np.linalg.norm(hands["left"][0] - cube[:3]) < 0.01
         return {
-            "right": right,
-            "left": HandTarget(
-                cube[:3] if arrived else LEFT_WAITS, LEFT_ROLLED, SQUEEZE if at_cube else OPEN
-            ),
+            "right": HandTarget(MEETING, RIGHT_MEETS, SQUEEZE),
+            "left": HandTarget(cube[:3] if arrived else LEFT_WAITS, LEFT_MEETS, SQUEEZE if at_cube else OPEN),
         }
 
     def _release(self, right_opening: float) -> dict[str, HandTarget]:
         free = right_opening > 0.03
         return {
-            "right": HandTarget(RIGHT_LEAVES if free else MEETING, RIGHT_LEVEL, OPEN),
-            "left": HandTarget(MEETING, LEFT_ROLLED, SQUEEZE),
+            "right": HandTarget(RIGHT_LEAVES if free else MEETING, RIGHT_MEETS, OPEN),
+            "left": HandTarget(MEETING, LEFT_MEETS, SQUEEZE),
         }
 
 
-def _from_above(cube_quat: Array) -> Array:
-    """The right hand pointing down, its fingers on the pair of faces that asks for the least turning."""
-    matrix = np.empty(9)
-    mujoco.mju_quat2Mat(matrix, cube_quat)
-    side = matrix.reshape(3, 3)[:, np.argmin(np.abs(matrix.reshape(3, 3)[2]))]  # a face normal that is level
-    yaw = np.arctan2(side[1], side[0])
-    yaw = (yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4
+# The wrist of a ViperX is singular where the hand is in line with the forearm. Close to it the hand is only pitched, in
+# the vertical plane of the arm, and turned about the vertical only while it points down: turning it elsewhere would
+# flip the forearm.
+
+
+def _is_down(quat: Array) -> bool:
+    """Whether the hand points down, within 30 degrees."""
+    return bool(rotation_matrix(quat)[2, 0] < -0.86)
+
+
+def _in_plane_yaw(position: Array) -> float:
+    """Yaw of the vertical plane through the right arm's base and its hand, 0 towards the left arm [rad]."""
+    return float(np.arctan2(-position[1], BASE_X - position[0]))
+
+
+def _pointing_down(yaw: float) -> Array:
+    """The right hand pointing down, turned by `yaw` about the vertical [rad]."""
     return from_axes(np.array([0, 0, -1.0]), np.array([np.sin(yaw), -np.cos(yaw), 0]))
+
+
+def _yaw(quat: Array) -> float:
+    """The yaw of a right hand whose fingers are level, whatever its pitch [rad]."""
+    fingers = rotation_matrix(quat)[:, 1]
+    return float(np.arctan2(fingers[0], -fingers[1]))
+
+
+def _graspable_yaw(cube_quat: Array) -> float:
+    """The yaw in +-45 degrees that puts the fingers on a pair of the cube's upright faces [rad]."""
+    axes = rotation_matrix(cube_quat)
+    normal = axes[:, np.argmin(np.abs(axes[2]))]
+    yaw = np.arctan2(normal[1], normal[0])
+    return float((yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+
+
+def _angle(first: Array, second: Array) -> float:
+    return float(np.linalg.norm(log_between(first, second)))

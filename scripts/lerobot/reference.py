@@ -2,16 +2,18 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from robotics.datasets.reader import Dataset
+from robotics.errors import RoboticsError
 
 
-def reference(root: Path) -> dict[str, np.ndarray]:
+def reference(root: Path) -> dict[str, Any]:
     """Every column, image, statistic and range of the dataset in `root`, by name."""
     dataset = Dataset.open(root)
-    arrays = {"ranges": dataset.episode_ranges, "tasks": np.array(dataset.tasks)}
+    arrays: dict[str, Any] = {"ranges": dataset.episode_ranges, "tasks": np.array(dataset.tasks)}
     for key in dataset.features:
         arrays[f"values/{key}"] = dataset.images(key) if key in dataset.image_keys else dataset.column(key)
     for key, stats in dataset.stats.items():
@@ -20,4 +22,7 @@ def reference(root: Path) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[2], **reference(Path(sys.argv[1])))
+    try:
+        np.savez(sys.argv[2], **reference(Path(sys.argv[1])))
+    except RoboticsError as error:
+        sys.exit(f"error: {error}")
