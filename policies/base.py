@@ -34,6 +34,8 @@ class PolicyConfig:
     """Control rate of the data [Hz]: a chunk means nothing at another one."""
     robot_type: str | None = None
     """Robot of the data."""
+    action_mode: str | None = None
+    """What the actions of the data mean, in the environment's words."""
     normalization: Mode = "mean_std"
     """How vectors and actions are normalised."""
 

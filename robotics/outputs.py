@@ -3,17 +3,21 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from robotics.errors import DataError, RoboticsError, UsageError
 
 
-def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False, can_resume: bool = True) -> Path:
+def prepare_folder(
+    out: Path, kind: str, marks: Sequence[Path | str], *, resume: bool = False, overwrite: bool = False
+) -> Path:
     """Make `out` ready to be written to and return it.
 
     Raises UsageError when it already holds something and neither `resume` nor `overwrite` was asked for, or when both
-    were. With `overwrite` its content is removed.
+    were. With `overwrite` its content is removed, but only when one of the files `marks` tells that it is a `kind`: a
+    slip in --out shall not empty a home.
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other: give one")
@@ -21,12 +25,16 @@ def prepare_folder(out: Path, *, resume: bool = False, overwrite: bool = False, 
         raise UsageError(f"--out {out} is a file; a folder is needed")
     if out.is_dir() and any(out.iterdir()):
         if overwrite:
+            if not any((out / mark).exists() for mark in marks):
+                raise UsageError(
+                    f"--overwrite: {out} holds something that is no {kind}; remove it yourself if it is meant"
+                )
             shutil.rmtree(out)
         elif not resume:
-            choices = (
-                "--resume to continue it or --overwrite to replace it" if can_resume else "--overwrite to replace it"
+            raise UsageError(
+                f"--out {out} already holds something: give --resume to continue it or --overwrite to replace it, "
+                "or another folder"
             )
-            raise UsageError(f"--out {out} already holds something: give {choices}, or another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -42,6 +50,16 @@ def require_room(folder: Path, needed_bytes: float, what: str) -> None:
         raise RoboticsError(
             f"no room on the disk for {what}: about {needed_bytes / 1e6:.0f} MB are needed in {folder}, "
             f"{free / 1e6:.0f} MB are free; free some, or choose another --out"
+        )
+
+
+def require_memory(needed_bytes: float, what: str) -> None:
+    """Raise RoboticsError when this machine has less memory than `needed_bytes` [B]."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed_bytes > total:
+        raise RoboticsError(
+            f"{what} needs {needed_bytes / 1e9:.1f} GB in memory, this machine has {total / 1e9:.1f} GB; "
+            "use fewer --inputs or smaller images"
         )
 
 

@@ -1,8 +1,6 @@
 """Expert demonstrations into a dataset: N successful episodes, whatever the number of workers."""
 
-import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from robotics.environments import observation_spaces
 from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.outputs import prepare_folder, require_room, write_json
 from robotics.progress import progress
+from robotics.versions import versions
 
 #: Seeds of training and demonstrations; development evaluation begins behind them.
 SEED_LIMIT = 1_000_000
@@ -67,9 +66,7 @@ def collect(
         )
         fps, robot_type = demonstrator.fps, demonstrator.robot_type
         require_room(out, _needed_bytes(features, episodes, demonstrator.frame_limit or UNKNOWN_LENGTH), "the dataset")
-    if overwrite:
-        _refuse_to_replace_other_things(out)
-    prepare_folder(out, resume=resume, overwrite=overwrite)
+    prepare_folder(out, "dataset", (INFO, PROVENANCE), resume=resume, overwrite=overwrite)
     origin = _origin(source, seed, images)
     with _open_writer(out, fps, features, robot_type, origin) as writer:
         journal = _Journal(writer, origin)
@@ -148,12 +145,6 @@ def _attempts(episodes: int, seed: int, workers: int, images: str, noise: float)
     return min(2 * episodes + 10, SEED_LIMIT - seed)
 
 
-def _refuse_to_replace_other_things(out: Path) -> None:
-    """UsageError for a folder that holds something else than a dataset: a slip in --out shall not empty a home."""
-    if out.is_dir() and any(out.iterdir()) and not any((out / file).exists() for file in (INFO, PROVENANCE)):
-        raise UsageError(f"--overwrite: {out} holds something that is no dataset; remove it yourself, if it is meant")
-
-
 def _open_writer(
     out: Path, fps: int, features: Features, robot_type: str | None, origin: dict[str, Any]
 ) -> DatasetWriter:
@@ -174,7 +165,6 @@ def _open_writer(
 
 
 def _origin(source: Source, seed: int, images: str) -> dict[str, Any]:
-    packages = ("robotics", "gymnasium", "mujoco", "numpy", "pyarrow", "av")
     return {
         "schema": 1,
         "env": source.env_id,
@@ -183,7 +173,7 @@ def _origin(source: Source, seed: int, images: str) -> dict[str, Any]:
         "seed": seed,
         "noise": source.noise,
         "images": images,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "versions": versions("pyarrow", "av"),
     }
 
 

@@ -1,0 +1,39 @@
+"""Rollouts during training, on seeds that no reported number uses, and the best checkpoint by them."""
+
+from pathlib import Path
+
+from robotics.evaluation.bench import bench
+from robotics.outputs import read_json, write_json
+from robotics.training.checkpoints import BEST, point
+from robotics.training.config import TrainConfig
+
+#: First seed of the rollouts: the far end of the development range, apart from 1 000 000 … where reports begin.
+FIRST_SEED = 1_900_000
+SCORE = "eval.json"
+
+
+class Evaluation:
+    """Measures a checkpoint and lets `checkpoints/best` stand for the best one so far (the later one of equals)."""
+
+    def __init__(self, run: Path, config: TrainConfig) -> None:
+        self._run, self._config = run, config
+
+    def __call__(self, folder: Path, step: int) -> dict[str, float]:
+        config = self._config
+        assert config.eval_env is not None
+        document = bench(config.eval_env, str(folder), config.eval_episodes, FIRST_SEED, workers=config.eval_workers)
+        rate, returns = document["success_rate"], document["return_mean"]
+        scores = {"eval_return": returns} | ({} if rate is None else {"eval_success_rate": rate})
+        write_json(folder / SCORE, {"step": step, **scores})
+        if _score(folder) >= _score(self._run / "checkpoints" / BEST):
+            point(self._run, BEST, folder)
+        return scores
+
+
+def _score(folder: Path) -> tuple[float, float]:
+    """(success rate, return) of a checkpoint; the lowest possible one when it was never measured."""
+    path = folder / SCORE
+    if not path.is_file():
+        return -1.0, float("-inf")
+    document = read_json(path)
+    return document.get("eval_success_rate", 0.0), document["eval_return"]

@@ -1,0 +1,177 @@
+"""The one training loop, for every policy: batches in, checkpoints out, exact to the bit when resumed on a CPU."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from robotics.errors import RoboticsError
+from robotics.policies.base import Policy
+from robotics.policies.ema import Ema
+from robotics.progress import progress
+from robotics.training.checkpoints import Counters, load_checkpoint, save_checkpoint
+from robotics.training.config import TrainConfig
+from robotics.training.data import Sampler, TrainingData
+from robotics.training.metrics import MetricsLog
+from robotics.training.optimization import learning_rate, make_accelerator, make_optimizer
+
+#: What is done with every checkpoint that is due for evaluation: (folder, step) -> metrics to log.
+Evaluate = Callable[[Path, int], dict[str, float]]
+
+
+class Trainer:
+    """Trains `policy` on `data` into the run folder `run`. One `Trainer` per training.
+
+    With `resume` it continues from the last checkpoint. Every random number of a step is drawn from a generator that
+    is seeded with (seed, step, process), so a resumed training takes the very steps that an uninterrupted one takes.
+    """
+
+    def __init__(
+        self, policy: Policy, data: TrainingData, run: Path, config: TrainConfig, resume: bool = False
+    ) -> None:
+        self.run_folder, self.config = run, config
+        self.accelerator = make_accelerator(config)
+        if config.batch_size % self.accelerator.num_processes:
+            raise RoboticsError(
+                f"--batch-size {config.batch_size} does not divide among {self.accelerator.num_processes} processes"
+            )
+        self.policy = policy.to(self.accelerator.device).train()
+        self.data = data.to(self.accelerator.device)
+        self.sampler = Sampler(len(data), config.batch_size, config.seed)
+        self.ema = Ema(self.policy, config.ema_decay)
+        self.optimizer = make_optimizer(self.policy, config)
+        self.counters = Counters()
+        if resume:
+            self.counters = load_checkpoint(run, self.ema.policy, self.policy, self.optimizer)
+            self.ema.updates = self.counters.ema_updates
+        self._model, self._optimizer = self.accelerator.prepare(self.policy, self.optimizer)
+        self._losses: list[torch.Tensor] = []  # since the last log line
+        self._saved_step = -1
+
+    def train(self, evaluate: Evaluate | None = None) -> Counters:
+        """Take the steps that are left, within the time budget; returns where the training stands.
+
+        A Ctrl-C ends the step, saves a checkpoint and raises KeyboardInterrupt. RoboticsError when the loss stops
+        being finite: nothing is saved then.
+        """
+        config, counters = self.config, self.counters
+        log = MetricsLog(self.run_folder, counters.step) if self.accelerator.is_main_process else None
+        session, before, stop = time.monotonic(), counters.elapsed_s, False
+        try:
+            with interrupt_flag() as interrupted, progress("train", config.steps - counters.step, "steps") as bar:
+                while not (stop or self._ended()):
+                    rate = self._step()
+                    elapsed_s = before + time.monotonic() - session
+                    counters.elapsed_s, stop = self._agree(elapsed_s, interrupted.is_set())
+                    bar.advance(note=self._log(log, rate))
+                    if counters.step % config.save_every == 0 or self._evaluation_due(evaluate):
+                        self._save(evaluate, log)
+                self._save(None if stop else evaluate, log)
+        finally:
+            if log:
+                log.close()
+        if stop:
+            raise KeyboardInterrupt
+        return counters
+
+    def _step(self) -> float:
+        """One update of the weights; returns its learning rate."""
+        config, counters = self.config, self.counters
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        torch.manual_seed(_stream(config.seed, counters.step, process))
+        rate = learning_rate(config, counters.step, counters.elapsed_s)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        frames = self.sampler.frames(counters.step)[process::processes]
+        loss, self._terms = self._model(self.data.batch(frames, self.policy.config.chunk_size))
+        self.accelerator.backward(loss)
+        if config.grad_clip:
+            self.accelerator.clip_grad_norm_(self._model.parameters(), config.grad_clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.ema.update(self.policy)
+        counters.step, counters.ema_updates = counters.step + 1, self.ema.updates
+        self._losses.append(loss.detach())
+        if loss.device.type == "cpu":  # looking at a value on another device waits for it: there, when logging
+            self._require_finite(self._losses[-1:])
+        return rate
+
+    def _log(self, log: MetricsLog | None, rate: float) -> str | None:
+        """Log what is due; returns the note behind the progress bar."""
+        counters, config = self.counters, self.config
+        if counters.step % config.log_every and counters.step != 1:
+            return None
+        self._require_finite(self._losses)
+        loss = float(self.accelerator.reduce(torch.stack(self._losses).float().mean(), "mean"))
+        self._losses.clear()
+        if log:
+            terms = {name: float(value) for name, value in self._terms.items()}
+            log.write(counters.step, loss=loss, lr=rate, elapsed_s=round(counters.elapsed_s, 3), **terms)
+        if config.time_budget_s is None:
+            return f"loss {loss:.4f}"
+        return f"loss {loss:.4f}, time budget ends in {max(0.0, config.time_budget_s - counters.elapsed_s):.0f} s"
+
+    def _require_finite(self, losses: list[torch.Tensor]) -> None:
+        """RoboticsError naming the first of the latest steps whose loss is not finite."""
+        values = torch.stack(losses).tolist() if losses else []
+        for step, value in enumerate(values, self.counters.step - len(values)):
+            if not math.isfinite(value):
+                frames = ", ".join(map(str, self.sampler.frames(step)[:8]))
+                raise RoboticsError(
+                    f"the loss of step {step + 1} is {value} (frames {frames}, … of the dataset); nothing of it was "
+                    f"saved, the last checkpoint in {self.run_folder} is as it was; try a smaller --lr"
+                )
+
+    def _save(self, evaluate: Evaluate | None, log: MetricsLog | None) -> None:
+        """A checkpoint, and its evaluation when one is due. Once per step."""
+        self._require_finite(self._losses)
+        if self.accelerator.is_main_process and self._saved_step != self.counters.step:
+            folder = save_checkpoint(self.run_folder, self.ema.policy, self.policy, self.optimizer, self.counters)
+            self._saved_step = self.counters.step
+            if evaluate and log and (self._evaluation_due(evaluate) or self._ended()):
+                log.write(self.counters.step, **evaluate(folder, self.counters.step))
+        self.accelerator.wait_for_everyone()
+
+    def _evaluation_due(self, evaluate: Evaluate | None) -> bool:
+        return evaluate is not None and self.counters.step % self.config.eval_every == 0
+
+    def _ended(self) -> bool:
+        budget = self.config.time_budget_s
+        return self.counters.step >= self.config.steps or (budget is not None and self.counters.elapsed_s >= budget)
+
+    def _agree(self, elapsed_s: float, stop: bool) -> tuple[float, bool]:
+        """The main process's clock and whether anybody was interrupted: all processes must stop at the same step."""
+        if self.accelerator.num_processes == 1:
+            return elapsed_s, stop
+        everyone = self.accelerator.gather(torch.tensor([[elapsed_s, stop]], device=self.accelerator.device))
+        return float(everyone[0, 0]), bool(everyone[:, 1].any())
+
+
+def _stream(seed: int, step: int, process: int) -> int:
+    """The torch seed of one step in one process."""
+    return int(np.random.SeedSequence((seed, step, process)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@contextmanager
+def interrupt_flag() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C into a flag, so that a step is never cut in half; the second one interrupts at once."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+
+    def raise_flag(*_: object) -> None:
+        flag.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, raise_flag)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,61 @@
+"""The optimiser, its learning rate over time, and where the arithmetic runs."""
+
+import math
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from robotics.errors import UsageError
+from robotics.policies.base import Policy
+from robotics.training.config import TrainConfig
+
+_PRECISIONS = {"fp32": "no", "bf16": "bf16"}
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """One process on CPU up to many GPUs and nodes, as `accelerate launch` or `torchrun` started us.
+
+    Raises UsageError for a device this machine lacks.
+    """
+    device = _device(config.device)
+    # Accelerate remembers the first precision of a process for all later ones, and refuses to change it.
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    if device is not None and device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return Accelerator(cpu=device is not None and device.type == "cpu", mixed_precision=_PRECISIONS[config.precision])
+
+
+def make_optimizer(policy: Policy, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW; the fused kernel where there is one."""
+    fused = next(policy.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(policy.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+
+
+def learning_rate(config: TrainConfig, step: int, elapsed_s: float) -> float:
+    """The rate of step `step` = 0, 1, …: linear warm-up, then constant or a cosine to 0 at the end of the training."""
+    rate = config.lr * min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else config.lr
+    if config.schedule == "constant":
+        return rate
+    done = step / config.steps
+    if config.time_budget_s is not None:
+        done = max(done, elapsed_s / config.time_budget_s)
+    return rate * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+
+
+def _device(name: str) -> torch.device | None:
+    """The device asked for; None for the best there is."""
+    if name == "auto":
+        return None
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    available = ["auto", "cpu"]
+    if torch.cuda.is_available():
+        available += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if device is None or name not in available:
+        raise UsageError(f"--device {name} is not there; this machine has {', '.join(available)}")
+    return device
