@@ -199,7 +199,6 @@ class TransferExpert:
             return ee_action(targets).astype(np.float32)
         return self._servos.follow(targets, q, self._period_s).astype(np.float32)
 
-    @property
     def faults(self) -> dict[str, int]:
         return self._cerebellum.faults.as_dict()
 

@@ -8,13 +8,13 @@ from robotics.datasets.demonstration import Demonstration, Source
 from robotics.datasets.features import Features, features_of
 from robotics.datasets.layout import INFO, PROVENANCE
 from robotics.datasets.reader import read_provenance
-from robotics.datasets.workers import demonstrations
 from robotics.datasets.writer import DatasetWriter
 from robotics.environments import observation_spaces
 from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.outputs import prepare_folder, require_room, write_json
 from robotics.progress import progress
 from robotics.versions import versions
+from robotics.workers import in_order
 
 #: Seeds of training and demonstrations; development evaluation begins behind them.
 SEED_LIMIT = 1_000_000
@@ -102,7 +102,7 @@ def _fill(writer: DatasetWriter, journal: _Journal, source: Source, episodes: in
         return
     seeds = range(journal.next_seed, int(journal.document()["seed"]) + attempts)
     with (
-        demonstrations(source, seeds, min(workers, missing)) as results,
+        in_order(source, seeds, min(workers, missing)) as results,
         progress("collect", missing, "episodes") as bar,
     ):
         for result in results:

@@ -1,6 +1,8 @@
 """One attempt of an expert at a task, as columns of a dataset."""
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +39,12 @@ class Source:
 
     def demonstrator(self) -> "Demonstrator":
         return Demonstrator(make_env(self.env_id, **self.env_kwargs), self)
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[int], Demonstration]]:
+        """What a worker does with a seed."""
+        with self.demonstrator() as demonstrator:
+            yield demonstrator.attempt
 
 
 class Demonstrator:

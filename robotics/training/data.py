@@ -51,8 +51,9 @@ class TrainingData:
         return TrainingData(observations, self.actions.to(device), self.episode_end.to(device))
 
     def batch(self, frames: np.ndarray, horizon: int) -> dict[str, Tensor]:
-        """The windows that begin at `frames` (B,): observations (B, *shape), `action` (B, H, A), `action_is_pad` (B, H).
+        """The windows that begin at `frames` (B,).
 
+        Observations (B, *shape), `action` (B, H, A), `action_is_pad` (B, H).
         Behind the end of an episode its last action is repeated, and marked as padding.
         """
         first = torch.from_numpy(frames).to(self.actions.device)

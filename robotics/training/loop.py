@@ -15,6 +15,7 @@ from robotics.errors import RoboticsError
 from robotics.policies.base import Policy
 from robotics.policies.ema import Ema
 from robotics.progress import progress
+from robotics.training.allocator import keep_freed_memory
 from robotics.training.checkpoints import Counters, load_checkpoint, save_checkpoint
 from robotics.training.config import TrainConfig
 from robotics.training.data import Sampler, TrainingData
@@ -35,6 +36,7 @@ class Trainer:
     def __init__(
         self, policy: Policy, data: TrainingData, run: Path, config: TrainConfig, resume: bool = False
     ) -> None:
+        keep_freed_memory()
         self.run_folder, self.config = run, config
         self.accelerator = make_accelerator(config)
         if config.batch_size % self.accelerator.num_processes:

@@ -9,7 +9,7 @@ import torch
 
 from robotics.datasets.reader import Dataset
 from robotics.errors import DataError, UsageError
-from robotics.outputs import prepare_folder, read_json, require_room, write_json
+from robotics.outputs import prepare_folder, require_room, write_json
 from robotics.policies.base import Policy, PolicyConfig
 from robotics.policies.documents import from_document, to_document
 from robotics.policies.registry import family, make_policy
@@ -18,10 +18,9 @@ from robotics.training.config import FREE_TO_CHANGE, TrainConfig
 from robotics.training.data import TrainingData, choose_inputs
 from robotics.training.loop import Counters, Trainer
 from robotics.training.presets import preset
+from robotics.training.run_folder import CONFIG, read_run
 from robotics.versions import versions
 from robotics.vocabulary import ACTION
-
-CONFIG = "config.json"
 
 
 def train(
@@ -65,14 +64,6 @@ def train(
         write_json(out / CONFIG, _document(name, preset_name, dataset, policy_config, training))
     trainer = Trainer(policy, frames, out, training, resume)
     return trainer.train(_evaluation(out, training))
-
-
-def read_run(run: Path) -> dict[str, Any]:
-    """The `config.json` of a run folder; DataError when there is none or it is another program's."""
-    document = read_json(run / CONFIG)
-    if not isinstance(document, dict) or not {"family", "data", "policy", "training"} <= document.keys():
-        raise DataError(f"{run / CONFIG}: does not describe a training run")
-    return document
 
 
 def _policy_config(name: str, dataset: Dataset, inputs: list[str], options: Mapping[str, Any]) -> PolicyConfig:

@@ -1,41 +1,50 @@
-"""Demonstrations from several processes, in the order of their seeds.
+"""Episodes from several processes, in the order of their seeds.
 
-Attempt i goes to process i modulo K and comes back through that process's own pipe, so the order needs no sorting and
-the results do not depend on K.
+Seed i goes to process i modulo K and its result comes back through that process's own pipe, so the order needs no
+sorting and the results do not depend on K.
 """
 
 import multiprocessing
 import signal
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from typing import Any, Protocol, TypeVar
 
-from robotics.datasets.demonstration import Demonstration, Source
 from robotics.errors import RoboticsError
+
+R = TypeVar("R", covariant=True)
 
 #: Attempts handed to a process ahead of time, so that it does not wait for its turn.
 AHEAD = 2
 
 
+class Job(Protocol[R]):
+    """What the workers do; pickled to them. `open` gives a function from a seed to a picklable result, depending on
+    nothing but the seed, and closes what it opened."""
+
+    def open(self) -> AbstractContextManager[Callable[[int], R]]: ...
+
+
 @contextmanager
-def demonstrations(source: Source, seeds: Sequence[int], workers: int) -> Iterator[Iterator[Demonstration]]:
-    """The attempts at `seeds`, in their order, made by `workers` processes (in this process when it is one)."""
+def in_order(job: Job[R], seeds: Sequence[int], workers: int) -> Iterator[Iterator[R]]:
+    """The results of `job` for `seeds`, in their order, by `workers` processes (in this process when it is one)."""
     if workers == 1:
-        with source.demonstrator() as demonstrator:
-            yield (demonstrator.attempt(seed) for seed in seeds)
+        with job.open() as work:
+            yield (work(seed) for seed in seeds)
         return
     processes: list[SpawnProcess] = []
     pipes: list[Connection] = []
     try:
         with _interrupts_blocked():
             for _ in range(workers):
-                process, pipe = _start(source)
+                process, pipe = _start(job)
                 processes.append(process)
                 pipes.append(pipe)
-        yield _in_order(pipes, seeds)
+        yield _collect(pipes, seeds)
     finally:
         for process in processes:
             process.kill()
@@ -43,7 +52,7 @@ def demonstrations(source: Source, seeds: Sequence[int], workers: int) -> Iterat
             process.join()
 
 
-def _in_order(pipes: list[Connection], seeds: Sequence[int]) -> Iterator[Demonstration]:
+def _collect(pipes: list[Connection], seeds: Sequence[int]) -> Iterator[Any]:
     ahead = AHEAD * len(pipes)
     for number, seed in enumerate(seeds[:ahead]):
         _send(pipes[number % len(pipes)], seed)
@@ -62,7 +71,7 @@ def _send(pipe: Connection, seed: int) -> None:
         raise _died() from None
 
 
-def _receive(pipe: Connection) -> Demonstration:
+def _receive(pipe: Connection) -> Any:
     try:
         result = pipe.recv()
     except (EOFError, OSError):
@@ -76,22 +85,22 @@ def _died() -> RoboticsError:
     return RoboticsError("a worker process was killed, perhaps for want of memory; try fewer --workers")
 
 
-def _start(source: Source) -> tuple[SpawnProcess, Connection]:
+def _start(job: Job[Any]) -> tuple[SpawnProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(source, theirs), daemon=True)
+    process = context.Process(target=_work, args=(job, theirs), daemon=True)
     process.start()
     theirs.close()  # so that reading ends when the process does
     return process, ours
 
 
-def _work(source: Source, pipe: Connection) -> None:
+def _work(job: Job[Any], pipe: Connection) -> None:
     """What a worker does until the other end hangs up, or dies."""
     with suppress(EOFError, ConnectionError):
         try:
-            with source.demonstrator() as demonstrator:
+            with job.open() as work:
                 while True:
-                    pipe.send(demonstrator.attempt(pipe.recv()))
+                    pipe.send(work(pipe.recv()))
         except (EOFError, ConnectionError):
             raise
         except RoboticsError as error:

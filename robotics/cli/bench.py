@@ -1,0 +1,105 @@
+"""`robotics bench`: success rate of a policy on seeded episodes, with its interval."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robotics.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Success rate of a policy on seeded episodes, with its interval."""
+
+    env: str
+    """Gymnasium id, ours or another package's (module:Id-v0)."""
+    policy: str
+    """expert, random, zero, a run or a checkpoint folder."""
+    episodes: int = 50
+    """Episodes."""
+    seed: int = 1_000_000
+    """Episode i uses seed + i; 1000000 … 1999999 are for development."""
+    out: Path | None = None
+    """Folder (a run, for example) that gets the document as bench-<policy>-<seed>.json."""
+    exam: str | None = None
+    """Secret key: seeds that nobody can have tuned to. The document names its fingerprint, never the key."""
+    workers: int = 1
+    """Processes; the result does not depend on it."""
+    action_mode: str | None = None
+    """What an action means; the policy's or the environment's own default when not given."""
+    allow_training_seeds: bool = False
+    """Evaluate on seeds the policy was trained on, to see how much it overfits."""
+    overwrite: bool = False
+    """Replace the document in --out."""
+    json: bool = False
+    """Print the document, and nothing else, on stdout."""
+
+
+def run(options: Options) -> None:
+    from robotics.evaluation.bench import bench
+    from robotics.outputs import write_json
+
+    target = _target(options)
+    document = bench(
+        options.env,
+        options.policy,
+        options.episodes,
+        options.seed,
+        exam=options.exam,
+        workers=options.workers,
+        env_kwargs={} if options.action_mode is None else {"action_mode": options.action_mode},
+        allow_training_seeds=options.allow_training_seeds,
+    )
+    if target:
+        write_json(target, document)
+    print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document, target))
+
+
+def document_name(policy: str, seed: int, exam: str | None = None) -> str:
+    """`bench-<policy>-<seed>.json`, with a policy's folder name made harmless."""
+    name = re.sub(r"[^\w.-]+", "_", Path(policy).name or "policy")
+    return f"bench-{name}-{'exam' if exam is not None else seed}.json"
+
+
+def describe(document: dict[str, Any], target: Path | None = None) -> str:
+    """The document as a few lines for people."""
+    lines = [f"{document['policy']} on {document['env']}, {len(document['episodes'])} episodes"]
+    if document["success_rate"] is None:
+        lines.append("success      not reported by this environment")
+    else:
+        low, high = document["success_ci95"]
+        lines.append(f"success      {document['success_rate']:.1%}  [{low:.1%}, {high:.1%}] (95 % Wilson)")
+    low, high = document["return_ci95"]
+    lines.append(f"return       {document['return_mean']:.2f}  [{low:.2f}, {high:.2f}] (95 % bootstrap)")
+    lengths = [episode["length"] for episode in document["episodes"]]
+    lines.append(f"length       {sum(lengths) / len(lengths):.1f} steps")
+    if document["control_hz"]:
+        speed = sum(lengths) / document["control_hz"] / sum(episode["wall_s"] for episode in document["episodes"])
+        lines.append(f"speed        {speed:.2f} x real time per process")
+    lines.append(
+        f"policy       {document['policy_ms']['p50']} ms median, {document['policy_ms']['p99']} ms 99th percentile"
+    )
+    if any(document["faults"].values()):
+        lines.append(
+            "faults       " + ", ".join(f"{name} {count}" for name, count in document["faults"].items() if count)
+        )
+    failed = [str(episode["seed"]) for episode in document["episodes"] if episode["success"] is False]
+    if failed:
+        lines.append(f"failed seeds {', '.join(failed[:10])}{', …' if failed[10:] else ''}")
+    if target:
+        lines.append(f"written to   {target}")
+    return "\n".join(lines)
+
+
+def _target(options: Options) -> Path | None:
+    """Where the document goes; UsageError when it is there already, or can not be."""
+    if options.out is None:
+        return None
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"--out {options.out} is a file; a folder is needed")
+    target = options.out / document_name(options.policy, options.seed, options.exam)
+    if target.exists() and not options.overwrite:
+        raise UsageError(f"{target} exists: give --overwrite to replace it, or another --out")
+    return target

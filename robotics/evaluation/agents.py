@@ -1,0 +1,164 @@
+"""Whatever `--policy` can name, as something that acts: the expert, baselines, and trained policies."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+
+from robotics.environments import observation_dict
+from robotics.errors import DataError, UsageError, unknown_name
+from robotics.training.run_folder import CONFIG, read_run, run_of
+from robotics.vocabulary import camera_of, to_dataset
+
+#: Policies that need no training -> what they do, as `robotics list policies` shows it.
+BUILT_IN = {
+    "expert": "the environment's own model-based teacher: sees the privileged state, acts through the same interface",
+    "random": "uniform in the action space, seeded by the episode",
+    "zero": "the action closest to zero",
+}
+
+
+class Agent(Protocol):
+    """Acts in one environment, one episode after the other."""
+
+    def reset(self, env: gym.Env, seed: int) -> None:
+        """A new episode begins: `env` has just been reset with `seed`."""
+        ...
+
+    def act(self, observation: Any) -> np.ndarray:
+        """The action for this control step."""
+        ...
+
+
+@dataclass(frozen=True)
+class AgentSource:
+    """A policy by name: picklable, so that every worker process opens its own.
+
+    Attributes:
+        env_kwargs: what the policy needs of its environment: cameras and their size, the meaning of actions.
+        trained_on: seeds of the demonstrations it learned from.
+    """
+
+    policy: str
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    trained_on: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and captions: the last folder of a path."""
+        return self.policy if self.policy in BUILT_IN else Path(self.policy).resolve().name
+
+    def agent(self, env: gym.Env) -> Agent:
+        """A fresh agent for `env`. UsageError when the two do not fit."""
+        if self.policy == "expert":
+            return _Expert(env)
+        if self.policy == "random":
+            return _Random()
+        if self.policy == "zero":
+            return _Zero(env)
+        return _Trained(self.policy, env)
+
+
+def open_policy(policy: str) -> AgentSource:
+    """What `policy` names: expert, random, zero, a run, a checkpoint or a `pretrained_model` folder.
+
+    Cheap: reads configurations, no weights. UsageError for a name that is nothing, DataError for a damaged folder.
+    """
+    if policy in BUILT_IN:
+        return AgentSource(policy)
+    if not Path(policy).exists():
+        raise unknown_name("policy", policy, BUILT_IN, "or give a run or checkpoint folder")
+    from robotics.policies.checkpoint import find_pretrained, read_policy_config
+
+    folder = find_pretrained(policy)
+    config = read_policy_config(folder)
+    kwargs: dict[str, Any] = {}
+    if config.image_shapes:
+        sizes = {shape[:2] for shape in config.image_shapes.values()}
+        if len(sizes) > 1:
+            raise UsageError(f"{policy} wants images of different sizes ({sizes}); environments give one size")
+        kwargs = {"cameras": tuple(str(camera_of(key)) for key in config.image_shapes), "image_size": sizes.pop()}
+    if config.action_mode is not None:
+        kwargs["action_mode"] = config.action_mode
+    return AgentSource(policy, kwargs, _demonstration_seeds(folder))
+
+
+class _Expert:
+    def __init__(self, env: gym.Env) -> None:
+        if not hasattr(env.unwrapped, "expert"):
+            name = env.spec.id if env.spec else type(env.unwrapped).__name__
+            raise UsageError(f"environment '{name}' has no expert; give random, zero or a trained policy")
+        self._expert = env.unwrapped.expert()
+
+    def reset(self, env: gym.Env, seed: int) -> None:
+        self._expert.reset(env)
+
+    def act(self, observation: Any) -> np.ndarray:
+        return self._expert.act(observation)
+
+    def faults(self) -> dict[str, int]:
+        return self._expert.faults() if hasattr(self._expert, "faults") else {}
+
+
+class _Random:
+    def reset(self, env: gym.Env, seed: int) -> None:
+        self._space = env.action_space
+        self._space.seed(seed % 2**63)
+
+    def act(self, observation: Any) -> Any:
+        return self._space.sample()
+
+
+class _Zero:
+    def __init__(self, env: gym.Env) -> None:
+        space = env.action_space
+        if isinstance(space, gym.spaces.Box):
+            self._action: Any = np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
+        elif isinstance(space, gym.spaces.Discrete):
+            self._action = int(space.start)
+        else:
+            raise UsageError(f"zero acts in Box and Discrete action spaces, not in {type(space).__name__}")
+
+    def reset(self, env: gym.Env, seed: int) -> None:
+        pass
+
+    def act(self, observation: Any) -> Any:
+        return self._action
+
+
+class _Trained:
+    def __init__(self, path: str, env: gym.Env) -> None:
+        from robotics.policies.checkpoint import load_policy
+        from robotics.policies.execution import ChunkExecutor
+
+        policy = load_policy(path)
+        _require_fit(path, policy.config, env)
+        self._executor = ChunkExecutor(policy)
+
+    def reset(self, env: gym.Env, seed: int) -> None:
+        self._executor.reset()
+
+    def act(self, observation: Any) -> np.ndarray:
+        return self._executor.act(to_dataset(observation_dict(observation)))
+
+
+def _require_fit(path: str, config: Any, env: gym.Env) -> None:
+    """UsageError when the policy was made for other actions or another control rate."""
+    space, rate = env.action_space, getattr(env.unwrapped, "control_hz", None)
+    if space.shape != (config.action_dim,):
+        raise UsageError(f"{path} gives actions of shape ({config.action_dim},), the environment takes {space.shape}")
+    if rate and config.fps and abs(rate - config.fps) > 1e-6:
+        raise UsageError(f"{path} was trained at {config.fps:g} Hz, the environment runs at {rate:g} Hz")
+
+
+def _demonstration_seeds(folder: Path) -> tuple[int, ...]:
+    """Seeds behind a checkpoint, from the run folder above it; none for a checkpoint that was moved out of its run."""
+    run = run_of(folder)
+    if run is None:
+        return ()
+    try:
+        return tuple(int(seed) for seed in read_run(run)["data"].get("seeds", []))
+    except (AttributeError, TypeError, ValueError):
+        raise DataError(f"{run / CONFIG}: its list of seeds is damaged") from None

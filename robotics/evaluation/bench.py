@@ -1,0 +1,149 @@
+"""Success of a policy over seeded episodes, as the document of `robotics bench --json`."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robotics.environments import make_env
+from robotics.errors import UsageError
+from robotics.evaluation.agents import AgentSource, open_policy
+from robotics.evaluation.rollout import FAULTS, Episode, run_episode
+from robotics.evaluation.seeds import evaluation_seeds, fingerprint, refuse_training_seeds
+from robotics.evaluation.statistics import bootstrap_mean, wilson
+from robotics.progress import progress
+from robotics.versions import versions
+from robotics.workers import in_order
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """What a worker needs to know to run episodes: picklable."""
+
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    source: AgentSource
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[int], Episode]]:
+        env = make_env(self.env_id, **self.env_kwargs)
+        try:
+            agent = self.source.agent(env)
+            with _one_thread():
+                yield lambda seed: run_episode(env, agent, seed)
+        finally:
+            env.close()
+
+
+def bench(
+    env_id: str,
+    policy: str,
+    episodes: int,
+    seed: int,
+    *,
+    exam: str | None = None,
+    workers: int = 1,
+    env_kwargs: Mapping[str, Any] | None = None,
+    allow_training_seeds: bool = False,
+) -> dict[str, Any]:
+    """Run `episodes` episodes of `policy` and return the document of DESIGN §5.
+
+    Episode i uses `seed` + i, or the i-th seed of the secret `exam`. What is measured does not depend on `workers`
+    (processes), only how long it takes.
+
+    Raises UsageError for names that do not exist, and for seeds that a trained policy has learned from.
+    """
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: at least one is needed")
+    source = open_policy(policy)
+    seeds = evaluation_seeds(episodes, seed, exam)
+    if not allow_training_seeds:
+        refuse_training_seeds(seeds, source.trained_on, policy)
+    kwargs = {**source.env_kwargs, **(env_kwargs or {})}
+    control_hz = _control_rate(env_id, kwargs, source)
+    results: list[Episode] = []
+    with (
+        in_order(Rollouts(env_id, kwargs, source), seeds, min(workers, episodes)) as episodes_done,
+        progress(f"bench {source.label}", episodes, "episodes") as bar,
+    ):
+        for episode in episodes_done:
+            results.append(episode)
+            bar.advance(note=_note(results))
+    document = {"schema": SCHEMA, "env": env_id, "policy": policy, "policy_label": source.label}
+    document |= {"env_kwargs": {key: _plain(value) for key, value in kwargs.items()}}
+    document |= {"seed": seed} if exam is None else {"seed": None, "exam": fingerprint(exam)}
+    return document | summary(results, show_seeds=exam is None) | {"control_hz": control_hz, "versions": versions()}
+
+
+def summary(episodes: list[Episode], show_seeds: bool = True) -> dict[str, Any]:
+    """Episodes and their statistics, ready for JSON. Success is None where one episode does not say it."""
+    known = all(episode.success is not None for episode in episodes)
+    successes = sum(bool(episode.success) for episode in episodes)
+    returns = [episode.return_ for episode in episodes]
+    policy_ms = np.concatenate([episode.policy_ms for episode in episodes])
+    faults = Counter(dict.fromkeys(FAULTS, 0))
+    for episode in episodes:
+        faults.update(episode.faults)
+    return {
+        "episodes": [_row(number, episode, show_seeds) for number, episode in enumerate(episodes)],
+        "success_rate": successes / len(episodes) if known else None,
+        "success_ci95": list(wilson(successes, len(episodes))) if known else None,
+        "return_mean": float(np.mean(returns)),
+        # A fixed generator: the same episodes give the same interval
+        "return_ci95": list(bootstrap_mean(returns, np.random.default_rng(0))),
+        "policy_ms": {"p50": _percentile(policy_ms, 50), "p99": _percentile(policy_ms, 99)},
+        "faults": dict(faults),
+    }
+
+
+def _row(number: int, episode: Episode, show_seed: bool) -> dict[str, Any]:
+    return {
+        "seed": episode.seed if show_seed else number,
+        "success": episode.success,
+        "return": episode.return_,
+        "length": episode.length,
+        "wall_s": round(episode.wall_s, 4),
+    }
+
+
+def _percentile(values: np.ndarray, q: float) -> float | None:
+    return round(float(np.percentile(values, q)), 4) if values.size else None
+
+
+def _note(results: list[Episode]) -> str:
+    known = [episode.success for episode in results if episode.success is not None]
+    return f"{sum(known)}/{len(known)} succeeded" if known else ""
+
+
+def _control_rate(env_id: str, kwargs: Mapping[str, Any], source: AgentSource) -> float | None:
+    """Control steps per simulated second [Hz]. Opens the environment and the policy once, so that what does not fit is
+    said before any worker starts."""
+    env = make_env(env_id, **kwargs)
+    try:
+        source.agent(env)
+        rate = getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps")
+        return float(rate) if rate else None
+    finally:
+        env.close()
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread per worker: the sum of a matrix product depends on how many share it, and results must not."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

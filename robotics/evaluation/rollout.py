@@ -1,0 +1,81 @@
+"""One episode of one agent in one environment."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from robotics.evaluation.agents import Agent
+
+#: Counters of every bench document; an environment or agent may add to them, not to the list.
+FAULTS = ("qp_infeasible", "fallback_ticks", "nan")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What happened at `seed`.
+
+    Attributes:
+        success: None where the environment does not say (`info["success"]`).
+        return_: undiscounted sum of rewards.
+        length: control steps.
+        wall_s: time of the whole episode [s].
+        policy_ms: time of each call of the policy [ms].
+        faults: counters by name, of the controller and the policy.
+    """
+
+    seed: int
+    success: bool | None
+    return_: float
+    length: int
+    wall_s: float
+    policy_ms: np.ndarray
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+def run_episode(env: gym.Env, agent: Agent, seed: int, on_step: Callable[[], None] | None = None) -> Episode:
+    """Reset with `seed` and let `agent` act until the episode ends. Depends on nothing that happened before.
+
+    An action that is not finite ends the episode as failed and counts as a `nan` fault. `on_step` is called after the
+    reset and after every step.
+    """
+    started = time.perf_counter()
+    observation, info = env.reset(seed=seed)
+    agent.reset(env, seed)
+    before = _faults(env, agent)
+    success, total, nan, done = _success(info), 0.0, 0, False
+    policy_ms: list[float] = []
+    if on_step:
+        on_step()
+    while not done:
+        asked = time.perf_counter()
+        action = agent.act(observation)
+        policy_ms.append((time.perf_counter() - asked) * 1e3)
+        if not np.all(np.isfinite(action)):
+            success, nan = (None if success is None else False), 1
+            break
+        observation, reward, terminated, truncated, info = env.step(action)
+        total += float(reward)
+        success, done = _success(info), terminated or truncated
+        if on_step:
+            on_step()
+    faults = {name: count - before.get(name, 0) for name, count in _faults(env, agent).items()}
+    faults["nan"] = faults.get("nan", 0) + nan + ("fault" in info)
+    return Episode(seed, success, total, len(policy_ms), time.perf_counter() - started, np.array(policy_ms), faults)
+
+
+def _success(info: dict[str, Any]) -> bool | None:
+    return bool(info["success"]) if "success" in info else None
+
+
+def _faults(env: gym.Env, agent: Agent) -> dict[str, int]:
+    """Counters so far of the controller inside the environment's step, and of the agent."""
+    total: dict[str, int] = {}
+    for source in (env.unwrapped, agent):
+        counters = source.faults() if hasattr(source, "faults") else {}
+        for name, count in counters.items():
+            total[name] = total.get(name, 0) + int(count)
+    return total
