@@ -46,7 +46,7 @@ class RobotSpec:
         unlimited = [j for j in self.joints if not model.jnt_actfrclimited[model.joint(j).id]]
         if unlimited:
             raise UsageError(
-                f"robot {self.name}: joints without a torque limit: {', '.join(unlimited)}; set actuatorfrcrange on them"
+                f"robot {self.name}: joints without torque limit: {', '.join(unlimited)}; set actuatorfrcrange on them"
             )
 
 

@@ -1,4 +1,4 @@
-"""Cameras: fast settings for what a policy sees, good ones for what people see. Software OpenGL where there is no GPU."""
+"""Cameras: fast settings for what a policy sees, good ones for what people see. Software OpenGL without a GPU."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ _checked = False
 
 
 class Camera:
-    """Renders one model at one size. `fast` leaves out shadows, reflections and multisampling: 20 times faster on a CPU."""
+    """Renders one model at one size. `fast` leaves out shadows, reflections and multisampling: 20 x faster on a CPU."""
 
     def __init__(self, model: mujoco.MjModel, size: tuple[int, int], fast: bool) -> None:
         height, width = size
@@ -49,7 +49,7 @@ def _make_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Ren
 
 
 def _choose_backend() -> None:
-    """EGL on a Linux machine without a screen. Once, before the first renderer: a failed attempt poisons the process."""
+    """EGL on a Linux machine without a screen. Once, before the first renderer: a failed try poisons the process."""
     global _checked
     if _checked or "MUJOCO_GL" in os.environ or platform.system() != "Linux" or os.environ.get("DISPLAY"):
         _checked = True

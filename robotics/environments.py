@@ -47,13 +47,31 @@ def _import(module: str, env_id: str) -> None:
         raise UsageError(f"environment '{env_id}': module '{module}' can not be imported ({error})") from None
 
 
+def accepted_options(env_id: str) -> set[str] | None:
+    """Names of the keyword arguments that environment `env_id` takes; None when it takes any."""
+    return _parameters(find_spec(env_id))
+
+
 def _refuse_unknown_options(spec: gym.envs.registration.EnvSpec, kwargs: dict[str, Any]) -> None:
-    parameters = inspect.signature(_creator(spec)).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
+    accepted = _parameters(spec)
     for name in kwargs:
-        if name not in parameters:
-            raise unknown_name(f"option of environment {spec.id}", name, set(parameters) - {"self"})
+        if accepted is not None and name not in accepted:
+            raise unknown_name(f"option of environment {spec.id}", name, accepted)
+
+
+def _parameters(spec: gym.envs.registration.EnvSpec) -> set[str] | None:
+    """Follows **kwargs that a class of ours hands to its base; None when they lead nowhere."""
+    creator = _creator(spec)
+    names: set[str] = set()
+    for owner in inspect.getmro(creator) if inspect.isclass(creator) else (creator,):
+        function = vars(owner).get("__init__") if inspect.isclass(owner) else owner
+        if function is None:
+            continue
+        parameters = inspect.signature(function).parameters
+        names |= {name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return names - {"self"}
+    return None
 
 
 def _creator(spec: gym.envs.registration.EnvSpec) -> Any:

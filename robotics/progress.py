@@ -10,12 +10,12 @@ from contextlib import contextmanager
 
 
 class Progress:
-    """Counts towards `total`; `advance` is cheap enough to be called at every step of a loop."""
+    """Counts towards `total` (None: nobody knows); `advance` is cheap enough for every step of a loop."""
 
     #: Seconds between two log lines when stderr is not a terminal.
     LOG_EVERY_S = 15.0
 
-    def __init__(self, title: str, total: float, unit: str) -> None:
+    def __init__(self, title: str, total: float | None, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done = 0.0
         self.note = ""
@@ -49,13 +49,20 @@ class Progress:
             self._bar.update(self._task, completed=self.done, note=self.note)
         elif time.monotonic() - self._logged >= self.LOG_EVERY_S:
             self._logged = time.monotonic()
-            self._log(f"{self.done:g}/{self.total:g} {self.unit}, ETA {_duration(self.eta_s)}")
+            of = "" if self.total is None else f"/{self.total:g}"
+            self._log(f"{self.done:g}{of} {self.unit}, ETA {_duration(self.eta_s)}")
+
+    def finish_early(self) -> None:
+        """What was counted so far turns out to be all there is: an episode may end before its limit."""
+        self.total = self.done
+        if self._bar is not None:
+            self._bar.update(self._task, total=self.done)
 
     @property
     def eta_s(self) -> float:
-        """Seconds to go at the mean rate so far [s]; infinite before the first unit."""
+        """Seconds to go at the mean rate so far [s]; infinite while it is unknown."""
         elapsed = time.monotonic() - self._started
-        return elapsed / self.done * (self.total - self.done) if self.done else float("inf")
+        return elapsed / self.done * (self.total - self.done) if self.done and self.total else float("inf")
 
     def close(self, failed: bool = False) -> None:
         if self._bar is not None:
@@ -68,7 +75,7 @@ class Progress:
 
 
 @contextmanager
-def progress(title: str, total: float, unit: str) -> Iterator[Progress]:
+def progress(title: str, total: float | None, unit: str) -> Iterator[Progress]:
     """A `Progress` that closes itself, also when the work is interrupted."""
     bar = Progress(title, total, unit)
     try:

@@ -1,0 +1,149 @@
+"""One episode as a film, captioned with its outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from robotics.environments import accepted_options, make_env
+from robotics.errors import RoboticsError, UsageError
+from robotics.evaluation.agents import open_policy
+from robotics.evaluation.rollout import Episode, run_episode
+from robotics.media.caption import Caption
+from robotics.media.spool import FrameSpool
+from robotics.media.video import film
+from robotics.outputs import require_room, write_json
+from robotics.progress import progress
+
+#: Screens show no more; a faster film drops frames instead.
+MAX_FPS = 60.0
+MIN_SPEED, MAX_SPEED = 0.05, 20.0
+#: The last picture stays this long, so that one sees how it ended [s].
+STILL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What is filmed, and how. `size` is (height, width); None leaves camera and size to the environment."""
+
+    env_id: str
+    policy: str
+    seed: int
+    camera: str | None = None
+    size: tuple[int, int] | None = None
+    speed: float = 1.0
+
+
+def record(shot: Shot, out: Path, *, overwrite: bool = False, env_kwargs: Mapping[str, Any] | None = None) -> Episode:
+    """Film one episode into `out` (MP4, H.264) and describe it in a JSON file beside it; returns the episode.
+
+    Raises UsageError for names that do not exist, a camera or size the environment does not offer, or an `out` that is
+    already there; RoboticsError when nothing can be rendered.
+    """
+    _check(shot, out, overwrite)
+    source = open_policy(shot.policy)
+    env = make_env(shot.env_id, **{**source.env_kwargs, **(env_kwargs or {}), **_render_kwargs(shot)})
+    try:
+        agent, fps = source.agent(env), _frame_rate(env)
+        require_room(out.parent, 50e6, "the video")
+        limit = env.spec.max_episode_steps if env.spec else None
+        with FrameSpool() as frames, progress("record", limit, "steps") as bar:
+
+            def keep_frame() -> None:
+                frames.append(_frame(env, shot.env_id))
+                bar.advance(0 if len(frames) == 1 else 1)
+
+            episode = run_episode(env, agent, shot.seed, keep_frame)
+            bar.finish_early()
+            caption = _caption(shot, env, source.label, episode, fps)
+            _develop(frames, caption, fps, shot.speed, out)
+    finally:
+        env.close()
+    write_json(out.with_suffix(".json"), _description(shot, caption, episode, source.label))
+    return episode
+
+
+def _check(shot: Shot, out: Path, overwrite: bool) -> None:
+    if out.suffix.lower() != ".mp4":
+        raise UsageError(f"--out {out}: the video is an .mp4 file")
+    if out.exists() and not overwrite:
+        raise UsageError(f"--out {out} exists: give --overwrite to replace it, or another name")
+    if not MIN_SPEED <= shot.speed <= MAX_SPEED:
+        raise UsageError(f"--speed {shot.speed}: give a factor within {MIN_SPEED:g} … {MAX_SPEED:g}")
+
+
+def _render_kwargs(shot: Shot) -> dict[str, Any]:
+    """How to ask this environment for pictures; UsageError for a wish that it can not grant."""
+    options = accepted_options(shot.env_id)
+    kwargs: dict[str, Any] = {"render_mode": "rgb_array"}
+    for option, name, value in (("--camera", "render_camera", shot.camera), ("--size", "render_size", shot.size)):
+        if value is None:
+            continue
+        if options is not None and name not in options:
+            raise UsageError(f"{option}: environment '{shot.env_id}' lets nobody choose that")
+        kwargs[name] = value
+    return kwargs
+
+
+def _frame(env: gym.Env, env_id: str) -> np.ndarray:
+    try:
+        image: Any = env.render()
+    except gym.error.Error as error:
+        raise RoboticsError(f"environment '{env_id}' can not be rendered: {error}") from None
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
+        raise RoboticsError(f"environment '{env_id}' gives no picture for render_mode='rgb_array'")
+    height, width = image.shape[:2]
+    return image[: height // 2 * 2, : width // 2 * 2]
+
+
+def _frame_rate(env: gym.Env) -> float:
+    """Control steps per simulated second; 30 where the environment does not say."""
+    return float(getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps") or 30)
+
+
+def _develop(frames: FrameSpool, caption: Caption, fps: float, speed: float, out: Path) -> None:
+    """Write the frames under their caption. At most MAX_FPS of them per second of film are shown."""
+    every = max(1, int(np.ceil(fps * speed / MAX_FPS - 1e-9)))
+    shown_fps = fps * speed / every
+    first = next(iter(frames))
+    size = (first.shape[0] + caption.strip(first.shape[1], "").shape[0], first.shape[1])
+    with film(out, size, float(Fraction(shown_fps).limit_denominator(1000))) as mp4:
+        for number, image in enumerate(frames):
+            last = number == len(frames) - 1
+            if number % every and not last:
+                continue
+            picture = np.concatenate([image, caption.strip(image.shape[1], f"{number / fps:.2f} s")])
+            for _ in range(1 + (round(STILL_S * shown_fps) if last else 0)):
+                mp4.add(picture)
+
+
+def _caption(shot: Shot, env: gym.Env, label: str, episode: Episode, fps: float) -> Caption:
+    title = str(getattr(env.unwrapped, "task", shot.env_id))
+    detail = f"{label} · seed {shot.seed}" + (f" · {shot.speed:g}× speed" if shot.speed != 1 else "")
+    return Caption(title, detail, _outcome(episode, fps), episode.success)
+
+
+def _outcome(episode: Episode, fps: float) -> str:
+    if episode.success is None:
+        return f"return {episode.return_:.1f}"
+    return f"success in {episode.length / fps:.1f} s" if episode.success else "failed"
+
+
+def _description(shot: Shot, caption: Caption, episode: Episode, label: str) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "env": shot.env_id,
+        "policy": shot.policy,
+        "policy_label": label,
+        "seed": shot.seed,
+        "speed": shot.speed,
+        "task": caption.title,
+        "outcome": caption.outcome,
+        "success": episode.success,
+        "return": episode.return_,
+        "length": episode.length,
+    }
