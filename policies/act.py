@@ -15,7 +15,10 @@ from robotics.vocabulary import ACTION, STATE
 
 
 class Act(Policy):
-    """Tokens [z, state, environment state, image cells] -> encoder -> one decoder query per action."""
+    """Action Chunking with Transformers: a chunk of actions from one look at the observation (Zhao et al. 2023).
+
+    Tokens [z, state, environment state, image cells] -> encoder -> one decoder query per action.
+    """
 
     config: ActConfig
 

@@ -65,7 +65,7 @@ def aloha_scene(actuation: Actuation = "servo") -> mujoco.MjSpec:
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
-    texture = spec.add_texture(
+    spec.add_texture(
         name="sky",
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
         builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
@@ -74,10 +74,11 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
         width=256,
         height=256 * 6,
     )
-    del texture
+    spec.visual.headlight.diffuse = [0.35] * 3
+    spec.visual.headlight.specular = [0.0] * 3
     world = spec.worldbody
-    world.add_light(pos=[0, -0.6, 1.8], dir=[0, 0.35, -1], diffuse=[0.75] * 3, specular=[0.2] * 3, castshadow=True)
-    world.add_light(pos=[0.8, 0.8, 1.6], dir=[-0.4, -0.4, -1], diffuse=[0.3] * 3, castshadow=False)
+    world.add_light(pos=[0, -0.6, 1.8], dir=[0, 0.35, -1], diffuse=[0.6] * 3, specular=[0.1] * 3, castshadow=True)
+    world.add_light(pos=[0.8, 0.8, 1.6], dir=[-0.4, -0.4, -1], diffuse=[0.2] * 3, specular=[0.0] * 3, castshadow=False)
     world.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_BOX,
@@ -87,8 +88,43 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
         contype=STATIC,
         conaffinity=LEFT | RIGHT | OBJECT,
     )
+    _add_room(spec)
     world.add_camera(name="top", pos=[0.05, 0, 0.95], quat=[1, 0, 0, 0], fovy=55)
     world.add_camera(name="angle", pos=[0, -0.95, 0.62], xyaxes=[1, 0, 0, 0, 0.47, 0.88], fovy=50)
+
+
+def _add_room(spec: mujoco.MjSpec) -> None:
+    """Legs and a floor: to be seen, not to be touched."""
+    spec.add_texture(
+        name="floor",
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        rgb1=[0.55, 0.58, 0.62],
+        rgb2=[0.62, 0.65, 0.69],
+        width=256,
+        height=256,
+    )
+    material = spec.add_material(name="floor", texrepeat=[8, 8], texuniform=False)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
+    unseen_by_physics = {"contype": 0, "conaffinity": 0, "mass": 0}
+    world = spec.worldbody
+    world.add_geom(
+        name="floor",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        pos=[0, 0, -0.75],
+        size=[3, 3, 0.1],
+        material="floor",
+        **unseen_by_physics,
+    )
+    for number, (x, y) in enumerate(((-0.57, -0.35), (-0.57, 0.35), (0.57, -0.35), (0.57, 0.35))):
+        world.add_geom(
+            name=f"leg{number}",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=[x, y, -0.395],
+            size=[0.025, 0.025, 0.355],
+            rgba=[0.25, 0.26, 0.28, 1],
+            **unseen_by_physics,
+        )
 
 
 def nominal_model() -> mujoco.MjModel:

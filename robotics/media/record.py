@@ -28,7 +28,10 @@ STILL_S = 1.0
 
 @dataclass(frozen=True)
 class Shot:
-    """What is filmed, and how. `size` is (height, width); None leaves camera and size to the environment."""
+    """What is filmed, and how. `size` is (height, width); None leaves camera and size to the environment.
+
+    `title` heads the film in a report; the policy's name when None.
+    """
 
     env_id: str
     policy: str
@@ -36,6 +39,7 @@ class Shot:
     camera: str | None = None
     size: tuple[int, int] | None = None
     speed: float = 1.0
+    title: str | None = None
 
 
 def record(shot: Shot, out: Path, *, overwrite: bool = False, env_kwargs: Mapping[str, Any] | None = None) -> Episode:
@@ -123,7 +127,7 @@ def _develop(frames: FrameSpool, caption: Caption, fps: float, speed: float, out
 
 def _caption(shot: Shot, env: gym.Env, label: str, episode: Episode, fps: float) -> Caption:
     title = str(getattr(env.unwrapped, "task", shot.env_id))
-    detail = f"{label} · seed {shot.seed}" + (f" · {shot.speed:g}× speed" if shot.speed != 1 else "")
+    detail = f"{label} · seed {shot.seed}" + (f" · {shot.speed:g}x speed" if shot.speed != 1 else "")
     return Caption(title, detail, _outcome(episode, fps), episode.success)
 
 
@@ -136,6 +140,7 @@ def _outcome(episode: Episode, fps: float) -> str:
 def _description(shot: Shot, caption: Caption, episode: Episode, label: str) -> dict[str, Any]:
     return {
         "schema": 1,
+        "title": shot.title or label,
         "env": shot.env_id,
         "policy": shot.policy,
         "policy_label": label,

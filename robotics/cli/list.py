@@ -1,0 +1,114 @@
+"""`robotics list envs|policies|controllers|robots`: what exists."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What exists, one line each."""
+
+    json: bool = False
+    """Print one JSON document."""
+
+
+@dataclass(frozen=True)
+class EnvsOptions(Options):
+    """Environments: robot, action modes, time limit, cameras, task."""
+
+
+@dataclass(frozen=True)
+class PoliciesOptions(Options):
+    """Policies: what --policy takes, and the families that can be trained."""
+
+
+@dataclass(frozen=True)
+class ControllersOptions(Options):
+    """Controllers of the cerebellum."""
+
+
+@dataclass(frozen=True)
+class RobotsOptions(Options):
+    """Embedded robots."""
+
+
+def environments() -> list[Row]:
+    import gymnasium as gym
+    from gymnasium.envs.registration import load_env_creator
+
+    from robotics import ENVIRONMENTS
+
+    rows = []
+    for name in ENVIRONMENTS:
+        spec = gym.spec(name)
+        kind: Any = load_env_creator(str(spec.entry_point))
+        rows.append(
+            {
+                "id": name,
+                "robot": kind.robot_type,
+                "action_modes": list(kind.ACTION_MODES),
+                "horizon": spec.max_episode_steps,
+                "cameras": list(kind.camera_names),
+                "task": kind.task,
+            }
+        )
+    return rows
+
+
+def policies() -> list[Row]:
+    from robotics.evaluation.agents import BUILT_IN
+    from robotics.policies.registry import FAMILIES
+
+    rows = [{"name": name, "kind": "built in", "summary": text} for name, text in BUILT_IN.items()]
+    for name, (_, policy) in FAMILIES.items():
+        summary = (policy.__doc__ or "").strip().split("\n")[0]
+        rows.append({"name": name, "kind": f"robotics train {name}", "summary": summary})
+    return rows
+
+
+def controllers() -> list[Row]:
+    from robotics.controllers import CONTROLLERS
+
+    return [{"name": name, "summary": text} for name, text in CONTROLLERS.items()]
+
+
+def robots() -> list[Row]:
+    from robotics.envs import ROBOTS
+
+    return [{"name": name, "summary": text} for name, text in ROBOTS.items()]
+
+
+def run(key: str, rows_of: Callable[[], list[Row]], options: Options) -> None:
+    rows = rows_of()
+    if options.json:
+        print(json.dumps({"schema": 1, key: rows}, indent=2))
+    else:
+        print(_table(rows))
+
+
+def _table(rows: list[Row]) -> str:
+    """Columns wide enough for their longest cell, under their names."""
+    cells = [[_text(value) for value in row.values()] for row in rows]
+    header = [name.replace("_", " ") for name in rows[0]]
+    widths = [max(len(line[column]) for line in [header, *cells]) for column in range(len(header))]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in [header, *cells]
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _text(value: Any) -> str:
+    return "|".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+SUBCOMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
+    "envs": (EnvsOptions, partial(run, "envs", environments)),
+    "policies": (PoliciesOptions, partial(run, "policies", policies)),
+    "controllers": (ControllersOptions, partial(run, "controllers", controllers)),
+    "robots": (RobotsOptions, partial(run, "robots", robots)),
+}

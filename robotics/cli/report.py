@@ -1,0 +1,25 @@
+"""`robotics report`: one self-contained HTML page of runs."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Options:
+    """One self-contained HTML page of runs: success, films, learning curve, episodes."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_OR_DIR")]
+    """Run folders, or any folders with bench*.json or videos/."""
+    out: Path | None = None
+    """The page; report.html in the first folder when not given."""
+
+
+def run(options: Options) -> None:
+    from robotics.reports.page import write_report
+
+    page = write_report(options.runs, options.out)
+    print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser", file=sys.stderr)

@@ -1,0 +1,77 @@
+"""One self-contained HTML page from runs and bench folders."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from robotics.errors import UsageError
+from robotics.outputs import write_atomically
+from robotics.reports.charts import learning_chart, script, success_chart
+from robotics.reports.content import RunContent, read_content
+from robotics.versions import versions
+
+
+def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the page about `folders` to `out` (default: report.html in the first) and return its path.
+
+    It needs no network and no other file. Raises UsageError without folders, DataError for a folder with nothing to
+    report or a damaged file.
+    """
+    if not folders:
+        raise UsageError("report needs at least one run or folder")
+    runs = [read_content(folder) for folder in folders]
+    target = out or folders[0] / "report.html"
+    if target.is_dir():
+        raise UsageError(f"--out {target} is a folder; give an .html file")
+    write_atomically(target, render(runs))
+    return target
+
+
+def render(runs: list[RunContent]) -> str:
+    """The page as text. Everything that comes from files is escaped."""
+    environment = Environment(loader=PackageLoader("robotics.reports", "."), autoescape=True, trim_blocks=True)
+    environment.filters |= {"percent": _percent, "number": _number}
+    return environment.get_template("page.html.j2").render(
+        runs=[_section(run) for run in runs],
+        comparison=Markup(success_chart([bench for run in runs for bench in run.benches])) if len(runs) > 1 else "",
+        plotly=Markup(script()),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        versions=versions(),
+    )
+
+
+def _section(run: RunContent) -> dict[str, Any]:
+    return {
+        "content": run,
+        "success": Markup(success_chart(run.benches)),
+        "learning": Markup(learning_chart(run)),
+        "settings": _settings(run.config) if run.config else {},
+    }
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """What a reader wants to know of a training, one value each."""
+    policy, training, data = config["policy"], config["training"], config["data"]
+    fingerprint = data.get("fingerprint", {})
+    return {
+        "policy": f"{config['family']}, preset {config.get('preset')}",
+        "inputs": ", ".join(policy.get("input_shapes", {})),
+        "chunk": f"{policy.get('chunk_size')} actions, {policy.get('n_action_steps')} executed",
+        "demonstrations": f"{fingerprint.get('episodes')} episodes, {fingerprint.get('frames')} frames",
+        "dataset": data.get("path"),
+        "optimiser": f"{training.get('steps')} steps, batch {training.get('batch_size')}, lr {training.get('lr')}",
+        "precision": training.get("precision"),
+        "seed": training.get("seed"),
+    }
+
+
+def _percent(value: float | None) -> str:
+    return "not reported" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
