@@ -67,7 +67,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         for camera in (*cameras, *([render_camera] if render_camera else [])):
             if camera not in self.camera_names:
                 raise unknown_name("camera", camera, self.camera_names)
-        if render_mode not in (None, *self.metadata["render_modes"]):
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise unknown_name("render mode", render_mode, self.metadata["render_modes"])
         if len(image_size) != 2 or not all(8 <= side <= 4096 for side in (*image_size, *render_size)):
             raise UsageError(f"image sizes are (height, width) within 8 … 4096, not {image_size} and {render_size}")
@@ -78,7 +78,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.data = mujoco.MjData(self.model)
         self.substeps = round(1.0 / (self.control_hz * self.model.opt.timestep))
         self.action_space = self.make_action_space()
-        self.observation_space = gym.spaces.Dict(
+        self.observation_space: gym.spaces.Dict = gym.spaces.Dict(  # type: ignore[assignment]
             {
                 **self.state_spaces(),
                 **{f"image_{camera}": gym.spaces.Box(0, 255, (*image_size, 3), np.uint8) for camera in cameras},

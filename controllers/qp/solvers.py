@@ -139,7 +139,7 @@ def _rows(expression, bound: Array | None, upper: bool) -> list:
 
 def _multipliers(constraints: list, bound: Array | None, size: int | None = None) -> Array:
     full = np.zeros(len(bound) if bound is not None else size or 0)
-    if constraints:
+    if constraints and bound is not None:
         full[np.isfinite(bound)] = constraints[0].dual_value
     return full
 

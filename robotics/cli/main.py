@@ -90,6 +90,7 @@ def parse(options_type: type, arguments: list[str], program: str) -> Any:
     """The options that `arguments` spell; UsageError in one line for anything that tyro refuses or does not know."""
     import tyro
 
+    options: Any
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):

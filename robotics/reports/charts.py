@@ -41,6 +41,7 @@ def success_chart(benches: list[Bench]) -> str:
         )
     )
     figure.update_xaxes(range=[-2, 102], title="success [%], 95 % Wilson interval")
+    figure.update_yaxes(autorange="reversed")
     return _html(figure, height=110 + 42 * len(known))
 
 
@@ -86,5 +87,5 @@ def _html(figure: Any, height: int) -> str:
     )
     figure.update_xaxes(gridcolor=grey, zerolinecolor=grey, automargin=True)
     figure.update_yaxes(gridcolor=grey, zerolinecolor=grey, automargin=True)
-    config = {"displaylogo": False, "responsive": True}
+    config = {"displayModeBar": False, "responsive": True}
     return plotly.io.to_html(figure, config=config, full_html=False, include_plotlyjs=False)

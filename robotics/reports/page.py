@@ -74,4 +74,4 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
