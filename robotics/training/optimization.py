@@ -18,7 +18,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 
     Raises UsageError for a device this machine lacks.
     """
-    device = _device(config.device)
+    device = require_device(config.device)
     # Accelerate remembers the first precision of a process for all later ones, and refuses to change it.
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     if device is not None and device.type == "cuda" and device.index is not None:
@@ -43,19 +43,15 @@ def learning_rate(config: TrainConfig, step: int, elapsed_s: float) -> float:
     return rate * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
 
 
-def _device(name: str) -> torch.device | None:
-    """The device asked for; None for the best there is."""
+def require_device(name: str) -> torch.device | None:
+    """The device asked for, None for `auto`. UsageError when this machine lacks it."""
     if name == "auto":
         return None
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
     available = ["auto", "cpu"]
     if torch.cuda.is_available():
         available += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         available.append("mps")
-    if device is None or name not in available:
+    if name not in available:
         raise UsageError(f"--device {name} is not there; this machine has {', '.join(available)}")
-    return device
+    return torch.device(name)

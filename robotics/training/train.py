@@ -17,6 +17,7 @@ from robotics.training.checkpoints import checkpoint_bytes
 from robotics.training.config import FREE_TO_CHANGE, TrainConfig
 from robotics.training.data import TrainingData, choose_inputs
 from robotics.training.loop import Counters, Trainer
+from robotics.training.optimization import require_device
 from robotics.training.presets import preset
 from robotics.training.run_folder import CONFIG, read_run
 from robotics.versions import versions
@@ -54,6 +55,7 @@ def train(
         policy_config, training = _resumed(out, dataset, name, inputs, policy_options or {}, training_options or {})
         chosen = list(policy_config.input_shapes)
     resume = resume and (out / CONFIG).is_file()
+    require_device(training.device)
     prepare_folder(out, "training run", (CONFIG,), resume=resume, overwrite=overwrite)
     torch.manual_seed(training.seed)
     policy = make_policy(policy_config)
@@ -113,9 +115,7 @@ def _resumed(
 
 def _require_same(path: Path, name: str, before: Any, now: Any) -> None:
     if before != now:
-        raise UsageError(
-            f"--resume: {path} says {name} = {before!r}, now it is {now!r}; leave it out, or use a new --out"
-        )
+        raise UsageError(f"--resume: {path} says {name} = {before!r}, not {now!r}; leave it out, or give a new --out")
 
 
 def _fingerprint(dataset: Dataset) -> dict[str, Any]:

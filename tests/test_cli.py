@@ -1,0 +1,145 @@
+"""The program as a user types it: exit codes, one-line errors, one JSON document, and no traceback, ever."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from robotics.cli.main import COMMANDS, main
+from tests.toy import TOY_ID
+
+TRANSFER = "robotics/TransferCube-v0"
+
+
+def run(capsys, *arguments):
+    """(exit code, stdout, stderr) of one call."""
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "train act", "data check", "list envs"])
+def test_every_command_explains_itself(capsys, command):
+    code, out, _ = run(capsys, *command.split(), "--help")
+    assert code == 0
+    assert "usage: robotics" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        ("benhc", ["unknown command 'benhc'", "did you mean 'bench'", "available"]),
+        ("list envz", ["unknown subcommand", "did you mean 'envs'"]),
+        ("list", ["needs a subcommand"]),
+        ("train", ["needs a subcommand"]),
+        ("train dit --data x --out y", ["unknown subcommand", "act"]),
+        ("bench --env robotics/TransferCub-v0 --policy expert", ["unknown environment", "did you mean"]),
+        (f"bench --env {TRANSFER} --policy exprt", ["unknown policy", "did you mean 'expert'"]),
+        (f"bench --env {TRANSFER} --policy expert --episods 3", ["--episods", "--episodes"]),
+        (f"bench --env {TRANSFER} --policy expert --episodes three", ["three"]),
+        (f"bench --env {TRANSFER} --policy expert --action-mode jiont", ["action mode", "did you mean 'joint'"]),
+        (f"bench --env {TRANSFER} --policy expert --episodes 0", ["--episodes 0"]),
+        (f"bench --env {TRANSFER} --policy expert --workers 0", ["--workers 0"]),
+        ("bench --env nosuchmodule:X-v0 --policy random", ["nosuchmodule"]),
+        ("bench --env robotics/TransferCube-v0", ["--policy"]),
+        (f"collect --env {TRANSFER} --episodes 1 --seed 0 --out OUT --cameras tpo", ["camera", "did you mean 'top'"]),
+        (f"collect --env {TRANSFER} --episodes 1 --seed 999999999 --out OUT", ["--seed 999999999"]),
+        ("collect --env CartPole-v1 --episodes 1 --seed 0 --out OUT", ["no expert"]),
+        (f"record --env {TRANSFER} --policy expert --seed 0 --out OUT/v.mp4 --size big", ["--size 'big'"]),
+        (f"record --env {TRANSFER} --policy expert --seed 0 --out OUT/v.mp4 --camera lft", ["camera"]),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(capsys, tmp_path, arguments, fragments):
+    code, out, err = run(capsys, *arguments.replace("OUT", str(tmp_path / "out")).split())
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1, err
+    assert err.startswith("error: ")
+    assert all(fragment in err for fragment in fragments), err
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["train act --out OUT --data", "data check", "data info", "report"])
+def test_missing_and_foreign_folders_are_one_line_and_exit_1(capsys, tmp_path, command):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "notes.txt").write_text("hello")
+    for folder in ("missing", "foreign"):
+        code, _, err = run(capsys, *command.replace("OUT", str(tmp_path / "out")).split(), tmp_path / folder)
+        assert code == 1
+        assert len(err.strip().splitlines()) == 1, err
+        assert folder in err
+
+
+@pytest.mark.parametrize("arguments", ["list envs", "list policies", "list controllers", "list robots", "bench"])
+def test_json_is_exactly_one_document_on_stdout(capsys, arguments):
+    if arguments == "bench":
+        arguments = f"bench --env {TOY_ID} --policy expert --episodes 2"
+    code, out, _ = run(capsys, *arguments.split(), "--json")
+    assert code == 0
+    assert json.loads(out)["schema"] == 1
+
+
+def test_list_knows_what_exists(capsys):
+    _, out, _ = run(capsys, "list", "envs", "--json")
+    (row,) = [row for row in json.loads(out)["envs"] if row["id"] == TRANSFER]
+    assert row["action_modes"] == ["joint", "ee"]
+    assert row["horizon"] == 400
+    assert row["cameras"] == ["top", "angle", "left_wrist", "right_wrist"]
+    _, out, _ = run(capsys, "list", "policies", "--json")
+    assert {"expert", "random", "zero", "act"} <= {row["name"] for row in json.loads(out)["policies"]}
+
+
+def test_bench_document_is_kept_and_never_silently_replaced(capsys, tmp_path):
+    call = ["bench", "--env", TOY_ID, "--policy", "expert", "--episodes", "2", "--out", tmp_path]
+    assert run(capsys, *call)[0] == 0
+    before = (tmp_path / "bench-expert-1000000.json").read_bytes()
+    code, _, err = run(capsys, *call)
+    assert code == 2
+    assert "--overwrite" in err
+    assert (tmp_path / "bench-expert-1000000.json").read_bytes() == before
+    assert run(capsys, *call, "--overwrite")[0] == 0
+
+
+def test_table_for_people_tells_the_interval(capsys):
+    _, out, _ = run(capsys, "bench", "--env", TOY_ID, "--policy", "expert", "--episodes", "3")
+    assert "100.0%  [43.9%, 100.0%]" in out
+    _, out, _ = run(capsys, "bench", "--env", TOY_ID, "--policy", "zero", "--episodes", "2")
+    assert "failed seeds 1000000, 1000001" in out
+
+
+def test_whole_way_on_the_command_line(capsys, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "run"
+    assert run(capsys, "collect", "--env", TOY_ID, "--episodes", 3, "--seed", 0, "--out", data)[0] == 0
+    assert run(capsys, "data", "check", data)[0] == 0
+    assert run(capsys, "train", "act", "--data", data, "--out", out, "--steps", 2, "--batch-size", 4)[0] == 0
+    assert run(capsys, "train", "act", "--data", data, "--out", out, "--steps", 3, "--resume")[0] == 0
+    assert run(capsys, "bench", "--env", TOY_ID, "--policy", out, "--episodes", 1, "--out", out)[0] == 0
+    film = out / "videos" / "policy.mp4"
+    assert run(capsys, "record", "--env", TOY_ID, "--policy", out, "--seed", 1_000_000, "--out", film)[0] == 0
+    assert run(capsys, "report", out)[0] == 0
+    assert (out / "report.html").stat().st_size > 1e6
+    code, _, err = run(capsys, "train", "act", "--data", data, "--out", out)
+    assert (code, "already holds something" in err) == (2, True)
+
+
+def test_interrupt_is_quiet_and_keeps_what_was_committed(tmp_path):
+    out = tmp_path / "data"
+    command = [sys.executable, "-m", "robotics.cli.main", "collect", "--env", TOY_ID, "--episodes", "100000"]
+    process = subprocess.Popen([*command, "--seed", "0", "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("data/*/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert main(["data", "check", str(out)]) == 0
