@@ -16,6 +16,7 @@ from robotics.controllers.qp.guard import Faults, GuardedSolver
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.controllers.tasks import EndEffectorPoseTask, GripperForceTask, PostureTask, Reference
 from robotics.controllers.wbc import WholeBodyController
+from robotics.errors import UsageError, unknown_name
 
 Array = np.ndarray
 
@@ -75,6 +76,7 @@ class ArmCerebellum:
     def reset(self, q: Array) -> None:
         """Forget every plan: references start at rest where the hands are at joint positions q (n,)."""
         self.model.update(q, np.zeros(self.model.n))
+        self.wbc.reset()
         self._plans: dict[str, Plan] = {}
         self._elapsed = 0.0
         for name, task in self._hands.items():
@@ -82,8 +84,17 @@ class ArmCerebellum:
         for gripper in self._grippers.values():
             gripper.opening = float(q[gripper.joint])
 
+    @property
+    def gripper_joints(self) -> dict[int, str]:
+        """Index of each gripper's joint among the actuated ones -> name of its end effector."""
+        return {task.joint: name for name, task in self._grippers.items()}
+
     def plan(self, targets: dict[str, HandTarget]) -> None:
-        """Plan every hand from its present reference to its target (the 50 Hz layer)."""
+        """Plan every hand from its present reference to its target (the 50 Hz layer).
+
+        Raises UsageError for an end effector that does not exist, or a target that is not finite.
+        """
+        self._check(targets)
         for name, target in targets.items():
             start = self._on_leash(name, self._hands[name].reference)
             self._plans[name] = self._mpc[name].plan(start, target.position, target.quat)
@@ -97,6 +108,13 @@ class ArmCerebellum:
         for name, plan in self._plans.items():
             self._hands[name].reference = plan.at(self._elapsed)
         return self.wbc.solve(q, v)
+
+    def _check(self, targets: dict[str, HandTarget]) -> None:
+        for name, target in targets.items():
+            if name not in self._hands:
+                raise unknown_name("end effector", name, self._hands)
+            if not np.isfinite([*target.position, *target.quat, target.opening]).all():
+                raise UsageError(f"the target of end effector '{name}' is not finite: {target}")
 
     def _here(self, name: str) -> Reference:
         position, quat = self.model.pose(name)
@@ -121,7 +139,7 @@ class ServoTargets:
         self.cerebellum = cerebellum
         self._gain, self._damping = gain, damping
         self._lower, self._upper = ctrl_lower, ctrl_upper
-        self._grippers = {t.joint: n for n, t in cerebellum._grippers.items()}
+        self._grippers = cerebellum.gripper_joints
         self.reset(np.array(cerebellum.model.spec.home))
 
     def reset(self, q: Array) -> None:

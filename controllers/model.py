@@ -36,8 +36,6 @@ class NominalModel:
         self.torque_lower, self.torque_upper = torque_limits(model, spec.joints)
         self.position_lower, self.position_upper = np.array([model.joint(j).range for j in spec.joints]).T
         self.velocity_limit = np.array(spec.velocity_limits)
-        dofs = [model.joint(j).dofadr[0] for j in spec.joints]
-        self.damping = model.dof_damping[dofs, 0] if model.dof_damping.ndim == 2 else model.dof_damping[dofs]
         self._friction = self.T.T @ model.dof_frictionloss
         self._full_mass = np.empty((model.nv, model.nv))
         self._bias = np.empty(model.nv)

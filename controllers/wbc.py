@@ -36,21 +36,40 @@ class WholeBodyController:
     solver: GuardedSolver = field(default_factory=GuardedSolver)
     slack_weight: float = 1e4
     regularisation: float = 1e-6
-    fallback_damping: float = 5.0  # [N m s/rad], of the safe torque
+    hold_ticks: int = 5  # how long the last good torque may stand in for a solution
+    fallback_damping: float = 5.0  # [N m s/rad], of the safe torque after that
+
+    def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last good torque: the robot has been put somewhere else."""
+        self._last: Array | None = None
+        self._held = 0
 
     def solve(self, q: Array, v: Array) -> tuple[Array, Array]:
-        """Joint torques (n,) [N m, N] and the accelerations (n,) they give on the nominal model, at state (q, v)."""
+        """Joint torques (n,) [N m, N] and the accelerations (n,) they give on the nominal model, at state (q, v).
+
+        Without a usable solution: the last good torque for `hold_ticks`, then gravity compensation with damping.
+        """
         if not (np.isfinite(q).all() and np.isfinite(v).all()):
             self.solver.faults.nan += 1
             self.solver.faults.fallback_ticks += 1
-            return self._clipped(self.model.h), np.zeros(self.model.n)
+            return self._fallback(np.zeros(self.model.n)), np.zeros(self.model.n)
         self.model.update(q, v)
         y = self.solver.solve(self.problem())
         if y is None:
-            torque = self._clipped(self.model.h - self.fallback_damping * v)
+            torque = self._fallback(v)
             return torque, np.linalg.solve(self.model.M, torque - self.model.h)
         acceleration = y[: self.model.n]
-        return self._clipped(self.model.M @ acceleration + self.model.h), acceleration
+        self._last, self._held = self._clipped(self.model.M @ acceleration + self.model.h), 0
+        return self._last.copy(), acceleration
+
+    def _fallback(self, v: Array) -> Array:
+        self._held += 1
+        if self._last is not None and self._held <= self.hold_ticks:
+            return self._last.copy()
+        return self._clipped(self.model.h - self.fallback_damping * v)
 
     def problem(self) -> QP:
         """The quadratic program at the state that the model was last updated to."""

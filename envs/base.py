@@ -149,11 +149,20 @@ class MujocoTask(gym.Env[Observation, Array]):
         terms = self.reward_terms()
         success = self._held >= self.HOLD_STEPS
         info: dict[str, Any] = {"success": success, **terms}
-        diverged = not np.isfinite(self.data.qpos).all()
+        diverged = self._diverged()
         if diverged:
             info["fault"] = "the simulation diverged"
         reward = 0.0 if diverged else float(np.mean(list(terms.values())))
         return self._observation(), reward, success or diverged or self.lost(), False, info
+
+    def _diverged(self) -> bool:
+        """Whether the simulation has blown up. MuJoCo then resets its state by itself, and only its counters tell."""
+        unstable = (
+            mujoco.mjtWarning.mjWARN_BADQPOS,
+            mujoco.mjtWarning.mjWARN_BADQVEL,
+            mujoco.mjtWarning.mjWARN_BADQACC,
+        )
+        return any(self.data.warning[warning].number for warning in unstable) or not np.isfinite(self.data.qpos).all()
 
     def render(self) -> Array | None:
         if self.render_mode is None:

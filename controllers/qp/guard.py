@@ -33,7 +33,7 @@ class GuardedSolver:
 
     def solve(self, qp: QP) -> Array | None:
         """The optimal x (n,), or None where the problem is infeasible, not finite, or the solver failed."""
-        if not (np.isfinite(qp.P).all() and np.isfinite(qp.q).all()):
+        if qp.has_nan():
             self.faults.nan += 1
             self.faults.fallback_ticks += 1
             return None

@@ -35,6 +35,13 @@ class QP:
     def n(self) -> int:
         return self.q.shape[0]
 
+    def has_nan(self) -> bool:
+        """Whether any number is NaN, or P or q is infinite. Infinite bounds are open sides, and fine."""
+        if not (np.isfinite(self.P).all() and np.isfinite(self.q).all()):
+            return True
+        blocks = (self.A, self.b, self.G, self.g, self.h, self.lower, self.upper)
+        return any(block is not None and bool(np.isnan(block).any()) for block in blocks)
+
     def objective(self, x: Array) -> float:
         return float(0.5 * x @ self.P @ x + self.q @ x)
 
@@ -72,8 +79,8 @@ class QPSolution:
 
 
 def primal_residual(qp: QP, x: Array) -> float:
-    """Largest violation of any constraint at `x`; infinite where x is not finite."""
-    if not np.isfinite(x).all():
+    """Largest violation of any constraint at `x`; infinite where x or the problem is not a number."""
+    if not np.isfinite(x).all() or qp.has_nan():  # a comparison with NaN is false and would pass for feasible
         return float("inf")
     worst = 0.0
     if qp.A is not None and len(qp.A):
