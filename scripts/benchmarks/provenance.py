@@ -1,0 +1,47 @@
+"""What every benchmark result carries: the command, the commit and the machine it was made on."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from robotics.versions import versions
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def provenance() -> dict[str, Any]:
+    """Command, commit (with a mark when the tree was changed), machine and versions."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent
+        ).stdout.strip()
+
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": git("rev-parse", "HEAD")
+        + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else ""),
+        "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "system": platform.platform()},
+        "versions": versions(),
+    }
+
+
+def publish(name: str, result: dict[str, Any]) -> None:
+    """Print the document and keep it as results/<name>.json."""
+    document = {**result, **provenance()}
+    text = json.dumps(document, indent=2)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    print(text)
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
