@@ -287,7 +287,8 @@ def test_actions_out_of_bounds_are_clipped_not_obeyed():
     assert np.array_equal(*finals)
 
 
-def test_a_simulation_that_blows_up_ends_and_says_so(env):
+def test_a_simulation_that_blows_up_ends_and_says_so(env, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings into the working folder
     env.reset(seed=0)
     env.unwrapped.data.qvel[:] = 1e14
     low, high = env.action_space.low, env.action_space.high
