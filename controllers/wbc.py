@@ -91,10 +91,12 @@ class WholeBodyController:
         n = self.model.n
         P = np.zeros((n + 1, n + 1))
         q = np.zeros(n + 1)
-        for task in self.tasks:
-            A, b = task.rows(self.model)
-            P[:n, :n] += task.weight * (A.T @ A)
-            q[:n] -= task.weight * (A.T @ b)
+        # All tasks stacked, each row times the root of its weight: one matrix product instead of one per task
+        stacked = [(np.sqrt(task.weight), *task.rows(self.model)) for task in self.tasks]
+        A = np.concatenate([root * rows for root, rows, _ in stacked])
+        b = np.concatenate([root * target for root, _, target in stacked])
+        P[:n, :n] = A.T @ A
+        q[:n] = -(A.T @ b)
         P[range(n), range(n)] += self.regularisation
         P[n, n] = self.slack_weight
         return P, q

@@ -85,7 +85,7 @@ def test_nan_anywhere_is_caught_before_the_solver(block):
     guarded = GuardedSolver()
     assert guarded.solve(qp) is None
     assert guarded.faults.nan == 1
-    assert primal_residual(qp, np.zeros(qp.n)) == np.inf
+    assert block in ("P", "q") or primal_residual(qp, np.zeros(qp.n)) == np.inf
 
 
 def test_a_solver_that_lies_is_found_out(monkeypatch):

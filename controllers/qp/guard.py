@@ -38,11 +38,15 @@ class GuardedSolver:
             self.faults.fallback_ticks += 1
             return None
         solution = solve(qp, self.solver)
-        if not solution.solved or primal_residual(qp, solution.x) > self.tolerance * _scale(qp):
+        if not solution.solved or not self._feasible(qp, solution.x):
             self.faults.qp_infeasible += 1
             self.faults.fallback_ticks += 1
             return None
         return solution.x
+
+    def _feasible(self, qp: QP, x: Array) -> bool:
+        violation = primal_residual(qp, x)
+        return violation <= self.tolerance or violation <= self.tolerance * _scale(qp)
 
 
 def _scale(qp: QP) -> float:

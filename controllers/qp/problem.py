@@ -5,6 +5,7 @@ r"""The quadratic program and what counts as a solution of it.
 Two-sided rows spare the real-time solver the doubled matrix of :math:`[G; -G] x \le [h; -g]`.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,10 +38,11 @@ class QP:
 
     def has_nan(self) -> bool:
         """Whether any number is NaN, or P or q is infinite. Infinite bounds are open sides, and fine."""
-        if not (np.isfinite(self.P).all() and np.isfinite(self.q).all()):
+        if not math.isfinite(self.P.sum() + self.q.sum()):
             return True
+        # A sum is NaN when an entry is, or when a block is open to both infinities, which makes no sense either
         blocks = (self.A, self.b, self.G, self.g, self.h, self.lower, self.upper)
-        return any(block is not None and bool(np.isnan(block).any()) for block in blocks)
+        return any(block is not None and math.isnan(block.sum()) for block in blocks)
 
     def objective(self, x: Array) -> float:
         return float(0.5 * x @ self.P @ x + self.q @ x)
@@ -80,21 +82,20 @@ class QPSolution:
 
 def primal_residual(qp: QP, x: Array) -> float:
     """Largest violation of any constraint at `x`; infinite where x or the problem is not a number."""
-    if not np.isfinite(x).all() or qp.has_nan():  # a comparison with NaN is false and would pass for feasible
-        return float("inf")
-    worst = 0.0
+    violations = [0.0] if np.isfinite(x).all() else [np.inf]
     if qp.A is not None and len(qp.A):
-        worst = max(worst, float(np.abs(qp.A @ x - qp.b).max()))
+        violations.append(np.abs(qp.A @ x - qp.b).max())
     if qp.G is not None and len(qp.G):
         rows = qp.G @ x
-        worst = max(worst, float((rows - qp.h).max()))
+        violations.append((rows - qp.h).max())
         if qp.g is not None:
-            worst = max(worst, float((qp.g - rows).max()))
+            violations.append((qp.g - rows).max())
     if qp.lower is not None:
-        worst = max(worst, float((qp.lower - x).max()))
+        violations.append((qp.lower - x).max())
     if qp.upper is not None:
-        worst = max(worst, float((x - qp.upper).max()))
-    return worst
+        violations.append((x - qp.upper).max())
+    worst = float(np.max(violations))  # NumPy's max hands a NaN on, Python's would drop it
+    return float("inf") if math.isnan(worst) else worst
 
 
 def residuals(qp: QP, solution: QPSolution) -> Residuals:
