@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,8 +80,10 @@ def _creator(spec: gym.envs.registration.EnvSpec) -> Any:
         return spec.entry_point
     try:
         return gym.envs.registration.load_env_creator(str(spec.entry_point))
-    except (ImportError, gym.error.Error) as error:
-        raise RoboticsError(f"environment '{spec.id}' needs a package that is not installed ({error})") from None
+    except Exception as error:  # whatever a foreign module raises while it is imported
+        backend = os.environ.get("MUJOCO_GL")
+        cure = f"; MUJOCO_GL={backend} may be the cause: unset it, or set it to egl" if backend else ""
+        raise RoboticsError(f"environment '{spec.id}' can not be imported: {error}{cure}") from None
 
 
 def observation_dict(observation: Any) -> Mapping[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,20 @@ def prepare_folder(
                 f"--out {out} already holds something: give --resume to continue it or --overwrite to replace it, "
                 "or another folder"
             )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out} can not be made: {error.strerror}") from None
+    require_writable(out)
     return out
+
+
+def require_writable(folder: Path) -> None:
+    """Make `folder` and see that files can be made in it; UsageError when not, before any work is done in vain."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"--out: nothing can be written to {folder} ({error.strerror}); choose another place"
+        ) from None
 
 
 def require_room(folder: Path, needed_bytes: float, what: str) -> None:

@@ -1,6 +1,7 @@
 """The program as a user types it: exit codes, one-line errors, one JSON document, and no traceback, ever."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -77,6 +78,43 @@ def test_missing_and_foreign_folders_are_one_line_and_exit_1(capsys, tmp_path, c
         assert code == 1
         assert len(err.strip().splitlines()) == 1, err
         assert folder in err
+
+
+@pytest.mark.parametrize("backend", ["osmesa-which-is-not-there", "nonsense"])
+def test_no_opengl_is_one_line_with_the_cure(backend, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "robotics.cli.main",
+        "record",
+        "--env",
+        TRANSFER,
+        "--policy",
+        "zero",
+        "--seed",
+        "0",
+    ]
+    environment = os.environ | {"MUJOCO_GL": backend}
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "v.mp4")], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert f"MUJOCO_GL={backend}" in done.stderr
+
+
+def test_an_out_that_can_not_be_written_is_said_before_the_work(capsys, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    nowhere = tmp_path / "file" / "nowhere"
+    for arguments in (
+        f"bench --env {TOY_ID} --policy expert --episodes 2 --out {nowhere}",
+        f"record --env {TOY_ID} --policy expert --seed 0 --out {nowhere}/v.mp4",
+        f"collect --env {TOY_ID} --episodes 1 --seed 0 --out {nowhere}",
+    ):
+        code, _, err = run(capsys, *arguments.split())
+        assert code == 2
+        assert f"nothing can be written to {nowhere}" in err
+        assert len(err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", ["list envs", "list policies", "list controllers", "list robots", "bench"])

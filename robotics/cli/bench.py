@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from robotics.errors import UsageError
+from robotics.outputs import require_writable, write_json
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,6 @@ class Options:
 
 def run(options: Options) -> None:
     from robotics.evaluation.bench import bench
-    from robotics.outputs import write_json
 
     target = _target(options)
     document = bench(
@@ -102,4 +102,5 @@ def _target(options: Options) -> Path | None:
     target = options.out / document_name(options.policy, options.seed, options.exam)
     if target.exists() and not options.overwrite:
         raise UsageError(f"{target} exists: give --overwrite to replace it, or another --out")
+    require_writable(options.out)
     return target

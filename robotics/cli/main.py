@@ -46,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(f"error: no room left on the disk ({error.filename or 'while writing'})", file=sys.stderr)
+        if error.errno != errno.ENOSPC and error.filename is None:
+            raise  # not a file that the user can do anything about
+        print(f"error: {error.filename or 'while writing'}: {error.strerror}", file=sys.stderr)
         return 1
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1

@@ -16,7 +16,7 @@ from robotics.evaluation.rollout import Episode, run_episode
 from robotics.media.caption import Caption
 from robotics.media.spool import FrameSpool
 from robotics.media.video import film
-from robotics.outputs import require_room, write_json
+from robotics.outputs import require_room, require_writable, write_json
 from robotics.progress import progress
 
 #: Screens show no more; a faster film drops frames instead.
@@ -49,10 +49,12 @@ def record(shot: Shot, out: Path, *, overwrite: bool = False, env_kwargs: Mappin
     already there; RoboticsError when nothing can be rendered.
     """
     _check(shot, out, overwrite)
+    render_kwargs = _render_kwargs(shot)
     source = open_policy(shot.policy)
-    env = make_env(shot.env_id, **{**source.env_kwargs, **(env_kwargs or {}), **_render_kwargs(shot)})
+    env = make_env(shot.env_id, **{**source.env_kwargs, **(env_kwargs or {}), **render_kwargs})
     try:
         agent, fps = source.agent(env), _frame_rate(env)
+        require_writable(out.parent)
         require_room(out.parent, 50e6, "the video")
         limit = env.spec.max_episode_steps if env.spec else None
         with FrameSpool() as frames, progress("record", limit, "steps") as bar:
