@@ -5,4 +5,7 @@ CONTROLLERS = {
     "cartesian_mpc": "50 Hz: smooth end-effector trajectories under velocity and acceleration limits, one condensed QP",
     "wbc": "500 Hz: weighted tasks under torque, velocity, position and collision limits, one dense QP",
     "arms": "Cartesian MPC feeding the whole-body controller, as torques or as position-servo targets",
+    "srbd_mpc": "50 Hz: ground reaction forces of a legged robot as one rigid body, one condensed QP",
+    "legged_wbc": "500 Hz: accelerations, contact forces and torques of a floating base, one dense QP",
+    "locomotion": "gaits, footholds, convex MPC and whole-body control of a robot on legs",
 }

@@ -31,6 +31,10 @@ class RobotSpec:
     home: tuple[float, ...]
     velocity_limits: tuple[float, ...]
     end_effectors: tuple[EndEffector, ...] = ()
+    base: str | None = None
+    """Free joint of a robot that walks or drives; None for one that is bolted down."""
+    feet: tuple[str, ...] = ()
+    """Sphere geoms that touch the ground: front left, front right, rear left, rear right on four legs."""
 
     def validate(self, model: mujoco.MjModel) -> None:
         """Raise UsageError naming the first joint, site or limit that the controllers need and `model` lacks."""
@@ -40,6 +44,14 @@ class RobotSpec:
             _require(model, mujoco.mjtObj.mjOBJ_SITE, "site", effector.site, self.name)
             if effector.gripper_joint is not None and effector.gripper_joint not in self.joints:
                 raise unknown_name(f"gripper joint of {self.name}", effector.gripper_joint, self.joints)
+        if self.base is not None:
+            _require(model, mujoco.mjtObj.mjOBJ_JOINT, "base joint", self.base, self.name)
+            if model.jnt_type[model.joint(self.base).id] != mujoco.mjtJoint.mjJNT_FREE:
+                raise UsageError(f"robot {self.name}: base joint '{self.base}' is no free joint")
+        for foot in self.feet:
+            _require(model, mujoco.mjtObj.mjOBJ_GEOM, "foot", foot, self.name)
+            if model.geom_type[model.geom(foot).id] != mujoco.mjtGeom.mjGEOM_SPHERE:
+                raise UsageError(f"robot {self.name}: foot '{foot}' is no sphere geom")
         for field, values in (("home", self.home), ("velocity_limits", self.velocity_limits)):
             if len(values) != len(self.joints):
                 raise UsageError(f"robot {self.name}: {field} has {len(values)} entries for {len(self.joints)} joints")
@@ -56,7 +68,8 @@ def _require(model: mujoco.MjModel, kind: mujoco.mjtObj, label: str, name: str, 
 
 
 def _names(model: mujoco.MjModel, kind: mujoco.mjtObj) -> Sequence[str]:
-    count = {mujoco.mjtObj.mjOBJ_JOINT: model.njnt, mujoco.mjtObj.mjOBJ_SITE: model.nsite}[kind]
+    objects = mujoco.mjtObj
+    count = {objects.mjOBJ_JOINT: model.njnt, objects.mjOBJ_SITE: model.nsite, objects.mjOBJ_GEOM: model.ngeom}[kind]
     return [name for i in range(count) if (name := mujoco.mj_id2name(model, kind, i))]
 
 

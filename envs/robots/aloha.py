@@ -11,6 +11,7 @@ import numpy as np
 
 from robotics.controllers.limits import CollisionMargin, pairs_between
 from robotics.controllers.robot_spec import EndEffector, RobotSpec
+from robotics.envs.robots.surroundings import add_sky, floor_material
 
 Actuation = Literal["servo", "motor"]
 
@@ -65,15 +66,7 @@ def aloha_scene(actuation: Actuation = "servo") -> mujoco.MjSpec:
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=[0.75, 0.8, 0.86],
-        rgb2=[0.25, 0.28, 0.33],
-        width=256,
-        height=256 * 6,
-    )
+    add_sky(spec)
     spec.visual.headlight.diffuse = [0.35] * 3
     spec.visual.headlight.specular = [0.0] * 3
     world = spec.worldbody
@@ -95,17 +88,6 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
 
 def _add_room(spec: mujoco.MjSpec) -> None:
     """Legs and a floor: to be seen, not to be touched."""
-    spec.add_texture(
-        name="floor",
-        type=mujoco.mjtTexture.mjTEXTURE_2D,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
-        rgb1=[0.55, 0.58, 0.62],
-        rgb2=[0.62, 0.65, 0.69],
-        width=256,
-        height=256,
-    )
-    material = spec.add_material(name="floor", texrepeat=[8, 8], texuniform=False)
-    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "floor"
     unseen_by_physics = {"contype": 0, "conaffinity": 0, "mass": 0}
     world = spec.worldbody
     world.add_geom(
@@ -113,7 +95,7 @@ def _add_room(spec: mujoco.MjSpec) -> None:
         type=mujoco.mjtGeom.mjGEOM_PLANE,
         pos=[0, 0, -0.75],
         size=[3, 3, 0.1],
-        material="floor",
+        material=floor_material(spec),
         **unseen_by_physics,
     )
     for number, (x, y) in enumerate(((-0.57, -0.35), (-0.57, 0.35), (0.57, -0.35), (0.57, 0.35))):

@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train a policy on a dataset",
     "bench": "success rate of a policy on seeded episodes, with its interval",
     "record": "one episode as an H.264 video that plays in a browser",
+    "control": "a controller alone, with its timing table",
     "report": "one self-contained HTML page of a run",
 }
 

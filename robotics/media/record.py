@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,12 @@ from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.agents import open_policy
 from robotics.evaluation.rollout import Episode, run_episode
 from robotics.media.caption import Caption
+from robotics.media.develop import develop
 from robotics.media.spool import FrameSpool
-from robotics.media.video import film
 from robotics.outputs import require_room, require_writable, write_json
 from robotics.progress import progress
 
-#: Screens show no more; a faster film drops frames instead.
-MAX_FPS = 60.0
 MIN_SPEED, MAX_SPEED = 0.05, 20.0
-#: The last picture stays this long, so that one sees how it ended [s].
-STILL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ def record(shot: Shot, out: Path, *, overwrite: bool = False, env_kwargs: Mappin
             episode = run_episode(env, agent, shot.seed, keep_frame)
             bar.finish_early()
             caption = _caption(shot, env, source.label, episode, fps)
-            _develop(frames, caption, fps, shot.speed, out)
+            develop(frames, caption, fps, shot.speed, out)
     finally:
         env.close()
     write_json(out.with_suffix(".json"), _description(shot, caption, episode, source.label))
@@ -109,22 +104,6 @@ def _frame(env: gym.Env, env_id: str) -> np.ndarray:
 def _frame_rate(env: gym.Env) -> float:
     """Control steps per simulated second; 30 where the environment does not say."""
     return float(getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps") or 30)
-
-
-def _develop(frames: FrameSpool, caption: Caption, fps: float, speed: float, out: Path) -> None:
-    """Write the frames under their caption. At most MAX_FPS of them per second of film are shown."""
-    every = max(1, int(np.ceil(fps * speed / MAX_FPS - 1e-9)))
-    shown_fps = fps * speed / every
-    first = next(iter(frames))
-    size = (first.shape[0] + caption.strip(first.shape[1], "").shape[0], first.shape[1])
-    with film(out, size, float(Fraction(shown_fps).limit_denominator(1000))) as mp4:
-        for number, image in enumerate(frames):
-            last = number == len(frames) - 1
-            if number % every and not last:
-                continue
-            picture = np.concatenate([image, caption.strip(image.shape[1], f"{number / fps:.2f} s")])
-            for _ in range(1 + (round(STILL_S * shown_fps) if last else 0)):
-                mp4.add(picture)
 
 
 def _caption(shot: Shot, env: gym.Env, label: str, episode: Episode, fps: float) -> Caption:

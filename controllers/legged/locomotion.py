@@ -1,0 +1,243 @@
+"""A legged robot on its feet: gait, footholds, convex MPC at 50 Hz and whole-body control at 500 Hz.
+
+The controller owns a nominal model and sees only a `LeggedState`, measured or estimated, never the simulator.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.legged.gaits import Gait, gait
+from robotics.controllers.legged.model import FloatingBaseModel, LeggedState
+from robotics.controllers.legged.srbd_mpc import GRAVITY, Body, Horizon, SrbdMPC, SrbdSettings
+from robotics.controllers.legged.swing import swing
+from robotics.controllers.legged.wbc import BodyTarget, FootTarget, LeggedWbc, LeggedWbcSettings
+from robotics.controllers.qp import GuardedSolver
+from robotics.controllers.qp.guard import Faults
+from robotics.controllers.robot_spec import RobotSpec
+from robotics.controllers.rotation import log_between
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Twist:
+    """Commanded velocity of the base in its own heading: forwards and to the left [m/s], turning left [rad/s]."""
+
+    vx: float = 0.0
+    vy: float = 0.0
+    wz: float = 0.0
+
+
+@dataclass(frozen=True)
+class LocomotionSettings:
+    """Timing, and how far the feet reach. Lengths are fractions of the height of the hips at home."""
+
+    wbc_period_s: float = 0.002
+    mpc_period_s: float = 0.02
+    stand_s: float = 0.3  # before the first step
+    ramp_s: float = 1.0  # until a command is reached in full
+    swing_height: float = 0.28
+    reach: float = 1.2  # a foothold's largest distance from below its hip
+    foothold_gain: float = 0.03  # [s], of the velocity error
+    touchdown_depth: float = 0.007
+    max_lead: tuple[float, float] = (0.2, 0.5)  # of the reference ahead of the robot [m], [rad]
+    srbd: SrbdSettings = field(default_factory=SrbdSettings)
+    wbc: LeggedWbcSettings = field(default_factory=LeggedWbcSettings)
+
+
+class Locomotion:
+    """Torques for a robot with legs. Call `reset` once, then `torque` every `wbc_period_s`.
+
+    Raises UsageError when `model` lacks what `spec` names.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, spec: RobotSpec, settings: LocomotionSettings | None = None, solver: str = "daqp"
+    ) -> None:
+        self.settings = settings or LocomotionSettings()
+        self.model = FloatingBaseModel(model, spec)
+        self.faults = Faults()
+        guarded = GuardedSolver(solver, faults=self.faults)
+        self.mpc = SrbdMPC(self.settings.srbd, guarded)
+        self.wbc = LeggedWbc(self.model, self.settings.wbc, solver=guarded)
+        home = self.model.home()
+        self.model.update(home)
+        self._ground_to_com = float(self.model.com[2])
+        self._leg = float(home.position[2])
+        self._period_ticks = round(self.settings.mpc_period_s / self.settings.wbc_period_s)
+        self.reset(home)
+
+    def reset(self, state: LeggedState) -> None:
+        """Start anew from `state`, standing."""
+        self.model.update(state)
+        self.command, self.gait = Twist(), gait("stand")
+        self._t = self._gait_t = 0.0
+        self._tick = 0
+        self._yaw = _yaw(self.model.R)
+        self._anchor = self.model.com[:2].copy()
+        self._lift_off = self.model.feet.copy()
+        self._stance = np.ones(len(self._lift_off), bool)
+        self._ground = self.model.feet[:, 2] - self.model.foot_radius
+        self._targets = self.model.feet.copy()
+        self._forces = self._shared_weight(self._stance)
+        self.timing_ms: dict[str, float] = {}
+
+    def walk(self, name: str, command: Twist) -> None:
+        """Ask for a gait and a velocity. Takes effect with the next tick; commands are ramped."""
+        wanted: Gait = gait(name)
+        if wanted is not self.gait:
+            self.gait, self._gait_t = wanted, 0.0
+        self.command = command
+
+    def torque(self, state: LeggedState) -> Array:
+        """Joint torques (n,) [N m] for the next `wbc_period_s`. Never NaN, never above the limits."""
+        started = time.perf_counter()
+        if not state.is_finite():
+            self.faults.nan += 1
+            self.faults.fallback_ticks += 1
+            return np.clip(-self.settings.wbc.fallback_damping * np.nan_to_num(state.v), *self._limits())
+        self.model.update(state)
+        known = time.perf_counter()
+        self._advance()
+        twist = self._ramped()
+        velocity = _heading(self._yaw_now()) @ [twist.vx, twist.vy, 0.0]
+        self._place_feet(velocity, twist.wz)
+        planned = 0.0
+        if self._tick % self._period_ticks == 0:
+            before = time.perf_counter()
+            self._plan(velocity, twist.wz)
+            planned = time.perf_counter() - before
+            self.timing_ms["mpc"] = planned * 1e3
+        torque = self.wbc.torque(self._stance, self._forces, self._body_target(velocity, twist.wz), self._foot_target())
+        self._tick += 1
+        ended = time.perf_counter()
+        self.timing_ms |= {"model": (known - started) * 1e3, "wbc": (ended - known - planned) * 1e3}
+        self.timing_ms["tick"] = (ended - started) * 1e3
+        return torque
+
+    # -- gait and feet -------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Move the clock and the gait on; remember where feet lift off and where they stand."""
+        self._t += self.settings.wbc_period_s
+        if self._t > self.settings.stand_s:
+            self._gait_t += self.settings.wbc_period_s
+        stance = self.gait.in_stance(self._gait_t) if self._t > self.settings.stand_s else np.ones_like(self._stance)
+        lifting = self._stance & ~stance
+        self._lift_off[lifting] = self.model.feet[lifting]
+        self._ground[stance] = (self.model.feet[:, 2] - self.model.foot_radius)[stance]
+        if (stance & ~self._stance).any() or lifting.any():  # a planned force of another foot is no use
+            self._forces = np.where(stance[:, None], self._forces, 0.0)
+            self._tick += -self._tick % self._period_ticks
+        self._stance = stance
+
+    def _place_feet(self, velocity: Array, wz: float) -> None:
+        """Footholds of the feet in the air (Raibert 1986): below the hip at mid-stance, and against velocity errors."""
+        s, model = self.settings, self.model
+        left = self.gait.time_to_touchdown(self._gait_t)[:, None]
+        half_stance = 0.5 * self.gait.stance_s
+        turned = self._yaw_now() + wz * (left[:, 0] + half_stance)
+        hips = np.stack([_heading(yaw)[:2, :2] @ hip for yaw, hip in zip(turned, model.hips, strict=True)])
+        actual = model.com_velocity()[:2]
+        step = actual * half_stance + s.foothold_gain * (actual - velocity[:2])
+        step *= min(1.0, s.reach * self._leg / max(float(np.linalg.norm(step)), 1e-9))
+        self._targets[:, :2] = model.state.position[:2] + hips + actual * left + step
+        ground = self._ground_height()
+        self._targets[:, 2] = ground + model.foot_radius - s.touchdown_depth * self._leg
+        self._targets = np.where(self._stance[:, None], model.feet, self._targets)
+
+    def _foot_target(self) -> FootTarget:
+        s = self.gait.swing_progress(self._gait_t)
+        duration = max(self.gait.swing_s, 1e-3)
+        return FootTarget(*swing(self._lift_off, self._targets, s, duration, self.settings.swing_height * self._leg))
+
+    def _ground_height(self) -> float:
+        """Mean height of the ground under the feet, as last felt [m]."""
+        return float(self._ground.mean())
+
+    # -- plan ----------------------------------------------------------------------------------------------------
+
+    def _plan(self, velocity: Array, wz: float) -> None:
+        """Ground reaction forces for the coming step of the MPC."""
+        model = self.model
+        body = Body(
+            mass=model.mass,
+            inertia=model.R @ model.composite_inertia() @ model.R.T,
+            angles=_roll_pitch_yaw(model.R),
+            com=model.com,
+            angular_velocity=model.R @ model.state.angular_velocity,
+            velocity=model.com_velocity(),
+        )
+        forces = self.mpc.forces(body, self._horizon(velocity, wz))
+        self._forces = self._shared_weight(self._stance) if forces is None else forces
+
+    def _horizon(self, velocity: Array, wz: float) -> Horizon:
+        s, srbd, model = self.settings, self.settings.srbd, self.model
+        self._lead(velocity, wz)
+        times = srbd.step_s * np.arange(1, srbd.horizon + 1)
+        yaw = self._yaw + wz * times
+        angles = np.stack([np.zeros_like(yaw), np.zeros_like(yaw), yaw], axis=1)
+        heights = np.full(srbd.horizon, self._ground_height() + self._ground_to_com)
+        positions = np.column_stack([self._anchor + times[:, None] * velocity[:2], heights])
+        middles = self._gait_t + times - 0.5 * srbd.step_s
+        standing = self._t + times - srbd.step_s <= s.stand_s
+        stance = np.array([self.gait.in_stance(t) | still for t, still in zip(middles, standing, strict=True)])
+        stance[0] = self._stance
+        # A foot that lands and stands again later does so about a period's way further on
+        feet = np.repeat(np.where(self._stance[:, None], model.feet, self._targets)[None], srbd.horizon, axis=0)
+        landed_again = np.cumsum(np.diff(stance.astype(int), axis=0, prepend=stance[:1]) > 0, axis=0) > 0
+        again = landed_again & self._stance
+        feet[again] += velocity * self.gait.period_s
+        turning = np.tile([0, 0, wz], (srbd.horizon, 1))
+        return Horizon(angles, positions, turning, np.tile(velocity, (srbd.horizon, 1)), feet, stance)
+
+    def _lead(self, velocity: Array, wz: float) -> None:
+        """Let the reference run on, on a leash: a robot that is held back must not be pulled ever harder."""
+        dt, (reach, turn) = self.settings.mpc_period_s, self.settings.max_lead
+        self._anchor = self._anchor + dt * velocity[:2]
+        self._anchor = self.model.com[:2] + np.clip(self._anchor - self.model.com[:2], -reach, reach)
+        self._yaw += dt * wz
+        ahead = (self._yaw - self._yaw_now() + np.pi) % (2 * np.pi) - np.pi
+        self._yaw = self._yaw_now() + float(np.clip(ahead, -turn, turn))
+
+    def _body_target(self, velocity: Array, wz: float) -> BodyTarget:
+        level = np.array([np.cos(self._yaw / 2), 0, 0, np.sin(self._yaw / 2)])
+        return BodyTarget(
+            height=self._ground_height() + self._ground_to_com,
+            velocity=velocity,
+            orientation_error=log_between(self.model.state.quat, level),
+            angular_velocity=np.array([0, 0, wz]),
+        )
+
+    def _shared_weight(self, stance: Array) -> Array:
+        """The weight, shared by the feet that stand: the plan where there is no better one (feet, 3) [N]."""
+        forces = np.zeros((len(stance), 3))
+        if stance.any():
+            forces[stance, 2] = self.model.mass * GRAVITY / stance.sum()
+        return forces
+
+    def _ramped(self) -> Twist:
+        share = float(np.clip((self._t - self.settings.stand_s) / self.settings.ramp_s, 0.0, 1.0))
+        return Twist(share * self.command.vx, share * self.command.vy, share * self.command.wz)
+
+    def _yaw_now(self) -> float:
+        return _yaw(self.model.R)
+
+    def _limits(self) -> tuple[Array, Array]:
+        return self.model.torque_lower, self.model.torque_upper
+
+
+def _yaw(R: Array) -> float:
+    return float(np.arctan2(R[1, 0], R[0, 0]))
+
+
+def _roll_pitch_yaw(R: Array) -> Array:
+    return np.array([np.arctan2(R[2, 1], R[2, 2]), -np.arcsin(np.clip(R[2, 0], -1, 1)), _yaw(R)])
+
+
+def _heading(yaw: float) -> Array:
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])

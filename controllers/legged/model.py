@@ -1,0 +1,127 @@
+r"""The nominal model of a robot with a free base: what its controllers believe in.
+
+Generalised velocity :math:`\nu = (v_{base}, \omega_{base}, \dot q)`: linear velocity of the base in the world, its
+angular velocity in its own frame (MuJoCo's convention for free joints), and the actuated joints, with
+
+.. math:: M \dot\nu + h = S^\top \tau + \sum_i J_i^\top f_i .
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.robot_spec import RobotSpec, torque_limits
+from robotics.controllers.rotation import rotation_matrix
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class LeggedState:
+    """What a controller knows of a legged robot: measured, or estimated.
+
+    Attributes:
+        position: of the base in the world [m]; `quat` its orientation, wxyz.
+        velocity: of the base in the world [m/s]; `angular_velocity` in the base's own frame [rad/s].
+        q, v: joint positions [rad] and velocities [rad/s], in the order of `RobotSpec.joints`.
+    """
+
+    position: Array
+    quat: Array
+    velocity: Array
+    angular_velocity: Array
+    q: Array
+    v: Array
+
+    def is_finite(self) -> bool:
+        return all(np.isfinite(values).all() for values in vars(self).values())
+
+
+class FloatingBaseModel:
+    """Kinematics and dynamics at the last `update`. Raises UsageError when `model` lacks what `spec` names."""
+
+    #: Joint speed [rad/s] over which Coulomb friction is blended in, so that it does not chatter at rest.
+    FRICTION_BLEND = 0.1
+
+    def __init__(self, model: mujoco.MjModel, spec: RobotSpec) -> None:
+        spec.validate(model)
+        self.model, self.spec, self.data = model, spec, mujoco.MjData(model)
+        base = model.joint(spec.base)
+        self._base_q, self._base_body = int(base.qposadr[0]), int(model.jnt_bodyid[base.id])
+        self._q = np.array([model.joint(j).qposadr[0] for j in spec.joints])
+        joint_dofs = [model.joint(j).dofadr[0] for j in spec.joints]
+        self._dofs = np.array([*range(base.dofadr[0], base.dofadr[0] + 6), *joint_dofs])
+        self.n, self.nv = len(spec.joints), 6 + len(spec.joints)
+        self._feet = [model.geom(foot).id for foot in spec.feet]
+        self.foot_radius = np.array([model.geom_size[foot, 0] for foot in self._feet])
+        self.torque_lower, self.torque_upper = torque_limits(model, spec.joints)
+        self.position_lower, self.position_upper = np.array([model.joint(j).range for j in spec.joints]).T
+        self.velocity_limit = np.array(spec.velocity_limits)
+        self.mass = float(model.body_subtreemass[self._base_body])
+        self._friction = model.dof_frictionloss[joint_dofs]
+        self._full_mass, self._bias = np.empty((model.nv, model.nv)), np.empty(model.nv)
+        self._linear, self._foot_jacobians = np.empty((3, model.nv)), np.empty((len(self._feet), 3, self.nv))
+        self.update(self.home())
+        self.hips = self._hips()
+
+    def home(self) -> LeggedState:
+        """At rest with the joints at home and the feet on the ground."""
+        zero = np.zeros(3)
+        joints = np.array(self.spec.home)
+        state = LeggedState(zero, np.array([1.0, 0, 0, 0]), zero, zero, joints, np.zeros(len(joints)))
+        self.update(state)
+        height = float((self.feet[:, 2] - self.foot_radius).mean())
+        return LeggedState(np.array([0, 0, -height]), state.quat, zero, zero, joints, state.v)
+
+    def update(self, state: LeggedState) -> None:
+        """Bring kinematics, mass matrix, bias forces and foot Jacobians to `state`."""
+        model, data, base = self.model, self.data, self._base_q
+        self.state, self.q, self.v = state, state.q, state.v
+        data.qpos[base : base + 3], data.qpos[base + 3 : base + 7] = state.position, state.quat
+        data.qpos[self._q] = state.q
+        self.nu = np.concatenate([state.velocity, state.angular_velocity, state.v])
+        data.qvel[self._dofs] = self.nu
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_makeM(model, data)
+        mujoco.mj_comVel(model, data)
+        mujoco.mj_passive(model, data)
+        mujoco.mj_rne(model, data, 0, self._bias)
+        mujoco.mj_fullM(model, data, self._full_mass)
+        self.M = self._full_mass[np.ix_(self._dofs, self._dofs)]
+        self.h = (self._bias - data.qfrc_passive)[self._dofs]
+        self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
+        self.R = rotation_matrix(state.quat)
+        self.com = data.subtree_com[self._base_body].copy()
+        self.feet = data.geom_xpos[self._feet]
+        for number, foot in enumerate(self._feet):
+            mujoco.mj_jac(model, data, self._linear, None, data.geom_xpos[foot], model.geom_bodyid[foot])
+            self._foot_jacobians[number] = self._linear[:, self._dofs]
+
+    @property
+    def foot_jacobians(self) -> Array:
+        """World-frame linear Jacobians (feet, 3, 6 + n)."""
+        return self._foot_jacobians
+
+    def foot_accelerations_at_rest(self) -> Array:
+        """Acceleration (feet, 3) of every foot at zero generalised acceleration: dJ/dt nu."""
+        rates = np.empty((len(self._feet), 3))
+        for number, foot in enumerate(self._feet):
+            point, body = self.data.geom_xpos[foot], int(self.model.geom_bodyid[foot])
+            mujoco.mj_jacDot(self.model, self.data, self._linear, None, point, body)
+            rates[number] = self._linear[:, self._dofs] @ self.nu
+        return rates
+
+    def com_velocity(self) -> Array:
+        """Velocity (3,) of the centre of mass in the world [m/s]."""
+        return self.M[:3] @ self.nu / self.mass  # the first rows of M nu are the linear momentum
+
+    def composite_inertia(self) -> Array:
+        """Rotational inertia (3, 3) of the whole robot about its centre of mass, in the base's frame [kg m^2]."""
+        c = self.R.T @ (self.com - self.state.position)
+        return self.M[3:6, 3:6] - self.mass * (c @ c * np.eye(3) - np.outer(c, c))
+
+    def _hips(self) -> Array:
+        """Where each foot stands under the base at home, in the base's frame: (feet, 2) [m]."""
+        return (self.feet - self.state.position)[:, :2].copy()

@@ -1,0 +1,95 @@
+"""`robotics control`: a controller alone, with its timing table."""
+
+import json
+from dataclasses import dataclass
+from math import radians
+from pathlib import Path
+from typing import Any
+
+from robotics.errors import RoboticsError, UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """A controller alone: how well it tracks, how fast it is, what went wrong."""
+
+    robot: str
+    """quadruped."""
+    task: str
+    """stand, trot, walk or pace."""
+    vx: float = 0.0
+    """Forward velocity [m/s]."""
+    vy: float = 0.0
+    """Velocity to the left [m/s]."""
+    wz: float = 0.0
+    """Turning rate, left [rad/s]."""
+    seconds: float = 5.0
+    """Simulated time [s]."""
+    push: float = 0.0
+    """Sideways impulse on the base after 2 s [N s]."""
+    payload: float = 0.0
+    """Mass on the back that the controller does not know [kg]."""
+    friction: float = 0.8
+    """Of the ground."""
+    slope: float = 0.0
+    """Rise of the ground ahead [degrees]."""
+    delay: float = 0.0
+    """Age of the torques that reach the motors [ms]."""
+    seed: int = 0
+    """Of the initial joint positions."""
+    solver: str = "daqp"
+    """daqp, piqp, or cvxpy (the readable reference, slow)."""
+    video: Path | None = None
+    """Film the trial into this .mp4."""
+    overwrite: bool = False
+    """Replace --video."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+def run(options: Options) -> None:
+    from robotics.control.plant import Conditions
+    from robotics.control.run import Trial, run_trial
+    from robotics.controllers.legged.locomotion import Twist
+    from robotics.controllers.qp import SOLVERS
+    from robotics.errors import unknown_name
+
+    if options.solver not in SOLVERS:
+        raise unknown_name("solver", options.solver, SOLVERS)
+    if options.video is not None and options.video.exists() and not options.overwrite:
+        raise UsageError(f"--video {options.video} exists: give --overwrite to replace it, or another name")
+    if not -45 <= options.slope <= 45:
+        raise UsageError(f"--slope {options.slope}: give degrees within -45 … 45")
+    conditions = Conditions(
+        push=options.push,
+        payload=options.payload,
+        friction=options.friction,
+        slope=radians(options.slope),
+        delay_s=options.delay / 1e3,
+    )
+    twist = Twist(options.vx, options.vy, options.wz)
+    trial = Trial(options.robot, options.task, twist, options.seconds, options.seed, options.solver, conditions)
+    document = run_trial(trial, options.video)
+    print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document))
+    if document["fell"]:
+        raise RoboticsError(f"{options.robot} fell after {document['seconds']} s")
+
+
+def describe(document: dict[str, Any]) -> str:
+    """The document as a few lines for people."""
+    vx, vy, wz = document["velocity_mean"]
+    cx, cy, cz = document["command"]
+    lines = [
+        f"{document['robot']}: {document['task']} for {document['seconds']} s",
+        f"velocity     {vx:.3f} of {cx:g} m/s forward, {vy:.3f} of {cy:g} m/s left, {wz:.3f} of {cz:g} rad/s",
+        f"height       {1e3 * document['tracking_rms']['height']:.1f} mm rms",
+        f"speed        {document['realtime_factor']:.2f} x real time",
+        f"limits       exceeded in {document['limits_exceeded']} ticks",
+        "faults       " + ", ".join(f"{name} {count}" for name, count in document["faults"].items()),
+        "",
+        f"{'[ms]':<8}{'p50':>9}{'p99':>9}{'max':>9}",
+    ]
+    for name, times in document["timing_ms"].items():
+        lines.append(f"{name:<8}{times['p50']:>9.3f}{times['p99']:>9.3f}{times['max']:>9.3f}")
+    lines.append(f"{document['missed_deadlines']} ticks took longer than their period")
+    return "\n".join(lines)
