@@ -140,7 +140,8 @@ class Locomotion:
         left = self.gait.time_to_touchdown(self._gait_t)[:, None]
         half_stance = 0.5 * self.gait.stance_s
         turned = self._yaw_now() + wz * (left[:, 0] + half_stance)
-        hips = np.stack([_heading(yaw)[:2, :2] @ hip for yaw, hip in zip(turned, model.hips, strict=True)])
+        x, y = model.hips.T
+        hips = np.column_stack([np.cos(turned) * x - np.sin(turned) * y, np.sin(turned) * x + np.cos(turned) * y])
         actual = model.com_velocity()[:2]
         step = actual * half_stance + s.foothold_gain * (actual - velocity[:2])
         step *= min(1.0, s.reach * self._leg / max(float(np.linalg.norm(step)), 1e-9))

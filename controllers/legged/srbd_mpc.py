@@ -17,6 +17,7 @@ to accelerations. Only feet in stance have variables. Forces are in units of m g
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -134,7 +135,7 @@ class SrbdMPC:
         arms = horizon.feet[steps, feet] - path[steps]
         G = np.zeros((len(horizon.stance), 6, len(steps), 3))
         columns = np.arange(len(steps))
-        G[steps, :3, columns] = inverse @ _skew(arms)
+        G[steps, :3, columns] = inverse @ skew(arms)
         G[steps, 3:, columns] = GRAVITY * np.eye(3)
         return G.reshape(6 * len(horizon.stance), 3 * len(steps))
 
@@ -144,16 +145,21 @@ class SrbdMPC:
         mu = s.friction
         side = mu * s.max_force
         return {
-            "G": np.kron(np.eye(count), friction_pyramid(mu)),
+            "G": friction_pyramids(mu, count),
             "h": np.zeros(4 * count),
             "lower": np.tile([-side, -side, s.min_force], count),
             "upper": np.tile([side, side, s.max_force], count),
         }
 
 
-def friction_pyramid(mu: float) -> Array:
-    """Rows (4, 3) of C f <= 0: tangential forces of one foot stay within mu times its normal force."""
-    return np.array([[1.0, 0, -mu], [-1.0, 0, -mu], [0, 1.0, -mu], [0, -1.0, -mu]])
+@lru_cache
+def friction_pyramids(mu: float, count: int) -> Array:
+    """Rows (4 count, 3 count) of C f <= 0: tangential forces of each foot stay within mu times its normal force.
+
+    Do not write into it: it is made once and handed to every problem.
+    """
+    pyramid = np.array([[1.0, 0, -mu], [-1.0, 0, -mu], [0, 1.0, -mu], [0, -1.0, -mu]])
+    return np.kron(np.eye(count), pyramid)
 
 
 def _yaw_rotation(yaw: float) -> Array:
@@ -161,7 +167,7 @@ def _yaw_rotation(yaw: float) -> Array:
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
 
 
-def _skew(vectors: Array) -> Array:
+def skew(vectors: Array) -> Array:
     """Cross-product matrices (m, 3, 3) of vectors (m, 3)."""
     matrices = np.zeros((len(vectors), 3, 3))
     x, y, z = vectors.T

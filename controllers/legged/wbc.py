@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from robotics.controllers.legged.model import FloatingBaseModel
-from robotics.controllers.legged.srbd_mpc import friction_pyramid
+from robotics.controllers.legged.srbd_mpc import friction_pyramids, skew
 from robotics.controllers.limits import JointLimits
 from robotics.controllers.qp import QP, GuardedSolver
 
@@ -126,7 +126,7 @@ class LeggedWbc:
         arms = model.feet[contact] - model.com
         planned_linear = held.sum(axis=0) / model.mass + GRAVITY
         inertia = model.R @ model.composite_inertia() @ model.R.T
-        planned_angular = np.linalg.solve(inertia, np.cross(arms, held).sum(axis=0))
+        planned_angular = np.linalg.solve(inertia, (skew(arms) @ held[:, :, None]).sum(axis=0)[:, 0])
         linear, angular = s.planned_share * planned_linear, s.planned_share * planned_angular
         if contact.sum() >= 2:  # with fewer feet down the errors can not be corrected, only fought over
             velocity_error = body.velocity - model.com_velocity()
@@ -138,7 +138,8 @@ class LeggedWbc:
             angular = angular + stiffness * body.orientation_error + damping * (body.angular_velocity - turning)
         count, nv = int(contact.sum()), model.nv
         from_forces = np.zeros((3, nv + 3 * count))
-        from_forces[:, nv:] = np.tile(np.eye(3) / model.mass, count)
+        for axis in range(3):
+            from_forces[axis, nv + axis :: 3] = 1.0 / model.mass
         rotation = np.zeros((3, nv))
         rotation[:, 3:6] = model.R
         return [
@@ -166,7 +167,7 @@ class LeggedWbc:
         count = len(J) // 3
         G = np.zeros((model.n + 4 * count, nv + 3 * count))
         G[: model.n, :nv], G[: model.n, nv:] = model.M[6:], -J[:, 6:].T
-        G[model.n :, nv:] = np.kron(np.eye(count), friction_pyramid(s.friction))
+        G[model.n :, nv:] = friction_pyramids(s.friction, count)
         limit = s.max_force * model.mass * 9.81
         side = s.friction * limit
         low, high = self.joint_limits.bounds(model)

@@ -96,6 +96,7 @@ def solve_cvxpy(qp: QP) -> QPSolution:
 
     x = cp.Variable(qp.n)
     equal, above, below, top, bottom = [], [], [], [], []
+    rows = 0 if qp.G is None else len(qp.G)
     if qp.A is not None and len(qp.A):
         equal = [qp.A @ x == qp.b]
     if qp.G is not None and len(qp.G):
@@ -124,7 +125,7 @@ def solve_cvxpy(qp: QP) -> QPSolution:
         iterations,
         elapsed,
         y=equal[0].dual_value if equal else np.zeros(0),
-        z=_multipliers(above, qp.h) - _multipliers(below, qp.g) if above or below else np.zeros(0),
+        z=_multipliers(above, qp.h, rows) - _multipliers(below, qp.g, rows),
         z_box=_multipliers(top, qp.upper, qp.n) - _multipliers(bottom, qp.lower, qp.n),
     )
 
@@ -137,8 +138,8 @@ def _rows(expression, bound: Array | None, upper: bool) -> list:
     return [expression[finite] <= bound[finite]] if upper else [expression[finite] >= bound[finite]]
 
 
-def _multipliers(constraints: list, bound: Array | None, size: int | None = None) -> Array:
-    full = np.zeros(len(bound) if bound is not None else size or 0)
+def _multipliers(constraints: list, bound: Array | None, size: int) -> Array:
+    full = np.zeros(size)
     if constraints and bound is not None:
         full[np.isfinite(bound)] = constraints[0].dual_value
     return full

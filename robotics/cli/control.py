@@ -16,7 +16,7 @@ class Options:
     robot: str
     """quadruped."""
     task: str
-    """stand, trot, walk or pace."""
+    """stand, trot or walk."""
     vx: float = 0.0
     """Forward velocity [m/s]."""
     vy: float = 0.0
