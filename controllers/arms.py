@@ -23,7 +23,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class HandTarget:
-    """Where one hand shall go: world position (3,) [m], orientation (4,) wxyz, finger distance from the middle [m]."""
+    """Where one hand shall go: world position (3,) [m], orientation (4,) wxyz, finger distance from the middle [m].
+
+    The orientation is a unit quaternion. A target out of reach is fine: the hand goes as near as its limits let it.
+    """
 
     position: Array
     quat: Array
@@ -74,7 +77,12 @@ class ArmCerebellum:
         self.reset(np.array(spec.home))
 
     def reset(self, q: Array) -> None:
-        """Forget every plan: references start at rest where the hands are at joint positions q (n,)."""
+        """Forget every plan: references start at rest where the hands are at joint positions q (n,).
+
+        Raises UsageError for positions that are not finite, or of another number.
+        """
+        if np.shape(q) != (self.model.n,) or not np.isfinite(q).all():
+            raise UsageError(f"robot {self.model.spec.name} starts from {self.model.n} finite joint positions, not {q}")
         self.model.update(q, np.zeros(self.model.n))
         self.wbc.reset()
         self._plans: dict[str, Plan] = {}
@@ -92,7 +100,8 @@ class ArmCerebellum:
     def plan(self, targets: dict[str, HandTarget]) -> None:
         """Plan every hand from its present reference to its target (the 50 Hz layer).
 
-        Raises UsageError for an end effector that does not exist, or a target that is not finite.
+        Raises UsageError for an end effector that does not exist, and for a target that is not finite, of another
+        shape, or whose quaternion is not of length 1.
         """
         self._check(targets)
         for name, target in targets.items():
@@ -113,8 +122,12 @@ class ArmCerebellum:
         for name, target in targets.items():
             if name not in self._hands:
                 raise unknown_name("end effector", name, self._hands)
+            if np.shape(target.position) != (3,) or np.shape(target.quat) != (4,):
+                raise UsageError(f"the target of end effector '{name}' is not position (3,) and wxyz (4,): {target}")
             if not np.isfinite([*target.position, *target.quat, target.opening]).all():
                 raise UsageError(f"the target of end effector '{name}' is not finite: {target}")
+            if abs(np.linalg.norm(target.quat) - 1) > 1e-3:
+                raise UsageError(f"the target of end effector '{name}' is turned by no unit quaternion: {target.quat}")
 
     def _here(self, name: str) -> Reference:
         position, quat = self.model.pose(name)
@@ -124,7 +137,8 @@ class ArmCerebellum:
         """The reference, or the hand itself at rest where it has been held back too far from it."""
         error = np.abs(self._hands[name].error(self.model))
         reach, turn = self.settings.leash
-        return self._here(name) if error[:3].max() > reach or error[3:].max() > turn else reference
+        near = error[:3].max() <= reach and error[3:].max() <= turn  # a reference that is no number is not near
+        return reference if near else self._here(name)
 
 
 class ServoTargets:
@@ -148,8 +162,14 @@ class ServoTargets:
         self.cerebellum.reset(q)
 
     def follow(self, targets: dict[str, HandTarget], q_measured: Array, period_s: float) -> Array:
-        """Servo targets (n,) to hold for the next `period_s`, moving the hands towards `targets`."""
-        self._stay_near(q_measured)
+        """Servo targets (n,) to hold for the next `period_s`, moving the hands towards `targets`.
+
+        A measurement that is not finite is counted as a fault, and the virtual robot goes on without it.
+        """
+        if np.isfinite(q_measured).all():
+            self._stay_near(q_measured)
+        else:
+            self.cerebellum.faults.nan += 1
         self.cerebellum.plan(targets)
         dt = self.cerebellum.settings.wbc_period_s
         ticks = round(period_s / dt)

@@ -21,8 +21,12 @@ from robotics.controllers.limits import CollisionMargin, JointLimits
 from robotics.controllers.model import NominalModel
 from robotics.controllers.qp import QP, GuardedSolver
 from robotics.controllers.tasks import Task
+from robotics.errors import UsageError
 
 Array = np.ndarray
+
+#: Largest joint position [rad, m] or velocity [rad/s, m/s] taken for a measurement; beyond it dynamics overflow.
+_BELIEVABLE = 1e6
 
 
 @dataclass
@@ -51,8 +55,14 @@ class WholeBodyController:
         """Joint torques (n,) [N m, N] and the accelerations (n,) they give on the nominal model, at state (q, v).
 
         Without a usable solution: the last good torque for `hold_ticks`, then gravity compensation with damping.
+        Raises UsageError for a state of another shape; nothing else ever raises here.
         """
-        if not (np.isfinite(q).all() and np.isfinite(v).all()):
+        if np.shape(q) != (self.model.n,) or np.shape(v) != (self.model.n,):
+            raise UsageError(
+                f"robot {self.model.spec.name} has {self.model.n} actuated joints, "
+                f"but positions have shape {np.shape(q)} and velocities {np.shape(v)}"
+            )
+        if not (np.abs(q).max() <= _BELIEVABLE and np.abs(v).max() <= _BELIEVABLE):  # NaN is not believable either
             self.solver.faults.nan += 1
             self.solver.faults.fallback_ticks += 1
             return self._fallback(np.zeros(self.model.n)), np.zeros(self.model.n)

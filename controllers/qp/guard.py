@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from robotics.controllers.qp.problem import QP, Array, primal_residual
-from robotics.controllers.qp.solvers import solve
+from robotics.controllers.qp.solvers import SOLVERS, solve
+from robotics.errors import unknown_name
 
 
 @dataclass
@@ -14,7 +15,7 @@ class Faults:
 
     qp_infeasible: int = 0  # solves that gave no usable point
     fallback_ticks: int = 0  # ticks that acted on something else than a fresh solution
-    nan: int = 0  # non-finite numbers seen in the state, the problem or the solution
+    nan: int = 0  # states and problems that were no numbers a robot can have
 
     def as_dict(self) -> dict[str, int]:
         return {"qp_infeasible": self.qp_infeasible, "fallback_ticks": self.fallback_ticks, "nan": self.nan}
@@ -25,24 +26,28 @@ class GuardedSolver:
     """Solves a sequence of similar problems; hands out nothing that is not finite and feasible.
 
     `solve` returns None when there is no usable point: the caller then takes its own safe action, which only it knows.
+    Raises UsageError for a solver that does not exist, before any loop runs.
     """
 
     solver: str = "daqp"
     tolerance: float = 1e-6  # largest accepted constraint violation, relative to the largest bound in play
     faults: Faults = field(default_factory=Faults)
 
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise unknown_name("solver", self.solver, SOLVERS)
+
     def solve(self, qp: QP) -> Array | None:
         """The optimal x (n,), or None where the problem is infeasible, not finite, or the solver failed."""
+        solution = solve(qp, self.solver)
+        if solution.solved and self._feasible(qp, solution.x):
+            return solution.x
         if qp.has_nan():
             self.faults.nan += 1
-            self.faults.fallback_ticks += 1
-            return None
-        solution = solve(qp, self.solver)
-        if not solution.solved or not self._feasible(qp, solution.x):
+        else:
             self.faults.qp_infeasible += 1
-            self.faults.fallback_ticks += 1
-            return None
-        return solution.x
+        self.faults.fallback_ticks += 1
+        return None
 
     def _feasible(self, qp: QP, x: Array) -> bool:
         violation = primal_residual(qp, x)

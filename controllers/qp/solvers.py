@@ -1,6 +1,7 @@
 """The three ways to solve a `QP`: DAQP for real time, PIQP for large ones, cvxpy as the readable definition.
 
-Each returns a `QPSolution` and never raises on a problem that has no solution.
+`solve` returns a `QPSolution` and never raises on a problem that has no solution, nor calls one solved that holds NaN
+or whose cost is not convex.
 """
 
 import time
@@ -94,6 +95,8 @@ def solve_cvxpy(qp: QP) -> QPSolution:
     """The problem exactly as it is written down, for tests and for reading: milliseconds, not microseconds."""
     import cvxpy as cp
 
+    if np.linalg.eigvalsh(qp.P)[0] < -1e-9 * np.abs(qp.P).max():
+        return QPSolution(np.full(qp.n, np.nan), "failed", 0, 0.0)  # psd_wrap below silences cvxpy's own check
     x = cp.Variable(qp.n)
     equal, above, below, top, bottom = [], [], [], [], []
     rows = 0 if qp.G is None else len(qp.G)
@@ -153,4 +156,6 @@ def solve(qp: QP, solver: str = "daqp") -> QPSolution:
     """Solve `qp` by the solver of that name; UsageError listing the solvers for any other name."""
     if solver not in SOLVERS:
         raise unknown_name("solver", solver, SOLVERS)
+    if qp.has_nan():  # DAQP reports NaN as solved, cvxpy raises
+        return QPSolution(np.full(qp.n, np.nan), "failed", 0, 0.0)
     return SOLVERS[solver](qp)
