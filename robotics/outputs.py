@@ -99,5 +99,5 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf8"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also integers too long, and nesting too deep
         raise DataError(f"{path}: not a JSON document ({error})") from None

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from robotics.environments import make_env
-from robotics.errors import UsageError
+from robotics.errors import RoboticsError, UsageError
 from robotics.media.caption import Caption
 from robotics.media.record import Shot, record
 from robotics.media.spool import FrameSpool
 from robotics.media.video import film
-from tests.toy import TOY_ID
+from tests.toy import TOY_ID, Point
 
 
 def decoded(path):
@@ -106,6 +106,7 @@ def test_an_existing_film_is_kept(tmp_path):
         (Shot(TOY_ID, "expert", 0, camera="top"), "v.mp4", "--camera: environment"),
         (Shot(TOY_ID, "expert", 0, speed=0.0), "v.mp4", "--speed 0.0"),
         (Shot(TOY_ID, "expert", 0, speed=float("nan")), "v.mp4", "--speed nan"),
+        (Shot(TOY_ID, "expert", -1), "v.mp4", "--seed -1"),
         (Shot(TOY_ID, "expert", 0), "v.avi", "an .mp4 file"),
         (Shot("robotics/TransferCube-v0", "expert", 0, camera="tpo"), "v.mp4", "did you mean 'top'"),
     ],
@@ -113,6 +114,40 @@ def test_an_existing_film_is_kept(tmp_path):
 def test_wishes_that_can_not_be_granted(tmp_path, shot, name, message):
     with pytest.raises(UsageError, match=message):
         record(shot, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_description_replaces_nothing_but_a_films(tmp_path, overwrite):
+    (tmp_path / "config.json").write_text("precious")
+    with pytest.raises(UsageError, match=r"would replace .*config\.json"):
+        record(Shot(TOY_ID, "expert", 0), tmp_path / "config.mp4", overwrite=overwrite)
+    assert (tmp_path / "config.json").read_text() == "precious"
+    record(Shot(TOY_ID, "expert", 0), tmp_path / "v.mp4")
+    record(Shot(TOY_ID, "expert", 1), tmp_path / "v.mp4", overwrite=True)
+    assert json.loads((tmp_path / "v.json").read_text())["seed"] == 1
+
+
+def test_a_folder_is_no_film(tmp_path):
+    (tmp_path / "v.mp4").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        record(Shot(TOY_ID, "expert", 0), tmp_path / "v.mp4", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        ([None], "gives no picture"),
+        ([np.zeros((64, 64), np.uint8)], "gives no picture"),
+        ([np.zeros((64, 64, 3))], "gives no picture"),
+        ([np.zeros((64, 64, 3), np.uint8), np.zeros((64, 32, 3), np.uint8)], "shape changed"),
+    ],
+)
+def test_environments_without_proper_pictures(tmp_path, monkeypatch, pictures, message):
+    rest = iter(pictures)
+    monkeypatch.setattr(Point, "render", lambda _: next(rest))
+    with pytest.raises(RoboticsError, match=message):
+        record(Shot(TOY_ID, "expert", 0), tmp_path / "v.mp4")
     assert list(tmp_path.iterdir()) == []
 
 

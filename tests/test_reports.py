@@ -10,10 +10,14 @@ from robotics.errors import DataError, UsageError
 from robotics.evaluation.bench import bench
 from robotics.media.record import Shot, record
 from robotics.outputs import write_json
+from robotics.reports.charts import success_chart
+from robotics.reports.content import Bench
 from robotics.reports.page import write_report
 from tests.toy import TOY_ID
 
-EMPTY_BENCH = json.dumps({"env": 1, "policy": 1, "episodes": [], "success_rate": 1, "return_mean": 1, "return_ci95": 1})
+EMPTY_BENCH = json.dumps(
+    {"env": 1, "policy": 1, "episodes": [], "success_rate": 1, "success_ci95": [0, 1], "return_mean": 1}
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,16 +81,14 @@ def test_what_is_shown_can_not_run(folder, tmp_path):
     [
         ("bench-a.json", "{", "bench-a.json: not a JSON document"),
         ("bench-a.json", "[]", "bench-a.json: no bench document"),
-        (
-            "bench-a.json",
-            json.dumps(
-                dict.fromkeys(("env", "policy", "success_rate", "return_mean", "return_ci95"), 1) | {"episodes": []}
-            ),
-            "no episodes",
-        ),
+        ("bench-a.json", EMPTY_BENCH, "lists no episodes"),
+        ("bench-a.json", "[" * 100_000, "not a JSON document"),
+        ("bench-a.json", "1" * 5_000, "not a JSON document"),
         ("metrics.jsonl", '{"loss": 1}\n', "line 1 holds no step"),
         ("metrics.jsonl", "nonsense\n{}\n", "line 1 is no JSON"),
+        ("metrics.jsonl", '{"step": 1, "loss": "low"}\n', "loss at step 1 is 'low', no number"),
         ("config.json", "{}", "does not describe a training run"),
+        ("config.json", '{"family": "act", "data": [], "policy": {}, "training": {}}', "data is no table"),
         ("readme.txt", "hello", "nothing to report"),
     ],
 )
@@ -102,3 +104,79 @@ def test_no_folder_and_a_missing_one(tmp_path):
         write_report([])
     with pytest.raises(DataError, match="no such folder"):
         write_report([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"success_ci95": None}, "success_ci95 is None, no interval"),
+        ({"success_ci95": [0.9]}, "no interval"),
+        ({"success_ci95": [0.2, 0.9]}, "no interval"),  # the rate is 1
+        ({"success_rate": None}, "success_rate is None"),
+        ({"success_rate": 1.5}, "no number within 0 … 1"),
+        ({"return_mean": float("nan")}, "return_mean is nan"),
+        ({"return_mean": 10**400}, "return_mean is"),
+        ({"faults": ["nan"]}, "faults is no table"),
+        ({"episodes": [{"seed": 0, "success": "no", "return": 0.0, "length": 1}]}, "success of episode 0 is 'no'"),
+        ({"episodes": [{"seed": 0, "success": True, "return": None, "length": 1}]}, "episode 0 is no number"),
+    ],
+)
+def test_damaged_measurements_are_named(folder, tmp_path, change, message):
+    document = json.loads((folder / "bench-expert-1000000.json").read_text()) | change
+    (tmp_path / "bench-a.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=re.escape(message)):
+        write_report([tmp_path])
+
+
+def test_a_measurement_without_success_is_shown_as_such(folder, tmp_path):
+    document = json.loads((folder / "bench-expert-1000000.json").read_text())
+    document |= {"success_rate": None, "success_ci95": None}
+    document["episodes"] = [episode | {"success": None} for episode in document["episodes"]]
+    write_json(tmp_path / "bench-a.json", document)
+    assert without_plotly(write_report([tmp_path])).count("not reported") == 4  # in the table, and three episodes
+
+
+def test_runs_of_one_name_stay_apart(folder, tmp_path):
+    document = json.loads((folder / "bench-expert-1000000.json").read_text())
+    runs = [tmp_path / "a" / "run", tmp_path / "b" / "run"]
+    for run in runs:
+        write_json(run / "bench-expert.json", document)
+    text = without_plotly(write_report(runs, tmp_path / "page.html"))
+    for run in runs:
+        assert f"<h2>{run}</h2>" in text
+        assert f"<td>{run}</td><td>expert</td>" in text
+    places, labels = ticks(success_chart([("expert", Bench("f", document)), ("expert", Bench("f", document))]))
+    assert places == [0, 1]
+    assert labels == ["expert (3/3)", "expert (3/3)"]
+
+
+def ticks(chart):
+    """Where a chart's rows stand and what they are called."""
+    return tuple(json.loads(re.search(rf'"{name}":(\[.*?\])', chart)[1]) for name in ("tickvals", "ticktext"))
+
+
+def test_the_learning_curve_is_there_without_script(tmp_path):
+    lines = [{"step": step, "loss": 1 / step} for step in range(1, 1001)]
+    lines += [{"step": 1000, "eval_success_rate": 0.375}, {"step": 1001, "loss": float("nan")}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = without_plotly(write_report([tmp_path]))
+    body = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert "<td>1</td><td>1</td>" in body
+    assert "<td>1000</td><td>–</td><td>37.5 %</td>" in body
+    assert "<td>1001</td><td>nan</td>" in body  # training diverged, and the page says so
+    assert body.count("<tr><td>") <= 22
+
+
+def test_versions_of_the_measurement_are_told_when_they_differ(folder, tmp_path):
+    document = json.loads((folder / "bench-expert-1000000.json").read_text())
+    assert "was measured with" not in without_plotly(write_report([folder]))
+    document["versions"] |= {"mujoco": "3.1.4"}
+    write_json(tmp_path / "bench-a.json", document)
+    assert "mujoco 3.1.4" in without_plotly(write_report([tmp_path]))
+
+
+def test_a_damaged_film_is_named(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_bytes(b"no film")
+    with pytest.raises(DataError, match=r"a\.mp4: not a readable video"):
+        write_report([tmp_path])

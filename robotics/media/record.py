@@ -71,6 +71,13 @@ def record(shot: Shot, out: Path, *, overwrite: bool = False, env_kwargs: Mappin
 def _check(shot: Shot, out: Path, overwrite: bool) -> None:
     if out.suffix.lower() != ".mp4":
         raise UsageError(f"--out {out}: the video is an .mp4 file")
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; give an .mp4 file")
+    side = out.with_suffix(".json")
+    if side.exists() and not out.exists():  # a run's config.json, say: no film's, so not ours to replace
+        raise UsageError(f"--out {out}: its description would replace {side}; give another name")
+    if shot.seed < 0:
+        raise UsageError(f"--seed {shot.seed}: seeds are 0 or more")
     if out.exists() and not overwrite:
         raise UsageError(f"--out {out} exists: give --overwrite to replace it, or another name")
     if not MIN_SPEED <= shot.speed <= MAX_SPEED:
@@ -95,7 +102,7 @@ def _frame(env: gym.Env, env_id: str) -> np.ndarray:
         image: Any = env.render()
     except gym.error.Error as error:
         raise RoboticsError(f"environment '{env_id}' can not be rendered: {error}") from None
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise RoboticsError(f"environment '{env_id}' gives no picture for render_mode='rgb_array'")
     height, width = image.shape[:2]
     return image[: height // 2 * 2, : width // 2 * 2]

@@ -7,6 +7,8 @@ from types import TracebackType
 
 import numpy as np
 
+from robotics.errors import RoboticsError
+
 
 class FrameSpool:
     """Append frames uint8 (h, w, 3), then iterate over them. The file vanishes with the spool."""
@@ -17,6 +19,9 @@ class FrameSpool:
         self._shape: tuple[int, ...] = ()
 
     def append(self, image: np.ndarray) -> None:
+        """Keep `image`; RoboticsError when its shape is not that of the frames before it."""
+        if self._shape not in ((), image.shape):
+            raise RoboticsError(f"the picture's shape changed from {self._shape} to {image.shape} while it was filmed")
         packed = zlib.compress(np.ascontiguousarray(image).tobytes(), level=1)
         self._file.write(packed)
         self._sizes.append(len(packed))

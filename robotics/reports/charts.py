@@ -1,5 +1,6 @@
 """Interactive charts as pieces of HTML; plotly's script is put into the page once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,17 +17,20 @@ def script() -> str:
     return plotly.offline.get_plotlyjs()
 
 
-def success_chart(benches: list[Bench]) -> str:
-    """Success rates with their 95 % intervals; '' when no document knows success."""
-    known = [bench for bench in benches if bench.document["success_rate"] is not None]
+def success_chart(rows: Sequence[tuple[str, Bench]]) -> str:
+    """Success rates with their 95 % intervals, one row each under its label; '' when no document knows success."""
+    known = [(label, bench) for label, bench in rows if bench.document["success_rate"] is not None]
     if not known:
         return ""
-    rates = [100 * bench.document["success_rate"] for bench in known]
-    low, high = zip(*(bench.document["success_ci95"] for bench in known), strict=True)
+    labels = [f"{label} ({bench.successes}/{len(bench.document['episodes'])})" for label, bench in known]
+    places = list(range(len(known)))  # not the labels themselves: plotly draws equal ones on top of each other
+    rates = [100 * bench.document["success_rate"] for _, bench in known]
+    low, high = zip(*(bench.document["success_ci95"] for _, bench in known), strict=True)
     figure = go.Figure(
         go.Scatter(
             x=rates,
-            y=[f"{bench.label} ({bench.successes}/{len(bench.document['episodes'])})" for bench in known],
+            y=places,
+            text=labels,
             mode="markers",
             marker={"size": 13, "color": _COLOURS[0]},
             error_x={
@@ -37,18 +41,18 @@ def success_chart(benches: list[Bench]) -> str:
                 "thickness": 2,
                 "width": 8,
             },
-            hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+            hovertemplate="%{text}: %{x:.1f} %<extra></extra>",
         )
     )
     figure.update_xaxes(range=[-2, 102], title="success [%], 95 % Wilson interval")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(tickvals=places, ticktext=labels, range=[len(known) - 0.5, -0.5])
     return _html(figure, height=110 + 42 * len(known))
 
 
 def learning_chart(run: RunContent) -> str:
     """Loss over optimiser steps, and success in rollouts where there were any; '' without metrics."""
-    losses = [line for line in run.metrics if isinstance(line.get("loss"), int | float)]
-    rollouts = [line for line in run.metrics if isinstance(line.get("eval_success_rate"), int | float)]
+    losses = [line for line in run.metrics if "loss" in line]
+    rollouts = [line for line in run.metrics if "eval_success_rate" in line]
     if not losses:
         return ""
     figure = go.Figure()

@@ -1,17 +1,18 @@
 """What a report shows of a folder: read from its files, checked, and never made up."""
 
 import base64
-import math
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from robotics.datasets.video import count_frames
 from robotics.errors import DataError
 from robotics.outputs import read_json
 from robotics.training.metrics import METRICS, read_metrics
 from robotics.training.run_folder import CONFIG, read_run
 
-_BENCH_KEYS = {"env", "policy", "episodes", "success_rate", "return_mean", "return_ci95"}
+_BENCH_KEYS = {"env", "policy", "episodes", "success_rate", "success_ci95", "return_mean"}
 _EPISODE_KEYS = {"seed", "success", "return", "length"}
 
 
@@ -61,8 +62,8 @@ def read_content(folder: Path) -> RunContent:
         raise DataError(f"{folder}: no such folder")
     benches = [_read_bench(path) for path in sorted(folder.glob("bench*.json"))]
     videos = [_read_video(path) for path in sorted((folder / "videos").glob("*.mp4"))]
-    config = read_run(folder) if (folder / CONFIG).is_file() else None
-    metrics = read_metrics(folder / METRICS) if (folder / METRICS).is_file() else []
+    config = _read_config(folder) if (folder / CONFIG).is_file() else None
+    metrics = _read_curve(folder / METRICS) if (folder / METRICS).is_file() else []
     if not (benches or videos or config or metrics):
         raise DataError(
             f"{folder}: nothing to report ({CONFIG}, {METRICS}, bench*.json and videos/*.mp4 are all missing)"
@@ -70,31 +71,69 @@ def read_content(folder: Path) -> RunContent:
     return RunContent(folder.resolve().name, str(folder), config, benches, metrics, videos)
 
 
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = read_run(folder)
+    for name in ("data", "policy", "training"):
+        _require(isinstance(config[name], dict), folder / CONFIG, f"{name} is no table")
+    for section, name in (("data", "fingerprint"), ("policy", "input_shapes")):
+        _require(isinstance(config[section].get(name, {}), dict), folder / CONFIG, f"{section}.{name} is no table")
+    return config
+
+
+def _read_curve(path: Path) -> list[dict[str, Any]]:
+    """The lines of the learning curve. A loss of NaN is no defect of the file: training diverged."""
+    lines = read_metrics(path)
+    for line in lines:
+        for name in ("loss", "eval_success_rate"):
+            value = line.get(name, 0.0)
+            _require(isinstance(value, int | float), path, f"{name} at step {line['step']} is {value!r}, no number")
+    return lines
+
+
 def _read_bench(path: Path) -> Bench:
     document = read_json(path)
-    if not isinstance(document, dict) or not document.keys() >= _BENCH_KEYS:
-        raise DataError(f"{path}: no bench document")
+    _require(isinstance(document, dict) and document.keys() >= _BENCH_KEYS, path, "no bench document")
     episodes = document["episodes"]
-    if not isinstance(episodes, list) or not episodes:
-        raise DataError(f"{path}: lists no episodes")
+    _require(isinstance(episodes, list) and episodes, path, "lists no episodes")
     for number, episode in enumerate(episodes):
-        if not isinstance(episode, dict) or not episode.keys() >= _EPISODE_KEYS:
-            raise DataError(f"{path}: episode {number} lacks {', '.join(sorted(_EPISODE_KEYS))}")
-    if not _is_number(document["return_mean"]):
-        raise DataError(f"{path}: return_mean is {document['return_mean']!r}, no number")
-    if document["success_rate"] is not None and not _is_number(document["success_rate"]):
-        raise DataError(f"{path}: success_rate is {document['success_rate']!r}, no number")
+        _check_episode(path, number, episode)
+    _require(_is_number(document["return_mean"]), path, f"return_mean is {document['return_mean']!r}, no number")
+    rate, interval = document["success_rate"], document["success_ci95"]
+    if rate is not None or interval is not None:
+        _require(_is_rate(rate), path, f"success_rate is {rate!r}, no number within 0 … 1")
+        pair = isinstance(interval, list) and len(interval) == 2 and all(map(_is_rate, interval))
+        _require(pair and interval[0] <= rate <= interval[1], path, f"success_ci95 is {interval!r}, no interval")
+    for name in ("policy_ms", "faults", "versions"):
+        _require(isinstance(document.get(name) or {}, dict), path, f"{name} is no table")
     return Bench(path.name, document)
 
 
+def _check_episode(path: Path, number: int, episode: Any) -> None:
+    keys = ", ".join(sorted(_EPISODE_KEYS))
+    _require(isinstance(episode, dict) and episode.keys() >= _EPISODE_KEYS, path, f"episode {number} lacks {keys}")
+    success, numbers = episode["success"], (episode["return"], episode["length"])
+    _require(success is None or isinstance(success, bool), path, f"success of episode {number} is {success!r}")
+    _require(all(map(_is_number, numbers)), path, f"return or length of episode {number} is no number")
+
+
+def _require(condition: Any, path: Path, defect: str) -> None:
+    if not condition:
+        raise DataError(f"{path}: {defect}")
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether `value` is a number that a float can hold; not NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _is_rate(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
 
 
 def _read_video(path: Path) -> Video:
     side = path.with_suffix(".json")
     about = read_json(side) if side.is_file() else {}
-    if not isinstance(about, dict):
-        raise DataError(f"{side}: does not describe a video")
+    _require(isinstance(about, dict), side, "does not describe a video")
+    _require(count_frames(path), path, "holds no frames")
     data = base64.b64encode(path.read_bytes()).decode()
     return Video(path.name, f"data:video/mp4;base64,{data}", about)

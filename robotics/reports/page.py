@@ -1,5 +1,7 @@
 """One self-contained HTML page from runs and bench folders."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,9 @@ from robotics.outputs import write_atomically
 from robotics.reports.charts import learning_chart, script, success_chart
 from robotics.reports.content import RunContent, read_content
 from robotics.versions import versions
+
+#: A table of the learning curve is for reading, the chart shows the rest.
+CURVE_ROWS = 20
 
 
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -35,22 +40,41 @@ def render(runs: list[RunContent]) -> str:
     """The page as text. Everything that comes from files is escaped."""
     environment = Environment(loader=PackageLoader("robotics.reports", "."), autoescape=True, trim_blocks=True)
     environment.filters |= {"percent": _percent, "number": _number}
+    titles = _titles(runs)
+    compared = [(title, bench) for title, run in zip(titles, runs, strict=True) for bench in run.benches]
     return environment.get_template("page.html.j2").render(
-        runs=[_section(run) for run in runs],
-        comparison=Markup(success_chart([bench for run in runs for bench in run.benches])) if len(runs) > 1 else "",
+        sections=[_section(title, run) for title, run in zip(titles, runs, strict=True)],
+        compared=compared,
+        comparison=Markup(success_chart([(f"{title}: {bench.label}", bench) for title, bench in compared])),
         plotly=Markup(script()),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         versions=versions(),
     )
 
 
-def _section(run: RunContent) -> dict[str, Any]:
+def _titles(runs: list[RunContent]) -> list[str]:
+    """What each run is called on the page: its name, or its path where another run has the same name."""
+    names = Counter(run.name for run in runs)
+    return [run.name if names[run.name] == 1 else run.path for run in runs]
+
+
+def _section(title: str, run: RunContent) -> dict[str, Any]:
+    benches = [(bench.label, bench) for bench in run.benches]
     return {
+        "title": title,
         "content": run,
-        "success": Markup(success_chart(run.benches)),
+        "benches": benches,
+        "success": Markup(success_chart(benches)),
         "learning": Markup(learning_chart(run)),
+        "curve": _thinned(run.metrics),
         "settings": _settings(run.config) if run.config else {},
     }
+
+
+def _thinned(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """About CURVE_ROWS lines of the learning curve for its table: evenly spaced, every rollout, and the last."""
+    every, last = max(1, math.ceil(len(metrics) / CURVE_ROWS)), len(metrics) - 1
+    return [line for i, line in enumerate(metrics) if i % every == 0 or i == last or "eval_success_rate" in line]
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
