@@ -8,11 +8,13 @@ import pytest
 
 from robotics.control.plant import Conditions, LeggedPlant
 from robotics.control.run import Trial, run_trial
+from robotics.controllers.legged.estimator import LeggedEstimator, LeggedMeasurement
 from robotics.controllers.legged.gaits import GAITS, Gait, gait
 from robotics.controllers.legged.locomotion import Locomotion, Twist
 from robotics.controllers.legged.model import FloatingBaseModel, LeggedState
 from robotics.controllers.legged.srbd_mpc import GRAVITY, Body, Horizon, SrbdMPC
 from robotics.controllers.legged.swing import swing
+from robotics.controllers.legged.terrain import GroundPlane
 from robotics.controllers.qp.problem import primal_residual
 from robotics.controllers.qp.solvers import solve
 from robotics.controllers.rotation import rotated, rotation_matrix
@@ -99,11 +101,18 @@ def test_swing_derivatives_by_finite_differences():
 def test_foot_jacobians_by_finite_differences(model, seed):
     state = random_state(model, seed)
     model.update(state)
-    J, feet = model.foot_jacobians.copy(), model.feet.copy()
+    J, feet, data = model.foot_jacobians.copy(), model.feet.copy(), model.data
+    calves = [model.model.body(f"{leg}_calf").id for leg in QUADRUPED.feet]
+
+    def pose(calf):
+        return data.xpos[calf].copy(), data.xmat[calf].reshape(3, 3).copy()
+
+    # the same material point of each calf before and after: the lowest point of a ball is another one when it rolls
+    inside = [R.T @ (foot - p) for foot, (p, R) in zip(feet, map(pose, calves), strict=True)]
     for column in range(18):
-        nu = np.eye(18)[column]
-        model.update(moved(state, nu, 1e-6))
-        assert J[:, :, column] == pytest.approx((model.feet - feet) / 1e-6, abs=1e-4)
+        model.update(moved(state, np.eye(18)[column], 1e-6))
+        after = np.array([p + R @ point for point, (p, R) in zip(inside, map(pose, calves), strict=True)])
+        assert J[:, :, column] == pytest.approx((after - feet) / 1e-6, abs=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -125,6 +134,18 @@ def test_momentum_and_composite_inertia_against_the_bodies(model, seed):
     assert model.R @ model.composite_inertia() @ model.R.T == pytest.approx(inertia, abs=1e-9)
 
 
+def test_a_foot_that_rolls_wanders_by_its_radius(model):
+    """The lowest point of a ball moves along with its centre, whose velocity MuJoCo knows."""
+    state = random_state(model, 0)
+    model.update(state)
+    for number, leg in enumerate(QUADRUPED.feet):
+        velocity = np.empty(6)
+        foot = model.model.geom(leg).id
+        mujoco.mj_objectVelocity(model.model, model.data, mujoco.mjtObj.mjOBJ_GEOM, foot, velocity, 0)
+        material = model.foot_jacobians[number] @ model.nu
+        assert model.rolling_velocities()[number, :2] == pytest.approx((velocity[3:] - material)[:2], abs=1e-9)
+
+
 def test_a_robot_without_what_it_needs_is_told_so():
     for change, message in (
         ({"base": "bsae"}, "did you mean 'base'"),
@@ -133,6 +154,63 @@ def test_a_robot_without_what_it_needs_is_told_so():
     ):
         with pytest.raises(UsageError, match=message):
             FloatingBaseModel(nominal_quadruped(), dataclasses.replace(QUADRUPED, **change))
+
+
+# -- ground and estimate --------------------------------------------------------------------------------------------
+
+
+def test_ground_plane_finds_the_slope_it_stands_on():
+    corners = np.array([[0.2, 0.15, 0], [0.2, -0.15, 0], [-0.2, 0.15, 0], [-0.2, -0.15, 0]])
+    slope = np.array([0.2, -0.1])
+    plane = GroundPlane(corners)
+    plane.stand(np.ones(4, bool), corners + np.outer(corners[:, :2] @ slope, [0, 0, 1]))
+    for _ in range(60):
+        plane.fit()
+    assert plane.slope == pytest.approx(slope, abs=5e-3)
+    assert plane.height(np.array([1.0, 1.0])) == pytest.approx(0.1, abs=1e-2)
+    normal = rotation_matrix(plane.orientation(0.7))[:, 2]
+    assert normal == pytest.approx(np.array([-0.2, 0.1, 1.0]) / np.linalg.norm([0.2, 0.1, 1.0]), abs=5e-3)
+
+
+def test_ground_plane_does_not_believe_feet_in_a_line_or_an_abyss():
+    plane = GroundPlane(np.array([[0.2, 0, 0], [0.1, 0, 0], [-0.1, 0, 0], [-0.2, 0, 0]]))
+    plane.stand(np.array([True, False, False, False]), np.array([[0.2, 0, -5.0]] * 4))
+    for _ in range(100):
+        plane.fit()
+    assert np.abs(plane.slope).max() <= GroundPlane.STEEPEST
+
+
+def test_estimate_of_a_robot_that_stands_and_falls_freely():
+    """Standing still it stays; in free fall, feet off, it follows gravity exactly."""
+    home = FloatingBaseModel(nominal_quadruped(), QUADRUPED).home()
+    estimator = LeggedEstimator(nominal_quadruped(), QUADRUPED, 0.002)
+    estimator.reset(home)
+    still = LeggedMeasurement(home.quat, np.zeros(3), np.array([0, 0, 9.81]), home.q, home.v)
+    for _ in range(500):
+        state = estimator.update(still, np.ones(4, bool))
+    assert state.velocity == pytest.approx(np.zeros(3), abs=1e-3)
+    assert state.position == pytest.approx(home.position, abs=1e-3)
+    falling = dataclasses.replace(still, accelerometer=np.zeros(3))
+    for _ in range(50):
+        state = estimator.update(falling, np.zeros(4, bool))
+    assert state.velocity[2] == pytest.approx(-9.81 * 0.1, rel=0.05)
+
+
+def test_a_measurement_that_is_no_number_leaves_the_filter_alone():
+    home = FloatingBaseModel(nominal_quadruped(), QUADRUPED).home()
+    estimator = LeggedEstimator(nominal_quadruped(), QUADRUPED, 0.002)
+    good = LeggedMeasurement(home.quat, np.zeros(3), np.array([0, 0, 9.81]), home.q, home.v)
+    before = estimator.update(good, np.ones(4, bool))
+    broken = estimator.update(dataclasses.replace(good, gyro=np.full(3, np.nan)), np.ones(4, bool))
+    assert not broken.is_finite()
+    after = estimator.update(good, np.ones(4, bool))
+    assert after.position == pytest.approx(before.position, abs=1e-4)
+
+
+def test_estimated_velocity_follows_the_truth_while_trotting():
+    document = run_trial(Trial("quadruped", "trot", Twist(vx=0.8, wz=0.5), seconds=3.0))
+    assert document["state"] == "estimated"
+    assert max(document["estimate_rms"]) < 0.06
 
 
 # -- convex MPC -----------------------------------------------------------------------------------------------------
@@ -244,19 +322,18 @@ def test_whole_body_problem_obeys_the_dynamics_and_agrees_with_the_definition(mo
 
 
 @pytest.mark.parametrize(
-    ("task", "twist", "tolerance"),
+    ("task", "twist", "tolerance", "state"),
     [
-        ("stand", Twist(), 0.02),
-        ("trot", Twist(vx=0.5), 0.05),
-        ("trot", Twist(vx=1.0), 0.06),
-        ("trot", Twist(vx=-0.4), 0.05),
-        ("trot", Twist(vy=0.4), 0.05),
-        ("trot", Twist(wz=1.0), 0.1),
-        ("walk", Twist(vx=0.3), 0.06),
+        ("stand", Twist(), 0.02, "estimated"),
+        ("trot", Twist(vx=0.5), 0.05, "truth"),
+        ("trot", Twist(vx=1.0), 0.06, "estimated"),
+        ("trot", Twist(vx=-0.4), 0.05, "estimated"),
+        ("trot", Twist(vy=0.4, wz=1.0), 0.1, "estimated"),
+        ("walk", Twist(vx=0.3), 0.06, "estimated"),
     ],
 )
-def test_it_goes_where_it_is_told(task, twist, tolerance):
-    document = run_trial(Trial("quadruped", task, twist, seconds=4.0))
+def test_it_goes_where_it_is_told(task, twist, tolerance, state):
+    document = run_trial(Trial("quadruped", task, twist, seconds=3.0, state=state))
     assert not document["fell"]
     assert document["velocity_mean"] == pytest.approx([twist.vx, twist.vy, twist.wz], abs=tolerance)
     assert document["limits_exceeded"] == 0
@@ -265,12 +342,17 @@ def test_it_goes_where_it_is_told(task, twist, tolerance):
 
 @pytest.mark.parametrize(
     "conditions",
-    [{"push": 15.0}, {"payload": 3.0}, {"slope": 0.1}, {"delay_s": 0.004}, {"friction": 0.5}],
+    [{"push": 15.0}, {"payload": 8.0}, {"slope": 0.2}, {"slope": -0.2}, {"delay_s": 0.004}, {"friction": 0.5}],
 )
 def test_it_stays_on_its_feet_when_the_world_is_not_as_believed(conditions):
-    document = run_trial(Trial("quadruped", "trot", Twist(vx=0.4), seconds=4.0, conditions=Conditions(**conditions)))
+    document = run_trial(Trial("quadruped", "trot", Twist(vx=0.4), seconds=3.5, conditions=Conditions(**conditions)))
     assert not document["fell"]
     assert document["limits_exceeded"] == 0
+
+
+def test_an_unknown_payload_is_carried_at_the_height_of_none():
+    document = run_trial(Trial("quadruped", "stand", seconds=5.0, conditions=Conditions(payload=8.0)))
+    assert document["tracking_rms"]["height"] < 0.02
 
 
 def test_the_same_trial_twice_gives_the_same_numbers():
@@ -298,6 +380,7 @@ def test_a_state_that_is_no_number_gives_a_safe_torque_and_is_counted():
         ({"twist": Twist(vx=float("nan"))}, "--vx nan"),
         ({"task": "stand", "twist": Twist(vx=1.0)}, "goes nowhere"),
         ({"conditions": Conditions(payload=-1.0)}, "must not be negative"),
+        ({"state": "guessed"}, "unknown state 'guessed'"),
     ],
 )
 def test_trials_that_can_not_be_meant(options, message):

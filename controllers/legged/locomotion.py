@@ -13,11 +13,12 @@ from robotics.controllers.legged.gaits import Gait, gait
 from robotics.controllers.legged.model import FloatingBaseModel, LeggedState
 from robotics.controllers.legged.srbd_mpc import GRAVITY, Body, Horizon, SrbdMPC, SrbdSettings
 from robotics.controllers.legged.swing import swing
+from robotics.controllers.legged.terrain import GroundPlane
 from robotics.controllers.legged.wbc import BodyTarget, FootTarget, LeggedWbc, LeggedWbcSettings
 from robotics.controllers.qp import GuardedSolver
 from robotics.controllers.qp.guard import Faults
 from robotics.controllers.robot_spec import RobotSpec
-from robotics.controllers.rotation import log_between
+from robotics.controllers.rotation import log_between, rotation_matrix
 
 Array = np.ndarray
 
@@ -43,6 +44,9 @@ class LocomotionSettings:
     reach: float = 1.2  # a foothold's largest distance from below its hip
     foothold_gain: float = 0.03  # [s], of the velocity error
     touchdown_depth: float = 0.007
+    landing: float = 0.15  # share of the stance during which a foot may not be down yet, or not any more
+    adaptation: float = 60.0  # how fast a sagging body is believed to be loaded [1/s^3]; 0 believes the model
+    max_load: float = 8.0  # largest acceleration that a load is believed to cost [m/s^2]
     max_lead: tuple[float, float] = (0.2, 0.5)  # of the reference ahead of the robot [m], [rad]
     srbd: SrbdSettings = field(default_factory=SrbdSettings)
     wbc: LeggedWbcSettings = field(default_factory=LeggedWbcSettings)
@@ -80,8 +84,9 @@ class Locomotion:
         self._anchor = self.model.com[:2].copy()
         self._lift_off = self.model.feet.copy()
         self._stance = np.ones(len(self._lift_off), bool)
-        self._ground = self.model.feet[:, 2] - self.model.foot_radius
+        self.ground = GroundPlane(self.model.feet)
         self._targets = self.model.feet.copy()
+        self._lift = 0.0
         self._forces = self._shared_weight(self._stance)
         self.timing_ms: dict[str, float] = {}
 
@@ -105,6 +110,7 @@ class Locomotion:
         twist = self._ramped()
         velocity = _heading(self._yaw_now()) @ [twist.vx, twist.vy, 0.0]
         self._place_feet(velocity, twist.wz)
+        self._adapt()
         planned = 0.0
         if self._tick % self._period_ticks == 0:
             before = time.perf_counter()
@@ -118,6 +124,13 @@ class Locomotion:
         self.timing_ms["tick"] = (ended - started) * 1e3
         return torque
 
+    @property
+    def trusted_feet(self) -> Array:
+        """Feet that are on the ground for sure, bool (feet,): neither just landing nor about to lift off."""
+        phases = self.gait.phases(self._gait_t) / self.gait.duty
+        certain = (phases > self.settings.landing) & (phases < 1.0 - self.settings.landing)
+        return self._stance & (certain | (self.gait.duty == 1.0))
+
     # -- gait and feet -------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
@@ -128,11 +141,11 @@ class Locomotion:
         stance = self.gait.in_stance(self._gait_t) if self._t > self.settings.stand_s else np.ones_like(self._stance)
         lifting = self._stance & ~stance
         self._lift_off[lifting] = self.model.feet[lifting]
-        self._ground[stance] = (self.model.feet[:, 2] - self.model.foot_radius)[stance]
         if (stance & ~self._stance).any() or lifting.any():  # a planned force of another foot is no use
             self._forces = np.where(stance[:, None], self._forces, 0.0)
             self._tick += -self._tick % self._period_ticks
         self._stance = stance
+        self.ground.stand(self.trusted_feet, self.model.feet)
 
     def _place_feet(self, velocity: Array, wz: float) -> None:
         """Footholds of the feet in the air (Raibert 1986): below the hip at mid-stance, and against velocity errors."""
@@ -146,8 +159,7 @@ class Locomotion:
         step = actual * half_stance + s.foothold_gain * (actual - velocity[:2])
         step *= min(1.0, s.reach * self._leg / max(float(np.linalg.norm(step)), 1e-9))
         self._targets[:, :2] = model.state.position[:2] + hips + actual * left + step
-        ground = self._ground_height()
-        self._targets[:, 2] = ground + model.foot_radius - s.touchdown_depth * self._leg
+        self._targets[:, 2] = self.ground.height(self._targets[:, :2]) - s.touchdown_depth * self._leg
         self._targets = np.where(self._stance[:, None], model.feet, self._targets)
 
     def _foot_target(self) -> FootTarget:
@@ -155,9 +167,9 @@ class Locomotion:
         duration = max(self.gait.swing_s, 1e-3)
         return FootTarget(*swing(self._lift_off, self._targets, s, duration, self.settings.swing_height * self._leg))
 
-    def _ground_height(self) -> float:
-        """Mean height of the ground under the feet, as last felt [m]."""
-        return float(self._ground.mean())
+    def _body_height(self) -> float:
+        """Where the centre of mass shall be [m]."""
+        return float(self.ground.height(self.model.com[:2])) + self._ground_to_com
 
     # -- plan ----------------------------------------------------------------------------------------------------
 
@@ -171,6 +183,7 @@ class Locomotion:
             com=model.com,
             angular_velocity=model.R @ model.state.angular_velocity,
             velocity=model.com_velocity(),
+            lift=self._lift,
         )
         forces = self.mpc.forces(body, self._horizon(velocity, wz))
         self._forces = self._shared_weight(self._stance) if forces is None else forces
@@ -180,9 +193,11 @@ class Locomotion:
         self._lead(velocity, wz)
         times = srbd.step_s * np.arange(1, srbd.horizon + 1)
         yaw = self._yaw + wz * times
-        angles = np.stack([np.zeros_like(yaw), np.zeros_like(yaw), yaw], axis=1)
-        heights = np.full(srbd.horizon, self._ground_height() + self._ground_to_com)
-        positions = np.column_stack([self._anchor + times[:, None] * velocity[:2], heights])
+        roll, pitch, _ = _roll_pitch_yaw(rotation_matrix(self.ground.orientation(self._yaw)))
+        angles = np.column_stack([np.full_like(yaw, roll), np.full_like(yaw, pitch), yaw])
+        self.ground.fit()
+        ways = times[:, None] * velocity[:2]
+        positions = np.column_stack([self._anchor + ways, self._body_height() + ways @ self.ground.slope])
         middles = self._gait_t + times - 0.5 * srbd.step_s
         standing = self._t + times - srbd.step_s <= s.stand_s
         stance = np.array([self.gait.in_stance(t) | still for t, still in zip(middles, standing, strict=True)])
@@ -205,13 +220,21 @@ class Locomotion:
         self._yaw = self._yaw_now() + float(np.clip(ahead, -turn, turn))
 
     def _body_target(self, velocity: Array, wz: float) -> BodyTarget:
-        level = np.array([np.cos(self._yaw / 2), 0, 0, np.sin(self._yaw / 2)])
+        climb = np.array([0, 0, velocity[:2] @ self.ground.slope])
         return BodyTarget(
-            height=self._ground_height() + self._ground_to_com,
-            velocity=velocity,
-            orientation_error=log_between(self.model.state.quat, level),
+            height=self._body_height(),
+            velocity=velocity + climb,
+            orientation_error=log_between(self.model.state.quat, self.ground.orientation(self._yaw)),
             angular_velocity=np.array([0, 0, wz]),
+            lift=self._lift,
         )
+
+    def _adapt(self) -> None:
+        """Integrate the error of the height into what must act on the body beside the model: a payload, mostly."""
+        s = self.settings
+        sag = self._body_height() - float(self.model.com[2])
+        self._lift -= s.adaptation * sag * s.wbc_period_s
+        self._lift = float(np.clip(self._lift, -s.max_load, s.max_load))
 
     def _shared_weight(self, stance: Array) -> Array:
         """The weight, shared by the feet that stand: the plan where there is no better one (feet, 3) [N]."""

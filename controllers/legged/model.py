@@ -54,7 +54,8 @@ class FloatingBaseModel:
         self._dofs = np.array([*range(base.dofadr[0], base.dofadr[0] + 6), *joint_dofs])
         self.n, self.nv = len(spec.joints), 6 + len(spec.joints)
         self._feet = [model.geom(foot).id for foot in spec.feet]
-        self.foot_radius = np.array([model.geom_size[foot, 0] for foot in self._feet])
+        self._below = np.zeros((len(self._feet), 3))
+        self._below[:, 2] = [-model.geom_size[foot, 0] for foot in self._feet]
         self.torque_lower, self.torque_upper = torque_limits(model, spec.joints)
         self.position_lower, self.position_upper = np.array([model.joint(j).range for j in spec.joints]).T
         self.velocity_limit = np.array(spec.velocity_limits)
@@ -71,7 +72,7 @@ class FloatingBaseModel:
         joints = np.array(self.spec.home)
         state = LeggedState(zero, np.array([1.0, 0, 0, 0]), zero, zero, joints, np.zeros(len(joints)))
         self.update(state)
-        height = float((self.feet[:, 2] - self.foot_radius).mean())
+        height = float(self.feet[:, 2].mean())
         return LeggedState(np.array([0, 0, -height]), state.quat, zero, zero, joints, state.v)
 
     def update(self, state: LeggedState) -> None:
@@ -94,24 +95,36 @@ class FloatingBaseModel:
         self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
         self.R = rotation_matrix(state.quat)
         self.com = data.subtree_com[self._base_body].copy()
-        self.feet = data.geom_xpos[self._feet]
+        # The point that touches the ground: a round foot rolls, so that its centre moves while it stands
+        self.feet = data.geom_xpos[self._feet] + self._below
         for number, foot in enumerate(self._feet):
-            mujoco.mj_jac(model, data, self._linear, None, data.geom_xpos[foot], model.geom_bodyid[foot])
+            mujoco.mj_jac(model, data, self._linear, None, self.feet[number], model.geom_bodyid[foot])
             self._foot_jacobians[number] = self._linear[:, self._dofs]
 
     @property
     def foot_jacobians(self) -> Array:
-        """World-frame linear Jacobians (feet, 3, 6 + n)."""
+        """World-frame linear Jacobians (feet, 3, 6 + n) of the points of the feet that touch the ground."""
         return self._foot_jacobians
 
     def foot_accelerations_at_rest(self) -> Array:
         """Acceleration (feet, 3) of every foot at zero generalised acceleration: dJ/dt nu."""
         rates = np.empty((len(self._feet), 3))
         for number, foot in enumerate(self._feet):
-            point, body = self.data.geom_xpos[foot], int(self.model.geom_bodyid[foot])
-            mujoco.mj_jacDot(self.model, self.data, self._linear, None, point, body)
+            body = int(self.model.geom_bodyid[foot])
+            mujoco.mj_jacDot(self.model, self.data, self._linear, None, self.feet[number], body)
             rates[number] = self._linear[:, self._dofs] @ self.nu
         return rates
+
+    def rolling_velocities(self) -> Array:
+        """How fast the lowest point of each round foot wanders over the ground as the foot turns: (feet, 3) [m/s]."""
+        velocities = np.empty((len(self._feet), 3))
+        for number, foot in enumerate(self._feet):
+            body = self.model.geom_bodyid[foot]
+            mujoco.mj_jac(self.model, self.data, None, self._linear, self.feet[number], body)
+            x, y, _ = self._linear[:, self._dofs] @ self.nu
+            radius = -self._below[number, 2]
+            velocities[number] = y * radius, -x * radius, 0.0  # turning rate times the way up to the centre
+        return velocities
 
     def com_velocity(self) -> Array:
         """Velocity (3,) of the centre of mass in the world [m/s]."""

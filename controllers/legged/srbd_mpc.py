@@ -47,7 +47,8 @@ class SrbdSettings:
 class Body:
     """The single rigid body now: mass [kg], inertia (3, 3) in the world [kg m^2], and its state.
 
-    `angles` are roll, pitch and yaw [rad], `com` the centre of mass [m], the velocities are in the world.
+    `angles` are roll, pitch and yaw [rad], `com` the centre of mass [m], the velocities are in the world. `lift` is an
+    acceleration that acts beside the planned forces and gravity [m/s^2]: negative under a payload nobody knows.
     """
 
     mass: float
@@ -56,6 +57,7 @@ class Body:
     com: Array
     angular_velocity: Array
     velocity: Array
+    lift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class SrbdMPC:
         G = self._force_map(body, horizon)
         T = np.eye(6)
         T[:3, :3] = _yaw_rotation(float(horizon.angles[:, 2].mean())).T
-        gravity = np.array([0, 0, 0, 0, 0, -GRAVITY])
+        gravity = np.array([0, 0, 0, 0, 0, body.lift - GRAVITY])
         drift = np.concatenate([body.angular_velocity, body.velocity])
         # free response of velocities and of angles and positions, then how far it is from the reference
         v_free = drift + self._times[:, None] * gravity

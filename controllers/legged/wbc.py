@@ -52,13 +52,14 @@ class LeggedWbcSettings:
 class BodyTarget:
     """How the base shall move: height and velocity of the centre of mass, orientation, all in the world.
 
-    `orientation_error` is the rotation vector from the base to its target [rad].
+    `orientation_error` is the rotation vector from the base to its target [rad]; `lift` as in `srbd_mpc.Body`.
     """
 
     height: float
     velocity: Array
     orientation_error: Array
     angular_velocity: Array
+    lift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class LeggedWbc:
         model, s = self.model, self.settings
         held = forces[contact]
         arms = model.feet[contact] - model.com
-        planned_linear = held.sum(axis=0) / model.mass + GRAVITY
+        outside = GRAVITY + [0, 0, body.lift]
+        planned_linear = held.sum(axis=0) / model.mass + outside
         inertia = model.R @ model.composite_inertia() @ model.R.T
         planned_angular = np.linalg.solve(inertia, (skew(arms) @ held[:, :, None]).sum(axis=0)[:, 0])
         linear, angular = s.planned_share * planned_linear, s.planned_share * planned_angular
@@ -143,7 +145,7 @@ class LeggedWbc:
         rotation = np.zeros((3, nv))
         rotation[:, 3:6] = model.R
         return [
-            (s.base_weight, from_forces, linear - GRAVITY),
+            (s.base_weight, from_forces, linear - outside),
             (s.base_weight, rotation, angular),
         ]
 

@@ -53,6 +53,12 @@ def quadruped_scene(friction: float = 0.8) -> mujoco.MjSpec:
     base.iquat, base.inertia = [-0.000543471, 0.713435, -0.00173769, 0.700719], [0.107027, 0.0980771, 0.0244531]
     base.explicitinertial = True
     _shape(base, mujoco.mjtGeom.mjGEOM_BOX, [0.1881, 0.04675, 0.057], [0, 0, 0])
+    base.add_site(name="imu")
+    for name, kind in (
+        ("accelerometer", mujoco.mjtSensor.mjSENS_ACCELEROMETER),
+        ("gyro", mujoco.mjtSensor.mjSENS_GYRO),
+    ):
+        spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
     base.add_light(pos=[-0.5, -0.7, 2.5], dir=[0.2, 0.28, -1], diffuse=[0.5] * 3, castshadow=True, mode=_TRACK)
     base.add_camera(name="track", pos=[0.2, -1.6, 0.7], xyaxes=[1, 0, 0, 0, 0.38, 0.92], mode=_TRACK)
     for leg in LEGS:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from math import radians
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from robotics.errors import RoboticsError, UsageError
 
@@ -35,6 +35,8 @@ class Options:
     """Rise of the ground ahead [degrees]."""
     delay: float = 0.0
     """Age of the torques that reach the motors [ms]."""
+    state: Literal["estimated", "truth"] = "estimated"
+    """What the controller sees: an estimate from the robot's own sensors, or the simulator's truth."""
     seed: int = 0
     """Of the initial joint positions."""
     solver: str = "daqp"
@@ -68,7 +70,9 @@ def run(options: Options) -> None:
         delay_s=options.delay / 1e3,
     )
     twist = Twist(options.vx, options.vy, options.wz)
-    trial = Trial(options.robot, options.task, twist, options.seconds, options.seed, options.solver, conditions)
+    trial = Trial(
+        options.robot, options.task, twist, options.seconds, options.seed, options.solver, conditions, options.state
+    )
     document = run_trial(trial, options.video)
     print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document))
     if document["fell"]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from robotics.controllers.legged.estimator import LeggedMeasurement
 from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.robot_spec import RobotSpec
+from robotics.controllers.rotation import rotation_matrix
 from robotics.envs.robots.quadruped import QUADRUPED, quadruped_scene
 
 Array = np.ndarray
@@ -49,8 +51,9 @@ class LeggedPlant:
         self._queue: deque[Array] = deque([np.zeros(len(spec.joints))] * delayed)
 
     def place(self, state: LeggedState, rng: np.random.Generator) -> None:
-        """Put the robot at `state`, with joints off by up to a hundredth of a radian."""
-        self.data.qpos[:3], self.data.qpos[3:7] = state.position, state.quat
+        """Put the robot at `state`, parallel to the ground, with joints off by up to a hundredth of a radian."""
+        tilt = np.array([np.cos(self.conditions.slope / 2), 0, -np.sin(self.conditions.slope / 2), 0])
+        self.data.qpos[:3], self.data.qpos[3:7] = rotation_matrix(tilt) @ state.position, tilt
         self.data.qpos[self._q] = state.q + rng.uniform(-0.01, 0.01, len(state.q))
         mujoco.mj_forward(self.model, self.data)
 
@@ -64,6 +67,16 @@ class LeggedPlant:
             velocity[3:6].copy(),
             position[self._q],
             velocity[self._v],
+        )
+
+    def measure(self) -> LeggedMeasurement:
+        """What the robot's own sensors say, without noise."""
+        return LeggedMeasurement(
+            self.data.qpos[3:7].copy(),
+            self.data.sensor("gyro").data.copy(),
+            self.data.sensor("accelerometer").data.copy(),
+            self.data.qpos[self._q],
+            self.data.qvel[self._v],
         )
 
     def step(self, torque: Array) -> None:
@@ -82,16 +95,19 @@ class LeggedPlant:
         turning = (R @ self.data.qvel[3:6])[2]
         return np.array([np.cos(yaw) * vx + np.sin(yaw) * vy, np.cos(yaw) * vy - np.sin(yaw) * vx, turning])
 
+    def height(self) -> float:
+        """Distance of the base from the ground, perpendicular to it [m]."""
+        normal = [-np.sin(self.conditions.slope), 0, np.cos(self.conditions.slope)]
+        return float(self.data.xpos[self._base] @ normal)
+
     def fell(self) -> bool:
         """Whether the base is tipped by more than 60 degrees or close to the ground."""
-        tipped = self.data.xmat[self._base].reshape(3, 3)[2, 2] < 0.5
-        feet = [self.data.geom(foot).xpos[2] for foot in self.spec.feet]
-        return bool(tipped or self.data.xpos[self._base][2] - min(feet) < 0.08)
+        return bool(self.data.xmat[self._base].reshape(3, 3)[2, 2] < 0.5 or self.height() < 0.1)
 
 
 def _tilt(scene: mujoco.MjSpec, slope: float) -> None:
-    """Let gravity lean instead of the ground: the same physics, and nothing to place anew."""
-    scene.option.gravity = [-9.81 * np.sin(slope), 0, -9.81 * np.cos(slope)]
+    """Let the ground rise ahead, about the origin."""
+    scene.geom("floor").quat = [np.cos(slope / 2), 0, -np.sin(slope / 2), 0]
 
 
 def _load(scene: mujoco.MjSpec, mass: float) -> None:

@@ -5,11 +5,12 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from robotics.control.plant import Conditions, LeggedPlant
+from robotics.controllers.legged.estimator import LeggedEstimator
 from robotics.controllers.legged.gaits import GAITS
 from robotics.controllers.legged.locomotion import Locomotion, Twist
 from robotics.envs.rendering import Camera
@@ -38,12 +39,15 @@ class Trial:
     seed: int = 0
     solver: str = "daqp"
     conditions: Conditions = field(default_factory=Conditions)
+    state: Literal["truth", "estimated"] = "estimated"
 
     def __post_init__(self) -> None:
         if self.robot not in TASKS:
             raise unknown_name("robot with a controller of its own", self.robot, TASKS)
         if self.task not in TASKS[self.robot]:
             raise unknown_name(f"task of {self.robot}", self.task, TASKS[self.robot])
+        if self.state not in get_args(type(self).__annotations__["state"]):
+            raise unknown_name("state", self.state, ("truth", "estimated"))
         numbers = {**vars(self.twist), "seconds": self.seconds, **vars(self.conditions)}
         for name, value in numbers.items():
             if not math.isfinite(value):
@@ -86,18 +90,28 @@ class _Log:
     wall_s: float = 0.0
     velocities: list[np.ndarray] = field(default_factory=list)
     heights: list[float] = field(default_factory=list)
+    velocity_errors: list[np.ndarray] = field(default_factory=list)
     exceeded: int = 0
     timing: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
 def _loop(trial: Trial, controller: Locomotion, plant: LeggedPlant, frames: FrameSpool | None) -> _Log:
     log, period = _Log(), controller.settings.wbc_period_s
+    estimator = LeggedEstimator(nominal_quadruped(), QUADRUPED, period) if trial.state == "estimated" else None
+    if estimator is not None:
+        estimator.reset(plant.state())
     camera = Camera(plant.model, VIDEO_SIZE, fast=False) if frames is not None else None
     ticks, model = round(trial.seconds / period), controller.model
     with progress("control", trial.seconds, "s") as bar:
         for tick in range(ticks):
             started = time.perf_counter()
-            torque = controller.torque(plant.state())
+            if estimator is None:
+                state = plant.state()
+            else:
+                state = estimator.update(plant.measure(), controller.trusted_feet)
+                log.timing["estimator"].append((time.perf_counter() - started) * 1e3)
+                log.velocity_errors.append(state.velocity - plant.data.qvel[:3])
+            torque = controller.torque(state)
             plant.step(torque)
             log.wall_s += time.perf_counter() - started
             log.simulated_s += period
@@ -107,7 +121,7 @@ def _loop(trial: Trial, controller: Locomotion, plant: LeggedPlant, frames: Fram
             over = (torque > model.torque_upper + 1e-9) | (torque < model.torque_lower - 1e-9)
             log.exceeded += int(over.any())
             log.velocities.append(plant.heading_velocity())
-            log.heights.append(float(plant.data.qpos[2]))
+            log.heights.append(plant.height())
             if camera is not None and frames is not None and tick % round(1 / VIDEO_HZ / period) == 0:
                 frames.append(camera.image(plant.data, "track"))
                 bar.advance(1 / VIDEO_HZ)
@@ -134,7 +148,8 @@ def _document(trial: Trial, controller: Locomotion, log: _Log) -> dict[str, Any]
         "robot": trial.robot,
         "task": trial.task,
         "command": wanted.tolist(),
-        "state": "truth",
+        "state": trial.state,
+        "estimate_rms": _rms(log.velocity_errors[settled:]),
         "conditions": vars(trial.conditions),
         "seconds": round(log.simulated_s, 3),
         "seed": trial.seed,
@@ -151,6 +166,11 @@ def _document(trial: Trial, controller: Locomotion, log: _Log) -> dict[str, Any]
         "faults": controller.faults.as_dict(),
         "versions": versions(),
     }
+
+
+def _rms(errors: list[np.ndarray]) -> list[float] | None:
+    """Error of the estimated velocity (3,) [m/s]; None when the truth was used."""
+    return np.sqrt((np.array(errors) ** 2).mean(axis=0)).tolist() if errors else None
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:

@@ -1,0 +1,139 @@
+r"""Where a legged robot is and how fast it moves, from what it can measure: a linear Kalman filter.
+
+State :math:`x = (p, v, p_1 \dots p_4)`: base and feet in the world, after Bloesch et al. 2013 in the linear form of
+MIT's Cheetah software. The accelerometer drives it, :math:`\dot v = R a + g`; legs that stand correct it: with the
+forward kinematics :math:`r_i` from the base to foot i,
+
+.. math:: p_i - p = r_i,\qquad v = -\dot r_i,\qquad z_i = z_{ground,i} .
+
+Round feet roll: the point that touches the ground has no velocity, but another point takes its place. Feet in the air
+are told by their schedule, and hardly listened to.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.legged.model import FloatingBaseModel, LeggedState
+from robotics.controllers.robot_spec import RobotSpec
+
+Array = np.ndarray
+GRAVITY = np.array([0, 0, -9.81])
+
+
+@dataclass(frozen=True)
+class LeggedMeasurement:
+    """What the sensors say: orientation (wxyz), turning rate [rad/s] and specific force [m/s^2] of the inertial unit in
+    the base's frame, joint positions and velocities."""
+
+    quat: Array
+    gyro: Array
+    accelerometer: Array
+    q: Array
+    v: Array
+
+    def is_finite(self) -> bool:
+        return all(np.isfinite(values).all() for values in vars(self).values())
+
+
+@dataclass(frozen=True)
+class EstimatorSettings:
+    """Standard deviations, after MIT's and legged_control's."""
+
+    position_drift: float = 0.02  # [m / sqrt(s)], shared by 20
+    velocity_drift: float = 0.02 * 9.81
+    foot_drift: float = 0.002
+    foot_position: float = 0.005  # [m]
+    foot_velocity: float = 0.1  # [m/s]
+    foot_height: float = 0.01  # [m]
+    swing_factor: float = 1e4  # of the variance: next to nothing is learned from a foot in the air
+
+
+class LeggedEstimator:
+    """Turns measurements into a `LeggedState`. Call `update` every `period_s`."""
+
+    def __init__(
+        self, model: mujoco.MjModel, spec: RobotSpec, period_s: float, settings: EstimatorSettings | None = None
+    ) -> None:
+        self.settings = settings or EstimatorSettings()
+        self._model = FloatingBaseModel(model, spec)
+        self._dt, self._feet = period_s, len(spec.feet)
+        size, s = 6 + 3 * self._feet, self.settings
+        self._A = np.eye(size)
+        self._A[:3, 3:6] = period_s * np.eye(3)
+        self._C = self._measurement_matrix(size)
+        self._Q = np.diag(
+            np.concatenate(
+                [
+                    np.full(3, s.position_drift * period_s / 20),
+                    np.full(3, s.velocity_drift * period_s / 20),
+                    np.full(size - 6, s.foot_drift * period_s),
+                ]
+            )
+        )
+        self.reset(self._model.home())
+
+    def reset(self, state: LeggedState) -> None:
+        """Begin at a known `state`, standing."""
+        self._model.update(state)
+        self._x = np.concatenate([state.position, state.velocity, self._model.feet.ravel()])
+        self._P = 1e-4 * np.eye(len(self._x))
+        self._ground = self._model.feet[:, 2].copy()
+
+    def update(self, measured: LeggedMeasurement, contact: Array) -> LeggedState:
+        """The state after one more period, with the feet in `contact` (feet,) standing.
+
+        A measurement that is not finite teaches nothing: it is handed on, and the filter stays as it was.
+        """
+        if not measured.is_finite():
+            x = self._x
+            return LeggedState(x[:3].copy(), measured.quat, x[3:6].copy(), measured.gyro, measured.q, measured.v)
+        zero = np.zeros(3)
+        self._model.update(LeggedState(zero, measured.quat, zero, measured.gyro, measured.q, measured.v))
+        self._predict(self._model.R @ measured.accelerometer + GRAVITY, self._model.rolling_velocities())
+        reach = self._model.feet.copy()
+        rates = self._model.foot_jacobians @ self._model.nu
+        self._correct(reach, rates, contact)
+        feet = self._x[6:].reshape(-1, 3)
+        self._ground[~contact] = feet[~contact, 2]
+        return LeggedState(
+            self._x[:3].copy(), measured.quat, self._x[3:6].copy(), measured.gyro, measured.q, measured.v
+        )
+
+    def _predict(self, acceleration: Array, rolling: Array) -> None:
+        self._x = self._A @ self._x
+        self._x[6:] += self._dt * rolling.ravel()
+        self._x[:3] += 0.5 * self._dt**2 * acceleration
+        self._x[3:6] += self._dt * acceleration
+        self._P = self._A @ self._P @ self._A.T + self._Q
+
+    def _correct(self, reach: Array, rates: Array, contact: Array) -> None:
+        s, n = self.settings, self._feet
+        trust = np.where(contact, 1.0, s.swing_factor)
+        noise = np.concatenate(
+            [
+                np.repeat(s.foot_position**2 * trust, 3),
+                np.repeat(s.foot_velocity**2 * trust, 3),
+                s.foot_height**2 * trust,
+            ]
+        )
+        seen = np.concatenate([reach.ravel(), -rates.ravel(), self._ground])
+        C = self._C
+        gain = np.linalg.solve(C @ self._P @ C.T + np.diag(noise), C @ self._P).T
+        self._x = self._x + gain @ (seen - C @ self._x)
+        P = self._P - gain @ C @ self._P
+        self._P = 0.5 * (P + P.T)
+        # A foot in the air is where the legs say, not where it stood
+        flying = np.flatnonzero(~contact)
+        self._x[6:].reshape(n, 3)[flying] = self._x[:3] + reach[flying]
+
+    def _measurement_matrix(self, size: int) -> Array:
+        n = self._feet
+        C = np.zeros((7 * n, size))
+        for foot in range(n):
+            rows = slice(3 * foot, 3 * foot + 3)
+            C[rows, :3], C[rows, 6 + 3 * foot : 9 + 3 * foot] = -np.eye(3), np.eye(3)
+            C[3 * n + 3 * foot : 3 * n + 3 * foot + 3, 3:6] = np.eye(3)
+            C[6 * n + foot, 8 + 3 * foot] = 1.0
+        return C
