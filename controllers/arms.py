@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.cartesian_mpc import CartesianMPC, CartesianMPCSettings, Plan
-from robotics.controllers.limits import CollisionMargin
+from robotics.controllers.limits import CollisionMargin, JointLimits
 from robotics.controllers.model import NominalModel
 from robotics.controllers.qp.guard import Faults, GuardedSolver
 from robotics.controllers.robot_spec import RobotSpec
@@ -72,7 +72,11 @@ class ArmCerebellum:
             gripper.max_force = self.settings.grip_force
         posture = PostureTask(np.array(spec.home))
         self.wbc = WholeBodyController(
-            self.model, [*self._hands.values(), *self._grippers.values(), posture], collision, solver=guarded
+            self.model,
+            [*self._hands.values(), *self._grippers.values(), posture],
+            collision,
+            JointLimits(pressing=tuple(self.gripper_joints)),
+            guarded,
         )
         self.reset(np.array(spec.home))
 
@@ -108,7 +112,9 @@ class ArmCerebellum:
             start = self._on_leash(name, self._hands[name].reference)
             self._plans[name] = self._mpc[name].plan(start, target.position, target.quat)
             if name in self._grippers:
-                self._grippers[name].opening = target.opening
+                joint = self._grippers[name].joint
+                lower, upper = self.model.position_lower[joint], self.model.position_upper[joint]
+                self._grippers[name].opening = min(max(target.opening, lower), upper)
         self._elapsed = 0.0
 
     def torque(self, q: Array, v: Array) -> tuple[Array, Array]:

@@ -22,21 +22,25 @@ class JointLimits:
     bound approaches its limit like a critically damped spring of time constant T, without passing it. (The usual
     :math:`2 (q_{max} - q - v T)/T^2` has a damping ratio of 0.7 and overshoots by 4 % of where the bound took hold.)
     Outside a limit the bound would ask for an impossible acceleration, so bounds are clamped to what still brakes.
+
+    Joints in `pressing` are exempt from the position bound: a finger that an object holds back does not move, and the
+    bound would take its still standing for slow motion and cap its force.
     """
 
     lookahead_s: float = 0.05
     velocity_horizon_s: float = 0.01
     max_acceleration: float = 400.0  # [rad/s^2]: far above what the tasks ask, below what breaks the torque rows
+    pressing: tuple[int, ...] = ()  # indices of joints that push with a force, and stop themselves in their range
 
     def bounds(self, model: NominalModel) -> tuple[Array, Array]:
         """Lower and upper joint acceleration, each (n,), lower <= upper always."""
         T, q, v = self.lookahead_s, model.q, model.v
-        upper = np.minimum(
-            (model.velocity_limit - v) / self.velocity_horizon_s, (model.position_upper - q - 2 * v * T) / T**2
-        )
-        lower = np.maximum(
-            (-model.velocity_limit - v) / self.velocity_horizon_s, (model.position_lower - q - 2 * v * T) / T**2
-        )
+        stop_above = (model.position_upper - q - 2 * v * T) / T**2
+        stop_below = (model.position_lower - q - 2 * v * T) / T**2
+        pressing = list(self.pressing)
+        stop_above[pressing], stop_below[pressing] = np.inf, -np.inf
+        upper = np.minimum((model.velocity_limit - v) / self.velocity_horizon_s, stop_above)
+        lower = np.maximum((-model.velocity_limit - v) / self.velocity_horizon_s, stop_below)
         a = self.max_acceleration
         upper, lower = np.clip(upper, -a, a), np.clip(lower, -a, a)
         middle = 0.5 * (lower + upper)  # crossed bounds (fast and near both limits): brake towards their middle

@@ -1,11 +1,33 @@
-"""The ALOHA robot's cerebellum on a simulated robot, for the tests of the controllers."""
+"""The ALOHA robot for the tests of the controllers: random states, targets, and a simulated robot to control."""
 
 import mujoco
 import numpy as np
 
 from robotics.controllers.arms import ArmCerebellum, HandTarget
+from robotics.controllers.model import NominalModel
+from robotics.controllers.rotation import from_axes
 from robotics.envs.bimanual import make_cerebellum
 from robotics.envs.robots.aloha import ALOHA, SIDES, aloha_scene
+
+#: Orientations of a hand: pointing down, and level towards the other arm.
+DOWN = from_axes(np.array([0, 0, -1.0]), np.array([0, -1.0, 0]))
+LEFT_LEVEL = from_axes(np.array([1.0, 0, 0]), np.array([0, 1.0, 0]))
+RIGHT_LEVEL = from_axes(np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]))
+
+
+def random_state(model: NominalModel, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Joint positions within 80 % of their range, and velocities."""
+    rng = np.random.default_rng(seed)
+    middle, half = (model.position_upper + model.position_lower) / 2, (model.position_upper - model.position_lower) / 2
+    return middle + 0.8 * half * rng.uniform(-1, 1, model.n), 0.5 * rng.normal(size=model.n)
+
+
+def targets(left=(-0.15, 0.0, 0.25), right=(0.15, 0.0, 0.25), opening: float = 0.02) -> dict[str, HandTarget]:
+    """Level hands at the given positions, 30 cm apart unless told."""
+    return {
+        "left": HandTarget(np.array(left), LEFT_LEVEL, opening),
+        "right": HandTarget(np.array(right), RIGHT_LEVEL, opening),
+    }
 
 
 class TorqueRobot:

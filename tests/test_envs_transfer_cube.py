@@ -87,7 +87,7 @@ def test_same_seed_same_bits_also_after_other_episodes(env):
 
 
 def test_stable_baselines_just_works(env):
-    PPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1, device="cpu").learn(32)
+    PPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1, device="cpu").learn(64)
 
 
 def test_reward_terms_are_within_0_and_1_and_their_mean_is_the_reward(env):
@@ -206,7 +206,7 @@ def test_a_cube_that_fell_ends_the_episode_as_lost():
 # -- expert ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [1_000_000, 1_000_001])
+@pytest.mark.parametrize("seed", [1_000_000, 1_000_001, 1_000_002])
 def test_expert_succeeds_in_its_own_mode(env, seed):
     expert = env.unwrapped.expert()
     observation, _ = env.reset(seed=seed)
