@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Callable
 
 import mujoco
 import numpy as np
@@ -28,9 +29,13 @@ class Camera:
             self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
             self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
 
-    def image(self, data: mujoco.MjData, camera: str) -> np.ndarray:
-        """What `camera` sees now: uint8 (h, w, 3), a new array."""
+    def image(
+        self, data: mujoco.MjData, camera: str, draw: Callable[[mujoco.MjvScene], None] | None = None
+    ) -> np.ndarray:
+        """What `camera` sees now: uint8 (h, w, 3), a new array. `draw` may add geoms to the scene first."""
         self._renderer.update_scene(data, camera=camera)
+        if draw is not None:
+            draw(self._renderer.scene)
         return self._renderer.render()
 
     def close(self) -> None:

@@ -6,8 +6,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from robotics.control.plant import Conditions, LeggedPlant
-from robotics.control.run import Trial, run_trial
+from robotics.control.legged import LeggedPlant
+from robotics.control.run import run_trial
+from robotics.control.trial import Conditions, Trial
 from robotics.controllers.legged.estimator import LeggedEstimator, LeggedMeasurement
 from robotics.controllers.legged.gaits import GAITS, Gait, gait
 from robotics.controllers.legged.locomotion import Locomotion, Twist
@@ -378,9 +379,10 @@ def test_a_state_that_is_no_number_gives_a_safe_torque_and_is_counted():
         ({"task": "gallopp"}, "unknown task of quadruped"),
         ({"seconds": 0.0}, "--seconds 0.0"),
         ({"twist": Twist(vx=float("nan"))}, "--vx nan"),
-        ({"task": "stand", "twist": Twist(vx=1.0)}, "goes nowhere"),
+        ({"task": "stand", "twist": Twist(vx=1.0)}, "takes no velocity"),
         ({"conditions": Conditions(payload=-1.0)}, "must not be negative"),
         ({"state": "guessed"}, "unknown state 'guessed'"),
+        ({"conditions": Conditions(terrain="stars")}, "did you mean 'stairs'"),
     ],
 )
 def test_trials_that_can_not_be_meant(options, message):

@@ -86,6 +86,7 @@ class Locomotion:
         self._stance = np.ones(len(self._lift_off), bool)
         self.ground = GroundPlane(self.model.feet)
         self._targets = self.model.feet.copy()
+        self._path = self.model.com[None].copy()
         self._lift = 0.0
         self._forces = self._shared_weight(self._stance)
         self.timing_ms: dict[str, float] = {}
@@ -130,6 +131,14 @@ class Locomotion:
         phases = self.gait.phases(self._gait_t) / self.gait.duty
         certain = (phases > self.settings.landing) & (phases < 1.0 - self.settings.landing)
         return self._stance & (certain | (self.gait.duty == 1.0))
+
+    def footholds(self) -> Array:
+        """Where the feet in the air are meant to land: (feet in the air, 3) [m]."""
+        return self._targets[~self._stance]
+
+    def horizon_path(self) -> Array:
+        """Where the centre of mass is meant to be over the MPC's horizon: (steps, 3) [m]."""
+        return self._path
 
     # -- gait and feet -------------------------------------------------------------------------------------------
 
@@ -198,6 +207,7 @@ class Locomotion:
         self.ground.fit()
         ways = times[:, None] * velocity[:2]
         positions = np.column_stack([self._anchor + ways, self._body_height() + ways @ self.ground.slope])
+        self._path = positions
         middles = self._gait_t + times - 0.5 * srbd.step_s
         standing = self._t + times - srbd.step_s <= s.stand_s
         stance = np.array([self.gait.in_stance(t) | still for t, still in zip(middles, standing, strict=True)])

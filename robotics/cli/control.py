@@ -14,9 +14,9 @@ class Options:
     """A controller alone: how well it tracks, how fast it is, what went wrong."""
 
     robot: str
-    """quadruped."""
+    """Which robot: see `robotics list robots`."""
     task: str
-    """stand, trot or walk."""
+    """What it shall do: stand, trot, walk … depending on the robot."""
     vx: float = 0.0
     """Forward velocity [m/s]."""
     vy: float = 0.0
@@ -26,13 +26,17 @@ class Options:
     seconds: float = 5.0
     """Simulated time [s]."""
     push: float = 0.0
-    """Sideways impulse on the base after 2 s [N s]."""
+    """Impulse on the base after 2 s, over 0.1 s [N s]."""
+    push_towards: float = 90.0
+    """Direction of the push, from straight ahead to the left [degrees]."""
     payload: float = 0.0
-    """Mass on the back that the controller does not know [kg]."""
+    """Mass that the robot carries and the controller does not know [kg]."""
     friction: float = 0.8
     """Of the ground."""
     slope: float = 0.0
     """Rise of the ground ahead [degrees]."""
+    terrain: Literal["flat", "boxes", "stairs"] = "flat"
+    """Scattered boxes of up to 3.5 cm, or stairs of 8 cm."""
     delay: float = 0.0
     """Age of the torques that reach the motors [ms]."""
     state: Literal["estimated", "truth"] = "estimated"
@@ -50,8 +54,8 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from robotics.control.plant import Conditions
-    from robotics.control.run import Trial, run_trial
+    from robotics.control.run import run_trial
+    from robotics.control.trial import Conditions, Trial
     from robotics.controllers.legged.locomotion import Twist
     from robotics.controllers.qp import SOLVERS
     from robotics.errors import unknown_name
@@ -64,9 +68,11 @@ def run(options: Options) -> None:
         raise UsageError(f"--slope {options.slope}: give degrees within -45 … 45")
     conditions = Conditions(
         push=options.push,
+        push_towards=radians(options.push_towards),
         payload=options.payload,
         friction=options.friction,
         slope=radians(options.slope),
+        terrain=options.terrain,
         delay_s=options.delay / 1e3,
     )
     twist = Twist(options.vx, options.vy, options.wz)
@@ -86,14 +92,14 @@ def describe(document: dict[str, Any]) -> str:
     lines = [
         f"{document['robot']}: {document['task']} for {document['seconds']} s",
         f"velocity     {vx:.3f} of {cx:g} m/s forward, {vy:.3f} of {cy:g} m/s left, {wz:.3f} of {cz:g} rad/s",
-        f"height       {1e3 * document['tracking_rms']['height']:.1f} mm rms",
+        "rms error    " + ", ".join(f"{name} {value:.4g}" for name, value in document["tracking_rms"].items()),
         f"speed        {document['realtime_factor']:.2f} x real time",
         f"limits       exceeded in {document['limits_exceeded']} ticks",
         "faults       " + ", ".join(f"{name} {count}" for name, count in document["faults"].items()),
         "",
-        f"{'[ms]':<8}{'p50':>9}{'p99':>9}{'max':>9}",
+        f"{'[ms]':<10}{'p50':>9}{'p99':>9}{'max':>9}",
     ]
     for name, times in document["timing_ms"].items():
-        lines.append(f"{name:<8}{times['p50']:>9.3f}{times['p99']:>9.3f}{times['max']:>9.3f}")
+        lines.append(f"{name:<10}{times['p50']:>9.3f}{times['p99']:>9.3f}{times['max']:>9.3f}")
     lines.append(f"{document['missed_deadlines']} ticks took longer than their period")
     return "\n".join(lines)

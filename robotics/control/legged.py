@@ -1,0 +1,208 @@
+"""The simulated quadruped under its controller, with what the controller does not know about it."""
+
+import time
+from collections import defaultdict, deque
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from robotics.control import overlay
+from robotics.control.session import rms, settled
+from robotics.control.trial import Conditions, Trial
+from robotics.controllers.legged.estimator import LeggedEstimator, LeggedMeasurement
+from robotics.controllers.legged.locomotion import Locomotion
+from robotics.controllers.legged.model import LeggedState
+from robotics.controllers.robot_spec import RobotSpec
+from robotics.controllers.rotation import rotation_matrix
+from robotics.envs.robots.ground import add_boxes, add_stairs
+from robotics.envs.robots.quadruped import QUADRUPED, nominal_quadruped, quadruped_scene
+
+Array = np.ndarray
+
+
+class LeggedSession:
+    """A quadruped that its controller moves by what its sensors say, or by the truth."""
+
+    camera = "track"
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        self.controller = Locomotion(nominal_quadruped(), QUADRUPED, solver=trial.solver)
+        self.period_s = self.controller.settings.wbc_period_s
+        self.plant = LeggedPlant(trial.conditions, seed=trial.seed)
+        self.model, self.data = self.plant.model, self.plant.data
+        self.plant.place(self.controller.model.home(), np.random.default_rng(trial.seed))
+        self.controller.reset(self.plant.state())
+        self.controller.walk(trial.task, trial.twist)
+        self.estimator: LeggedEstimator | None = None
+        if trial.state == "estimated":
+            self.estimator = LeggedEstimator(nominal_quadruped(), QUADRUPED, self.period_s)
+            self.estimator.reset(self.plant.state())
+        self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self.limits_exceeded = 0
+        self._velocities: list[Array] = []
+        self._heights: list[float] = []
+        self._estimate_errors: list[Array] = []
+
+    def tick(self) -> None:
+        started = time.perf_counter()
+        if self.estimator is None:
+            state = self.plant.state()
+        else:
+            state = self.estimator.update(self.plant.measure(), self.controller.trusted_feet)
+            self.timing_ms["estimator"].append((time.perf_counter() - started) * 1e3)
+            self._estimate_errors.append(state.velocity - self.data.qvel[:3])
+        torque = self.controller.torque(state)
+        self.timing_ms["tick"].append((time.perf_counter() - started) * 1e3)
+        for name, value in self.controller.timing_ms.items():
+            self.timing_ms[name].append(value)
+        self.controller.timing_ms.clear()
+        self.plant.step(torque)
+        model = self.controller.model
+        over = (torque > model.torque_upper + 1e-9) | (torque < model.torque_lower - 1e-9)
+        self.limits_exceeded += int(over.any())
+        self._velocities.append(self.plant.heading_velocity())
+        self._heights.append(self.plant.height())
+
+    def fell(self) -> bool:
+        return self.plant.fell()
+
+    def draw(self, scene: mujoco.MjvScene) -> None:
+        """Forces under the feet as the simulator feels them, footholds, and where the body is meant to go."""
+        weight = self.controller.model.mass * 9.81
+        for foot, force in zip(self.plant.feet(), self.plant.contact_forces(), strict=True):
+            overlay.arrow(scene, foot, 0.3 * force / weight, overlay.FORCE)
+        for foothold in self.controller.footholds():
+            overlay.ball(scene, foothold, overlay.TARGET)
+        overlay.path(scene, self.controller.horizon_path(), overlay.PLAN)
+
+    def faults(self) -> dict[str, int]:
+        return self.controller.faults.as_dict()
+
+    def results(self) -> dict[str, Any]:
+        """How the base moved; `estimate_rms` is the error of the estimated velocity (3,) [m/s]."""
+        twist = self.trial.twist
+        velocities = settled(self._velocities, self.period_s)
+        errors = rms(velocities - [twist.vx, twist.vy, twist.wz])
+        height = settled(self._heights, self.period_s) - self.controller.model.home().position[2]
+        estimated = self.estimator is not None
+        return {
+            "velocity_mean": velocities.mean(axis=0).tolist(),
+            "tracking_rms": {**dict(zip(("vx", "vy", "wz"), errors, strict=True)), "height": rms(height)},
+            "estimate_rms": rms(settled(self._estimate_errors, self.period_s)) if estimated else None,
+            "position": self.data.qpos[:3].tolist(),
+        }
+
+
+class LeggedPlant:
+    """A quadruped in MuJoCo: torques in, true state out."""
+
+    def __init__(self, conditions: Conditions, spec: RobotSpec = QUADRUPED, seed: int = 0) -> None:
+        self.conditions, self.spec = conditions, spec
+        scene = quadruped_scene(conditions.friction)
+        _tilt(scene, conditions.slope)
+        if conditions.terrain == "boxes":
+            add_boxes(scene, seed)
+        elif conditions.terrain == "stairs":
+            add_stairs(scene)
+        if conditions.payload:
+            _load(scene, conditions.payload)
+        self.model = scene.compile()
+        self.data = mujoco.MjData(self.model)
+        self._base = self.model.body("base").id
+        self._feet = [self.model.geom(foot).id for foot in spec.feet]
+        self._q = np.array([self.model.joint(j).qposadr[0] for j in spec.joints])
+        self._v = np.array([self.model.joint(j).dofadr[0] for j in spec.joints])
+        delayed = round(conditions.delay_s / self.model.opt.timestep)
+        self._queue: deque[Array] = deque([np.zeros(len(spec.joints))] * delayed)
+        towards = conditions.push_towards
+        self._push = conditions.push / conditions.PUSH_S * np.array([np.cos(towards), np.sin(towards), 0.0])
+
+    def place(self, state: LeggedState, rng: np.random.Generator) -> None:
+        """Put the robot at `state`, parallel to the ground, with joints off by up to a hundredth of a radian."""
+        tilt = np.array([np.cos(self.conditions.slope / 2), 0, -np.sin(self.conditions.slope / 2), 0])
+        self.data.qpos[:3], self.data.qpos[3:7] = rotation_matrix(tilt) @ state.position, tilt
+        self.data.qpos[self._q] = state.q + rng.uniform(-0.01, 0.01, len(state.q))
+        mujoco.mj_forward(self.model, self.data)
+
+    def state(self) -> LeggedState:
+        """The true state now."""
+        position, velocity = self.data.qpos, self.data.qvel
+        return LeggedState(
+            position[:3].copy(),
+            position[3:7].copy(),
+            velocity[:3].copy(),
+            velocity[3:6].copy(),
+            position[self._q],
+            velocity[self._v],
+        )
+
+    def measure(self) -> LeggedMeasurement:
+        """What the robot's own sensors say, without noise."""
+        return LeggedMeasurement(
+            self.data.qpos[3:7].copy(),
+            self.data.sensor("gyro").data.copy(),
+            self.data.sensor("accelerometer").data.copy(),
+            self.data.qpos[self._q],
+            self.data.qvel[self._v],
+        )
+
+    def step(self, torque: Array) -> None:
+        """One step of the simulation under the (delayed) torques."""
+        self._queue.append(torque)
+        self.data.ctrl[:] = self._queue.popleft()
+        pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
+        self.data.xfrc_applied[self._base, :3] = self._push if pushing else 0.0
+        mujoco.mj_step(self.model, self.data)
+
+    def heading_velocity(self) -> Array:
+        """Forward and leftward velocity of the base in its heading [m/s] and its turning rate [rad/s], (3,)."""
+        R = self.data.xmat[self._base].reshape(3, 3)
+        yaw = np.arctan2(R[1, 0], R[0, 0])
+        vx, vy = self.data.qvel[:2]
+        turning = (R @ self.data.qvel[3:6])[2]
+        return np.array([np.cos(yaw) * vx + np.sin(yaw) * vy, np.cos(yaw) * vy - np.sin(yaw) * vx, turning])
+
+    def height(self) -> float:
+        """Distance of the base from the ground, perpendicular to it [m]; on uneven ground, from the lowest foot."""
+        if self.conditions.terrain != "flat":
+            return float(self.data.xpos[self._base, 2] - self.feet()[:, 2].min())
+        normal = [-np.sin(self.conditions.slope), 0, np.cos(self.conditions.slope)]
+        return float(self.data.xpos[self._base] @ normal)
+
+    def feet(self) -> Array:
+        """Centres of the feet (feet, 3) [m]."""
+        return self.data.geom_xpos[self._feet]
+
+    def contact_forces(self) -> Array:
+        """What the ground does to each foot: (feet, 3) [N] in the world."""
+        forces, wrench = np.zeros((len(self._feet), 3)), np.zeros(6)
+        for number in range(self.data.ncon):
+            contact = self.data.contact[number]
+            for foot, sign in ((contact.geom1, -1.0), (contact.geom2, 1.0)):
+                if foot in self._feet:
+                    mujoco.mj_contactForce(self.model, self.data, number, wrench)
+                    forces[self._feet.index(foot)] += sign * contact.frame.reshape(3, 3).T @ wrench[:3]
+        return forces
+
+    def fell(self) -> bool:
+        """Whether the base is tipped by more than 60 degrees or close to the ground."""
+        return bool(self.data.xmat[self._base].reshape(3, 3)[2, 2] < 0.5 or self.height() < 0.1)
+
+
+def _tilt(scene: mujoco.MjSpec, slope: float) -> None:
+    """Let the ground rise ahead, about the origin."""
+    scene.geom("floor").quat = [np.cos(slope / 2), 0, -np.sin(slope / 2), 0]
+
+
+def _load(scene: mujoco.MjSpec, mass: float) -> None:
+    load = scene.body("base").add_body(name="payload", pos=[0, 0, 0.1])
+    load.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[0.1, 0.07, 0.04],
+        mass=mass,
+        rgba=[0.8, 0.5, 0.2, 1],
+        contype=0,
+        conaffinity=0,
+    )

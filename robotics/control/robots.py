@@ -1,0 +1,44 @@
+"""The robots that `robotics control` runs: their tasks, the conditions they can be put under, and their sessions."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robotics.control.session import Session
+    from robotics.control.trial import Trial
+
+
+@dataclass(frozen=True)
+class ControlledRobot:
+    """A robot and what can be asked of its controller."""
+
+    name: str
+    tasks: tuple[str, ...]
+    moving_tasks: tuple[str, ...]
+    """Tasks that take a commanded velocity."""
+    conditions: frozenset[str]
+    """Fields of `Conditions` that its session knows how to set."""
+    session: str
+    """module:Class of its `Session`, loaded when it is needed."""
+
+    def start(self, trial: "Trial") -> "Session":
+        """A session of this robot, ready for its first tick."""
+        module, _, name = self.session.partition(":")
+        kind: Callable[[Any], Session] = getattr(importlib.import_module(module), name)
+        return kind(trial)
+
+
+ROBOTS = {
+    robot.name: robot
+    for robot in (
+        ControlledRobot(
+            "quadruped",
+            tasks=("stand", "trot", "walk"),
+            moving_tasks=("trot", "walk"),
+            conditions=frozenset({"push", "payload", "friction", "slope", "terrain", "delay_s"}),
+            session="robotics.control.legged:LeggedSession",
+        ),
+    )
+}

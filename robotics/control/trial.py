@@ -1,0 +1,87 @@
+"""What is asked of which robot, for how long, and how its world differs from what its controller believes."""
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
+
+from robotics.control.robots import ROBOTS
+from robotics.controllers.legged.locomotion import Twist
+from robotics.errors import UsageError, unknown_name
+
+StateSource = Literal["truth", "estimated"]
+Terrain = Literal["flat", "boxes", "stairs"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How the simulated robot and its world differ from what the controller believes.
+
+    `push` is an impulse on the base [N s] over 0.1 s at `push_at_s`, towards `push_towards` (rad, from straight ahead
+    to the left); `payload` a mass that it carries [kg]; `slope` the rise of the ground ahead [rad]; `delay_s` the age
+    of the torques that the motors get.
+    """
+
+    push: float = 0.0
+    push_towards: float = math.pi / 2
+    push_at_s: float = 2.0
+    payload: float = 0.0
+    friction: float = 0.8
+    slope: float = 0.0
+    terrain: Terrain = "flat"
+    delay_s: float = 0.0
+
+    #: How long a push lasts [s].
+    PUSH_S: ClassVar[float] = 0.1
+
+    def changed(self) -> set[str]:
+        """Names of the conditions that are not as usual."""
+        usual = Conditions()
+        return {name for name, value in vars(self).items() if value != getattr(usual, name)}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of one controller. Raises UsageError, naming the option, for what can not be meant."""
+
+    robot: str
+    task: str
+    twist: Twist = field(default_factory=Twist)
+    seconds: float = 5.0
+    seed: int = 0
+    solver: str = "daqp"
+    conditions: Conditions = field(default_factory=Conditions)
+    state: StateSource = "estimated"
+
+    def __post_init__(self) -> None:
+        if self.robot not in ROBOTS:
+            raise unknown_name("robot with a controller of its own", self.robot, ROBOTS)
+        robot = ROBOTS[self.robot]
+        if self.task not in robot.tasks:
+            raise unknown_name(f"task of {self.robot}", self.task, robot.tasks)
+        for name, value, kinds in (
+            ("state", self.state, get_args(StateSource)),
+            ("terrain", self.conditions.terrain, get_args(Terrain)),
+        ):
+            if value not in kinds:
+                raise unknown_name(name, value, kinds)
+        numbers = {**vars(self.twist), "seconds": self.seconds, **vars(self.conditions)}
+        del numbers["terrain"]
+        for name, value in numbers.items():
+            if not math.isfinite(value):
+                raise UsageError(f"--{name} {value} is no number")
+        for name in ("seconds", "friction"):
+            if numbers[name] <= 0:
+                raise UsageError(f"--{name} {numbers[name]}: it must be positive")
+        if self.conditions.payload < 0 or self.conditions.delay_s < 0:
+            raise UsageError("--payload and --delay must not be negative")
+        self._require_known(robot.name, robot.conditions)
+        if self.twist != Twist() and self.task not in robot.moving_tasks:
+            moving = ", ".join(robot.moving_tasks) or "none"
+            raise UsageError(
+                f"task {self.task} of {self.robot} takes no velocity: leave out --vx, --vy and --wz, "
+                f"or take a task that does ({moving})"
+            )
+
+    def _require_known(self, robot: str, known: frozenset[str]) -> None:
+        for name in sorted(self.conditions.changed() - known - {"push_towards", "push_at_s"}):
+            raise UsageError(f"robot {robot} has no --{name.removesuffix('_s')}; it has: {', '.join(sorted(known))}")
