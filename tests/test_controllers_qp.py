@@ -53,6 +53,14 @@ def test_solutions_meet_the_conditions_of_optimality(solver, seed):
     assert residuals(qp, solve(qp, solver)).within(2e-5 * (1 + abs(qp.objective(solve(qp, solver).x))))
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_problem_made_of_its_rows_is_the_same_problem(solver):
+    qp = random_qp(4)
+    again = QP.of_rows(qp.P, qp.q, qp.rows)
+    assert solve(again, solver).x == pytest.approx(solve(qp, solver).x, abs=1e-6)
+    assert residuals(again, solve(again, solver)).within(1e-4)
+
+
 def test_a_wrong_point_is_not_optimal():
     qp = random_qp(0)
     solution = solve(qp)

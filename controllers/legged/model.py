@@ -51,7 +51,10 @@ class FloatingBaseModel:
         self._base_q, self._base_body = int(base.qposadr[0]), int(model.jnt_bodyid[base.id])
         self._q = np.array([model.joint(j).qposadr[0] for j in spec.joints])
         joint_dofs = [model.joint(j).dofadr[0] for j in spec.joints]
-        self._dofs = np.array([*range(base.dofadr[0], base.dofadr[0] + 6), *joint_dofs])
+        dofs = np.array([*range(base.dofadr[0], base.dofadr[0] + 6), *joint_dofs])
+        # A slice of the model's matrices is a view; the joints of most robots are in order
+        self._dofs = slice(dofs[0], dofs[-1] + 1) if (np.diff(dofs) == 1).all() else dofs
+        self._block = (self._dofs, self._dofs) if isinstance(self._dofs, slice) else np.ix_(dofs, dofs)
         self.n, self.nv = len(spec.joints), 6 + len(spec.joints)
         self._feet = [model.geom(foot).id for foot in spec.feet]
         self._below = np.zeros((len(self._feet), 3))
@@ -90,7 +93,7 @@ class FloatingBaseModel:
         mujoco.mj_passive(model, data)
         mujoco.mj_rne(model, data, 0, self._bias)
         mujoco.mj_fullM(model, data, self._full_mass)
-        self.M = self._full_mass[np.ix_(self._dofs, self._dofs)]
+        self.M = self._full_mass[self._block]
         self.h = (self._bias - data.qfrc_passive)[self._dofs]
         self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
         self.R = rotation_matrix(state.quat)

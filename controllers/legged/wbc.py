@@ -14,14 +14,15 @@ With :math:`y = (\dot\nu, f)` over the feet in contact and the torques eliminate
 Motion tasks are soft; the dynamics, torques and friction are hard. The swing gains are those of legged_control.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from robotics.controllers.legged.model import FloatingBaseModel
-from robotics.controllers.legged.srbd_mpc import friction_pyramids, skew
+from robotics.controllers.legged.srbd_mpc import friction_pyramids
 from robotics.controllers.limits import JointLimits
 from robotics.controllers.qp import QP, GuardedSolver
+from robotics.controllers.qp.problem import OPEN, Rows
 
 Array = np.ndarray
 GRAVITY = np.array([0, 0, -9.81])
@@ -71,114 +72,123 @@ class FootTarget:
     acceleration: Array
 
 
-@dataclass
 class LeggedWbc:
     """Joint torques from planned forces, within all limits and never NaN."""
 
-    model: FloatingBaseModel
-    settings: LeggedWbcSettings = field(default_factory=LeggedWbcSettings)
-    #: Light legs move faster than arms, and may come closer to their limits before they have to brake.
-    joint_limits: JointLimits = field(default_factory=lambda: JointLimits(lookahead_s=0.015, max_acceleration=5000.0))
-    solver: GuardedSolver = field(default_factory=GuardedSolver)
+    def __init__(
+        self,
+        model: FloatingBaseModel,
+        settings: LeggedWbcSettings | None = None,
+        joint_limits: JointLimits | None = None,
+        solver: GuardedSolver | None = None,
+    ) -> None:
+        self.model, self.settings = model, settings or LeggedWbcSettings()
+        # Light legs move faster than arms, and may come closer to their limits before they have to brake
+        self.joint_limits = joint_limits or JointLimits(lookahead_s=0.015, max_acceleration=5000.0)
+        self.solver = solver or GuardedSolver()
+        # For what the planned forces do to the body's rotation its inertia at home is near enough
+        self._inverse_inertia = np.linalg.inv(model.composite_inertia())
+        self._workspaces: dict[int, _Workspace] = {}
 
     def torque(self, contact: Array, forces: Array, body: BodyTarget, feet: FootTarget) -> Array:
         """Torques (n,) [N m] for feet in `contact` (feet,) that shall press with about `forces` (feet, 3) [N].
 
         Without a usable solution: gravity and the planned forces through the Jacobians, with damping.
         """
-        y = self.solver.solve(self.problem(contact, forces, body, feet))
+        problem = self.problem(contact, forces, body, feet)
+        y = self.solver.solve(problem)
         model = self.model
-        J = model.foot_jacobians[contact].reshape(-1, model.nv)
         if y is None:
+            J = model.foot_jacobians[contact].reshape(-1, model.nv)
             wanted = model.h[6:] - J[:, 6:].T @ forces[contact].ravel() - self.settings.fallback_damping * model.v
         else:
-            wanted = model.M[6:] @ y[: model.nv] + model.h[6:] - J[:, 6:].T @ y[model.nv :]
-        return np.clip(wanted, model.torque_lower, model.torque_upper)
+            wanted = problem.rows.matrix[6 : model.nv] @ y + model.h[6:]
+        return np.minimum(np.maximum(wanted, model.torque_lower), model.torque_upper)
 
     def problem(self, contact: Array, forces: Array, body: BodyTarget, feet: FootTarget) -> QP:
-        """The quadratic program at the state that the model was last updated to."""
-        model, nv = self.model, self.model.nv
-        J = model.foot_jacobians[contact].reshape(-1, nv)
-        size = nv + len(J)
-        tasks = [*self._base_tasks(contact, forces, body), *self._foot_tasks(contact, feet)]
-        s = self.settings
-        A = np.zeros((sum(len(rows) for _, rows, _ in tasks) + model.n, size))
-        b = np.zeros(len(A))
-        at = 0
-        for weight, rows, target in tasks:
-            root = np.sqrt(weight)
-            A[at : at + len(rows), : rows.shape[1]] = root * rows
-            b[at : at + len(rows)] = root * target
-            at += len(rows)
-        A[at:, 6:nv] = np.sqrt(s.joint_weight) * np.eye(model.n)
-        b[at:] = -np.sqrt(s.joint_weight) * s.joint_damping * model.v
-        P = 2 * A.T @ A
-        q = -2 * A.T @ b
-        force_weight = 2 * s.force_weight * (15.0 / model.mass) ** 2  # a kilogram of error means less on a heavy robot
-        P[range(nv, size), range(nv, size)] += force_weight
-        q[nv:] -= force_weight * forces[contact].ravel()
-        P[np.diag_indices(size)] += 1e-8
-        return QP(P=P, q=q, **self._constraints(J))
-
-    def _base_tasks(self, contact: Array, forces: Array, body: BodyTarget) -> list[tuple[float, Array, Array]]:
-        """Acceleration of the centre of mass (as a function of the forces) and of the base's rotation."""
-        model, s = self.model, self.settings
+        """The quadratic program at the state that the model was last updated to; the next call overwrites it."""
+        model, s, nv = self.model, self.settings, self.model.nv
+        space = self._workspace(int(np.count_nonzero(contact)))
         held = forces[contact]
-        arms = model.feet[contact] - model.com
-        outside = GRAVITY + [0, 0, body.lift]
-        planned_linear = held.sum(axis=0) / model.mass + outside
-        inertia = model.R @ model.composite_inertia() @ model.R.T
-        planned_angular = np.linalg.solve(inertia, (skew(arms) @ held[:, :, None]).sum(axis=0)[:, 0])
-        linear, angular = s.planned_share * planned_linear, s.planned_share * planned_angular
-        if contact.sum() >= 2:  # with fewer feet down the errors can not be corrected, only fought over
+        J = model.foot_jacobians.reshape(-1, nv)
+        # Feet, base and joints each weigh on blocks of P of their own: no stacked task matrix is ever formed
+        weighted = np.where(contact, 2 * s.stance_weight, 2 * s.swing_weight).repeat(3)[:, None] * J
+        linear, angular = self._base_accelerations(contact, held, body)
+        P, q = space.P, space.q
+        P[:nv, :nv] = J.T @ weighted + space.cost_of_motion
+        q[:nv] = -(self._foot_accelerations(contact, feet) @ weighted)
+        q[3:6] -= 2 * s.base_weight * (angular @ model.R)
+        q[6:nv] += 2 * s.joint_weight * s.joint_damping * model.v
+        q[nv:] = (held * -space.force_weight - 2 * s.base_weight / model.mass * linear).ravel()
+        rows, box = space.rows, nv + 3 * len(held)
+        rows.matrix[:nv, :nv] = model.M
+        rows.matrix[:nv, nv:] = -J[contact.repeat(3)].T
+        rows.lower[6:nv], rows.upper[6:nv] = self.joint_limits.bounds(model)
+        rows.lower[box : box + nv] = space.torque_lower - model.h
+        rows.upper[box : box + nv] = space.torque_upper - model.h
+        return QP.of_rows(P, q, rows)
+
+    def _base_accelerations(self, contact: Array, held: Array, body: BodyTarget) -> tuple[Array, Array]:
+        """What the forces shall do to the centre of mass (3,), gravity apart, and to the base's rotation (3,)."""
+        model, s = self.model, self.settings
+        x, y, z = (model.feet[contact] - model.com).T
+        fx, fy, fz = held.T
+        moment = np.array([y @ fz - z @ fy, z @ fx - x @ fz, x @ fy - y @ fx])
+        outside = GRAVITY[2] + body.lift
+        linear = s.planned_share / model.mass * np.add.reduce(held)
+        linear[2] -= (1.0 - s.planned_share) * outside
+        angular = s.planned_share * (model.R @ (self._inverse_inertia @ (moment @ model.R)))
+        if len(held) >= 2:  # with fewer feet down the errors can not be corrected, only fought over
             velocity_error = body.velocity - model.com_velocity()
             stiffness, damping = s.height_gains
-            linear = linear + s.velocity_gain * velocity_error * [1, 1, 0]
+            linear[:2] += s.velocity_gain * velocity_error[:2]
             linear[2] += stiffness * (body.height - model.com[2]) + damping * velocity_error[2]
             turning = model.R @ model.state.angular_velocity
             stiffness, damping = s.orientation_gains
-            angular = angular + stiffness * body.orientation_error + damping * (body.angular_velocity - turning)
-        count, nv = int(contact.sum()), model.nv
-        from_forces = np.zeros((3, nv + 3 * count))
-        for axis in range(3):
-            from_forces[axis, nv + axis :: 3] = 1.0 / model.mass
-        rotation = np.zeros((3, nv))
-        rotation[:, 3:6] = model.R
-        return [
-            (s.base_weight, from_forces, linear - outside),
-            (s.base_weight, rotation, angular),
-        ]
+            angular += stiffness * body.orientation_error + damping * (body.angular_velocity - turning)
+        return linear, angular
 
-    def _foot_tasks(self, contact: Array, feet: FootTarget) -> list[tuple[float, Array, Array]]:
-        """Feet on the ground stay where they are, feet in the air follow their swing."""
+    def _foot_accelerations(self, contact: Array, feet: FootTarget) -> Array:
+        """What J nu' shall be (3 feet,): feet on the ground stay where they are, feet in the air follow their swing."""
         model, s = self.model, self.settings
-        J, rest = model.foot_jacobians, model.foot_accelerations_at_rest()
-        velocity = J @ model.nu
-        stance = -s.stance_damping * velocity - rest
         stiffness, damping = s.swing_gains
-        pull = stiffness * (feet.position - model.feet) + damping * (feet.velocity - velocity)
-        swing = feet.acceleration + pull - rest
-        tasks = []
-        for group, weight, target in ((contact, s.stance_weight, stance), (~contact, s.swing_weight, swing)):
-            if group.any():
-                tasks.append((weight, J[group].reshape(-1, model.nv), target[group].ravel()))
-        return tasks
+        velocity = (model.foot_jacobians @ model.nu).reshape(-1, 3)
+        pull = feet.acceleration + stiffness * (feet.position - model.feet) + damping * (feet.velocity - velocity)
+        target = np.where(contact[:, None], -s.stance_damping * velocity, pull)
+        return (target - model.foot_accelerations_at_rest()).ravel()
 
-    def _constraints(self, J: Array) -> dict[str, Array]:
-        model, s, nv = self.model, self.settings, self.model.nv
-        count = len(J) // 3
-        G = np.zeros((model.n + 4 * count, nv + 3 * count))
-        G[: model.n, :nv], G[: model.n, nv:] = model.M[6:], -J[:, 6:].T
-        G[model.n :, nv:] = friction_pyramids(s.friction, count)
+    def _workspace(self, count: int) -> "_Workspace":
+        if count not in self._workspaces:
+            self._workspaces[count] = _Workspace(self.model, self.settings, count)
+        return self._workspaces[count]
+
+
+class _Workspace:
+    """Everything in the problem with `count` feet in contact that stays as it is, and room for what does not."""
+
+    def __init__(self, model: FloatingBaseModel, s: LeggedWbcSettings, count: int) -> None:
+        nv, size = model.nv, model.nv + 3 * count
+        # A kilogram of error means less on a heavy robot
+        self.force_weight = 2 * s.force_weight * (15.0 / model.mass) ** 2
+        self.P, self.q = np.zeros((size, size)), np.zeros(size)
+        per_foot = 2 * s.base_weight / model.mass**2 * np.eye(3)
+        self.P[nv:, nv:] = np.kron(np.ones((count, count)), per_foot) + (self.force_weight + 1e-8) * np.eye(3 * count)
+        diagonal = np.full(nv, 1e-8)
+        diagonal[3:6] += 2 * s.base_weight
+        diagonal[6:] += 2 * s.joint_weight
+        self.cost_of_motion = np.diag(diagonal)
         limit = s.max_force * model.mass * 9.81
         side = s.friction * limit
-        low, high = self.joint_limits.bounds(model)
-        return {
-            "A": np.concatenate([model.M[:6], -J[:, :6].T], axis=1),
-            "b": -model.h[:6],
-            "G": G,
-            "g": np.concatenate([model.torque_lower - model.h[6:], np.full(4 * count, -np.inf)]),
-            "h": np.concatenate([model.torque_upper - model.h[6:], np.zeros(4 * count)]),
-            "lower": np.concatenate([np.full(6, -np.inf), low, np.tile([-side, -side, 0.0], count)]),
-            "upper": np.concatenate([np.full(6, np.inf), high, np.tile([side, side, limit], count)]),
-        }
+        matrix = np.zeros((nv + 4 * count, size))
+        matrix[nv:, nv:] = friction_pyramids(s.friction, count)
+        free, rows = np.full(nv, OPEN), np.zeros(nv)
+        self.rows = Rows(
+            matrix,
+            lower=np.concatenate([-free, np.tile([-side, -side, 0.0], count), rows, np.full(4 * count, -OPEN)]),
+            upper=np.concatenate([free, np.tile([side, side, limit], count), rows, np.zeros(4 * count)]),
+            n_box=size,
+            n_equal=6,
+        )
+        # The base has no motors: its rows are equations
+        self.torque_lower = np.concatenate([np.zeros(6), model.torque_lower])
+        self.torque_upper = np.concatenate([np.zeros(6), model.torque_upper])

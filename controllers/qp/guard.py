@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from robotics.controllers.qp.problem import QP, Array, primal_residual
+from robotics.controllers.qp.problem import OPEN, QP, Array, primal_residual
 from robotics.controllers.qp.solvers import SOLVERS, solve
 from robotics.errors import unknown_name
 
@@ -55,10 +55,6 @@ class GuardedSolver:
 
 
 def _scale(qp: QP) -> float:
-    largest = 1.0
-    for bound in (qp.b, qp.h, qp.g, qp.lower, qp.upper):
-        if bound is not None and bound.size:
-            finite = bound[np.isfinite(bound)]
-            if finite.size:
-                largest = max(largest, float(np.abs(finite).max()))
-    return largest
+    """The largest bound in play, at least 1."""
+    bounds = np.abs(np.concatenate([qp.rows.lower, qp.rows.upper]))
+    return max(1.0, float(bounds[bounds < OPEN].max(initial=0.0)))

@@ -7,12 +7,34 @@ Two-sided rows spare the real-time solver the doubled matrix of :math:`[G; -G] x
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray
 Status = Literal["solved", "infeasible", "failed"]
+
+#: Stand-in for an open side.
+OPEN = 1e30
+
+
+class Rows(NamedTuple):
+    r"""All constraints as :math:`lower \le (x, matrix\, x) \le upper`: bounds of x, then the rows of A, then of G.
+
+    `n_box` is n, or 0 for a problem without bounds; open sides are at ±`OPEN`.
+    """
+
+    matrix: Array
+    lower: Array
+    upper: Array
+    n_box: int
+    n_equal: int
+
+    def values(self, x: Array) -> Array:
+        """What is held between `lower` and `upper` at `x`."""
+        rows = self.matrix @ x
+        return np.concatenate([x, rows]) if self.n_box else rows
 
 
 @dataclass(frozen=True)
@@ -32,17 +54,62 @@ class QP:
     lower: Array | None = None
     upper: Array | None = None
 
+    @classmethod
+    def of_rows(cls, P: Array, q: Array, rows: Rows) -> "QP":
+        """The problem whose constraints are already in one block, as a real-time controller writes them; no copies."""
+        box, equal = rows.n_box, rows.n_box + rows.n_equal
+        qp = cls(
+            P,
+            q,
+            A=rows.matrix[: rows.n_equal],
+            b=rows.upper[box:equal],
+            G=rows.matrix[rows.n_equal :],
+            h=rows.upper[equal:],
+            g=rows.lower[equal:],
+            lower=rows.lower[:box] if box else None,
+            upper=rows.upper[:box] if box else None,
+        )
+        vars(qp)["rows"] = rows  # where the cached property looks
+        return qp
+
     @property
     def n(self) -> int:
         return self.q.shape[0]
 
+    @cached_property
+    def rows(self) -> Rows:
+        """Every constraint in one block, made once: do not change the problem after."""
+        n = self.n
+        rows: list[Array] = []
+        uppers: list[Array] = []
+        lowers: list[Array] = []
+        n_box = n if self.lower is not None or self.upper is not None else 0
+        if n_box:
+            uppers.append(np.full(n, OPEN) if self.upper is None else self.upper)
+            lowers.append(np.full(n, -OPEN) if self.lower is None else self.lower)
+        n_equal = 0
+        if self.A is not None and self.b is not None and len(self.A):
+            n_equal = len(self.A)
+            rows.append(self.A)
+            uppers.append(self.b)
+            lowers.append(self.b)
+        if self.G is not None and len(self.G):
+            rows.append(self.G)
+            uppers.append(np.full(len(self.G), OPEN) if self.h is None else self.h)
+            lowers.append(np.full(len(self.G), -OPEN) if self.g is None else self.g)
+        if not uppers:
+            return Rows(np.zeros((0, n)), np.zeros(0), np.zeros(0), 0, 0)
+        matrix = np.ascontiguousarray(np.concatenate(rows)) if rows else np.zeros((0, n))
+        upper, lower = np.minimum(np.concatenate(uppers), OPEN), np.maximum(np.concatenate(lowers), -OPEN)
+        return Rows(matrix, lower, upper, n_box, n_equal)
+
     def has_nan(self) -> bool:
         """Whether any number is NaN, or P or q is infinite. Infinite bounds are open sides, and fine."""
-        if not math.isfinite(self.P.sum() + self.q.sum()):
-            return True
-        # A sum is NaN when an entry is, or when a block is open to both infinities, which makes no sense either
-        blocks = (self.A, self.b, self.G, self.g, self.h, self.lower, self.upper)
-        return any(block is not None and math.isnan(block.sum()) for block in blocks)
+        add, rows = np.add.reduce, self.rows  # a sum is NaN when an entry is; reduce is its cheap form
+        cost = float(add(self.P.ravel()) + add(self.q))
+        return not math.isfinite(cost) or math.isnan(
+            float(add(rows.matrix.ravel()) + add(rows.lower) + add(rows.upper))
+        )
 
     def objective(self, x: Array) -> float:
         return float(0.5 * x @ self.P @ x + self.q @ x)
@@ -82,20 +149,14 @@ class QPSolution:
 
 def primal_residual(qp: QP, x: Array) -> float:
     """Largest violation of any constraint at `x`; infinite where x or the problem is not a number."""
-    violations = [0.0] if np.isfinite(x).all() else [np.inf]
-    if qp.A is not None and len(qp.A):
-        violations.append(np.abs(qp.A @ x - qp.b).max())
-    if qp.G is not None and len(qp.G):
-        rows = qp.G @ x
-        violations.append((rows - qp.h).max())
-        if qp.g is not None:
-            violations.append((qp.g - rows).max())
-    if qp.lower is not None:
-        violations.append((qp.lower - x).max())
-    if qp.upper is not None:
-        violations.append((x - qp.upper).max())
-    worst = float(np.max(violations))  # NumPy's max hands a NaN on, Python's would drop it
-    return float("inf") if math.isnan(worst) else worst
+    rows = qp.rows
+    if not len(rows.upper):
+        return 0.0 if np.isfinite(x).all() else float("inf")
+    values = rows.values(x)
+    worst = float(np.maximum(values - rows.upper, rows.lower - values).max())  # NumPy's max hands a NaN on
+    if math.isnan(worst) or not math.isfinite(float(np.add.reduce(x))):
+        return float("inf")
+    return max(worst, 0.0)
 
 
 def residuals(qp: QP, solution: QPSolution) -> Residuals:

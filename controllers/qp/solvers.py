@@ -6,7 +6,9 @@ or whose cost is not convex.
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
+import daqp
 import numpy as np
 
 from robotics.controllers.qp.problem import QP, Array, QPSolution, Status
@@ -14,21 +16,18 @@ from robotics.errors import unknown_name
 
 #: DAQP's marker for an equality row (see its parameters page).
 _EQUALITY = 5
-#: Stand-in for an open side: DAQP treats anything beyond 1e30 as absent.
-_OPEN = 1e30
 
 
 def solve_daqp(qp: QP) -> QPSolution:
     """Dual active set: exact, tens of microseconds up to about a hundred variables. P must be positive definite."""
-    import daqp
-
-    A, upper, lower, sense, n_box = _stacked(qp)
+    rows = qp.rows
+    sense = _sense(len(rows.upper), rows.n_box, rows.n_equal)
     started = time.perf_counter()
-    x, _, flag, info = daqp.solve(qp.P, qp.q, A, upper, lower, sense)
+    x, _, flag, info = daqp.solve(qp.P, qp.q, rows.matrix, rows.upper, rows.lower, sense)
     elapsed = time.perf_counter() - started
     status: Status = "solved" if flag in (1, 2) else "infeasible" if flag == -1 else "failed"
     multipliers = np.asarray(info["lam"])
-    n_equal = 0 if qp.A is None else len(qp.A)
+    n_box, n_equal = rows.n_box, rows.n_equal
     return QPSolution(
         x=np.asarray(x),
         status=status,
@@ -40,30 +39,12 @@ def solve_daqp(qp: QP) -> QPSolution:
     )
 
 
-def _stacked(qp: QP) -> tuple[Array, Array, Array, Array, int]:
-    """DAQP's layout: bounds first, then the rows of [A; G]."""
-    n = qp.n
-    has_box = qp.lower is not None or qp.upper is not None
-    rows, uppers, lowers, senses = [], [], [], []
-    if has_box:
-        uppers.append(np.full(n, _OPEN) if qp.upper is None else qp.upper)
-        lowers.append(np.full(n, -_OPEN) if qp.lower is None else qp.lower)
-        senses.append(np.zeros(n, np.int32))
-    if qp.A is not None and len(qp.A):
-        rows.append(qp.A)
-        uppers.append(qp.b)
-        lowers.append(qp.b)
-        senses.append(np.full(len(qp.A), _EQUALITY, np.int32))
-    if qp.G is not None and len(qp.G):
-        rows.append(qp.G)
-        uppers.append(qp.h)
-        lowers.append(np.full(len(qp.G), -_OPEN) if qp.g is None else qp.g)
-        senses.append(np.zeros(len(qp.G), np.int32))
-    A = np.ascontiguousarray(np.concatenate(rows)) if rows else np.zeros((0, n))
-    upper = np.minimum(np.concatenate(uppers), _OPEN) if uppers else np.zeros(0)
-    lower = np.maximum(np.concatenate(lowers), -_OPEN) if lowers else np.zeros(0)
-    sense = np.concatenate(senses) if senses else np.zeros(0, np.int32)
-    return A, upper, lower, sense, n if has_box else 0
+@lru_cache
+def _sense(size: int, n_box: int, n_equal: int) -> Array:
+    """What DAQP is told of every constraint. Made once and read only."""
+    sense = np.zeros(size, np.int32)
+    sense[n_box : n_box + n_equal] = _EQUALITY
+    return sense
 
 
 def solve_piqp(qp: QP) -> QPSolution:
