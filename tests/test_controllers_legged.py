@@ -53,9 +53,11 @@ def test_feet_stand_for_their_share_of_the_period(name):
     assert np.mean([walk.in_stance(t) for t in times], axis=0) == pytest.approx(np.full(4, walk.duty), abs=2e-3)
     for t in times[::50]:
         standing = walk.in_stance(t)
-        assert (walk.swing_progress(t)[standing] == 0).all()
-        assert (walk.time_to_touchdown(t)[standing] == 0).all()
-        landing = walk.time_to_touchdown(t)
+        instant = walk.at(t)
+        assert (instant.stance == standing).all()
+        assert (instant.swing_progress[standing] == 0).all()
+        assert (instant.time_to_touchdown[standing] == 0).all()
+        landing = instant.time_to_touchdown
         assert not landing.any() or walk.in_stance(t + landing.max() + 1e-6)[np.argmax(landing)]
 
 
@@ -231,8 +233,10 @@ def random_problem(seed, standing=None) -> tuple[Body, Horizon]:
     N = 10
     stance = np.array([gait("trot").in_stance(0.03 * (k + 0.5)) for k in range(N)]) if standing is None else standing
     feet = body.com + np.array([[0.2, 0.14, -0.27], [0.2, -0.14, -0.27], [-0.2, 0.14, -0.27], [-0.2, -0.14, -0.27]])
-    zeros = np.zeros((N, 3))
-    return body, Horizon(zeros, np.tile(body.com, (N, 1)), zeros, zeros, np.repeat(feet[None], N, axis=0), stance)
+    zeros, angles = np.zeros((N, 3)), np.zeros((N, 3))
+    if standing is None:
+        angles[:, 2] = rng.uniform(-1, 1) + 0.05 * np.arange(N)
+    return body, Horizon(angles, np.tile(body.com, (N, 1)), zeros, zeros, np.repeat(feet[None], N, axis=0), stance)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -261,7 +265,7 @@ def test_condensed_cost_is_that_of_integrating_step_by_step(seed):
             angles += s.step_s * Rz @ turning + 0.5 * s.step_s**2 * Rz @ alpha
             position += s.step_s * velocity + 0.5 * s.step_s**2 * a
             turning, velocity = turning + s.step_s * alpha, velocity + s.step_s * a
-            total += np.array(s.angle_weight) @ (angles - horizon.angles[k]) ** 2
+            total += np.array([s.tilt_weight, s.tilt_weight, s.yaw_weight]) @ (angles - horizon.angles[k]) ** 2
             total += np.array(s.position_weight) @ (position - horizon.positions[k]) ** 2
             total += np.array(s.angular_velocity_weight) @ turning**2 + np.array(s.velocity_weight) @ velocity**2
         return total

@@ -1,6 +1,8 @@
 """When each foot is on the ground: periodic gaits as phase offsets and a duty factor."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,25 +33,38 @@ class Gait:
     def swing_s(self) -> float:
         return self.period_s - self.stance_s
 
-    def phases(self, t: float) -> Array:
-        """Phase of every foot in [0, 1) at gait time t [s]."""
-        return (t / self.period_s + np.array(self.offsets)) % 1.0
+    @cached_property
+    def _offsets(self) -> Array:
+        return np.array(self.offsets)
 
-    def in_stance(self, t: float) -> Array:
-        """Whether each foot is scheduled to be on the ground at gait time t, bool (feet,)."""
-        return self.phases(t) < self.duty
+    def in_stance(self, times: Array | float) -> Array:
+        """Whether each foot is scheduled to be on the ground at gait times (…) [s]: bool (…, feet)."""
+        return self._phases(np.asarray(times)) < self.duty
 
-    def swing_progress(self, t: float) -> Array:
-        """Fraction of the swing done, 0 … 1; 0 for feet in stance."""
-        phases = self.phases(t)
+    def at(self, t: float) -> "GaitInstant":
+        """Where every foot is in its cycle at gait time t [s]."""
+        phases = self._phases(t)
+        stance = phases < self.duty
         if self.duty == 1.0:
-            return np.zeros_like(phases)
-        return np.clip((phases - self.duty) / (1.0 - self.duty), 0.0, 1.0) * (phases >= self.duty)
+            return GaitInstant(stance, phases, np.zeros_like(phases), np.zeros_like(phases))
+        flown = (phases - self.duty) / (1.0 - self.duty)
+        flying = ~stance
+        return GaitInstant(
+            stance, np.minimum(phases / self.duty, 1.0), flown * flying, (1.0 - phases) * self.period_s * flying
+        )
 
-    def time_to_touchdown(self, t: float) -> Array:
-        """Seconds until each foot lands; 0 for feet in stance."""
-        phases = self.phases(t)
-        return np.where(phases < self.duty, 0.0, (1.0 - phases) * self.period_s)
+    def _phases(self, times: Array | float) -> Array:
+        return (np.divide(times, self.period_s)[..., None] + self._offsets) % 1.0
+
+
+class GaitInstant(NamedTuple):
+    """Per foot (feet,): whether it is in stance, the shares of its stance and of its swing that are over, and the
+    seconds until it lands (0 in stance)."""
+
+    stance: Array
+    stance_progress: Array
+    swing_progress: Array
+    time_to_touchdown: Array
 
 
 #: Gaits of four feet in the order front left, front right, rear left, rear right.

@@ -3,6 +3,7 @@
 The controller owns a nominal model and sees only a `LeggedState`, measured or estimated, never the simulator.
 """
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -71,6 +72,7 @@ class Locomotion:
         self.model.update(home)
         self._ground_to_com = float(self.model.com[2])
         self._leg = float(home.position[2])
+        self._hips = self.model.hips @ [1, 1j]
         self._period_ticks = round(self.settings.mpc_period_s / self.settings.wbc_period_s)
         self.reset(home)
 
@@ -80,7 +82,10 @@ class Locomotion:
         self.command, self.gait = Twist(), gait("stand")
         self._t = self._gait_t = 0.0
         self._tick = 0
-        self._yaw = _yaw(self.model.R)
+        self._instant = self.gait.at(0.0)
+        self._yaw = self._heading_now = _yaw(self.model.R)
+        self._velocity = self.model.com_velocity()
+        self._upright = state.quat
         self._anchor = self.model.com[:2].copy()
         self._lift_off = self.model.feet.copy()
         self._stance = np.ones(len(self._lift_off), bool)
@@ -104,12 +109,14 @@ class Locomotion:
         if not state.is_finite():
             self.faults.nan += 1
             self.faults.fallback_ticks += 1
-            return np.clip(-self.settings.wbc.fallback_damping * np.nan_to_num(state.v), *self._limits())
+            damping = -self.settings.wbc.fallback_damping * np.nan_to_num(state.v)
+            return np.clip(damping, self.model.torque_lower, self.model.torque_upper)
         self.model.update(state)
+        self._heading_now, self._velocity = _yaw(self.model.R), self.model.com_velocity()
         known = time.perf_counter()
         self._advance()
         twist = self._ramped()
-        velocity = _heading(self._yaw_now()) @ [twist.vx, twist.vy, 0.0]
+        velocity = _turned(self._heading_now, twist.vx, twist.vy)
         self._place_feet(velocity, twist.wz)
         self._adapt()
         planned = 0.0
@@ -128,9 +135,10 @@ class Locomotion:
     @property
     def trusted_feet(self) -> Array:
         """Feet that are on the ground for sure, bool (feet,): neither just landing nor about to lift off."""
-        phases = self.gait.phases(self._gait_t) / self.gait.duty
-        certain = (phases > self.settings.landing) & (phases < 1.0 - self.settings.landing)
-        return self._stance & (certain | (self.gait.duty == 1.0))
+        if self.gait.duty == 1.0:
+            return self._stance
+        done, landing = self._instant.stance_progress, self.settings.landing
+        return self._stance & (done > landing) & (done < 1.0 - landing)
 
     def footholds(self) -> Array:
         """Where the feet in the air are meant to land: (feet in the air, 3) [m]."""
@@ -147,34 +155,35 @@ class Locomotion:
         self._t += self.settings.wbc_period_s
         if self._t > self.settings.stand_s:
             self._gait_t += self.settings.wbc_period_s
-        stance = self.gait.in_stance(self._gait_t) if self._t > self.settings.stand_s else np.ones_like(self._stance)
-        lifting = self._stance & ~stance
-        self._lift_off[lifting] = self.model.feet[lifting]
-        if (stance & ~self._stance).any() or lifting.any():  # a planned force of another foot is no use
+        self._instant = self.gait.at(self._gait_t)
+        stance = self._instant.stance if self._t > self.settings.stand_s else np.ones_like(self._stance)
+        if (stance != self._stance).any():  # a planned force of another foot is no use
+            lifting = self._stance & ~stance
+            self._lift_off[lifting] = self.model.feet[lifting]
             self._forces = np.where(stance[:, None], self._forces, 0.0)
             self._tick += -self._tick % self._period_ticks
-        self._stance = stance
+            self._stance = stance
         self.ground.stand(self.trusted_feet, self.model.feet)
 
     def _place_feet(self, velocity: Array, wz: float) -> None:
         """Footholds of the feet in the air (Raibert 1986): below the hip at mid-stance, and against velocity errors."""
         s, model = self.settings, self.model
-        left = self.gait.time_to_touchdown(self._gait_t)[:, None]
+        left = self._instant.time_to_touchdown
         half_stance = 0.5 * self.gait.stance_s
-        turned = self._yaw_now() + wz * (left[:, 0] + half_stance)
-        x, y = model.hips.T
-        hips = np.column_stack([np.cos(turned) * x - np.sin(turned) * y, np.sin(turned) * x + np.cos(turned) * y])
-        actual = model.com_velocity()[:2]
-        step = actual * half_stance + s.foothold_gain * (actual - velocity[:2])
-        step *= min(1.0, s.reach * self._leg / max(float(np.linalg.norm(step)), 1e-9))
-        self._targets[:, :2] = model.state.position[:2] + hips + actual * left + step
+        # Complex numbers turn in the plane
+        hips = self._hips * np.exp(1j * (self._heading_now + wz * (left + half_stance)))
+        actual = complex(*self._velocity[:2])
+        step = actual * half_stance + s.foothold_gain * (actual - complex(*velocity[:2]))
+        step *= min(1.0, s.reach * self._leg / max(abs(step), 1e-9))
+        landing = complex(*model.state.position[:2]) + hips + actual * left + step
+        self._targets[:, 0], self._targets[:, 1] = landing.real, landing.imag
         self._targets[:, 2] = self.ground.height(self._targets[:, :2]) - s.touchdown_depth * self._leg
-        self._targets = np.where(self._stance[:, None], model.feet, self._targets)
+        self._targets[self._stance] = model.feet[self._stance]
 
     def _foot_target(self) -> FootTarget:
-        s = self.gait.swing_progress(self._gait_t)
-        duration = max(self.gait.swing_s, 1e-3)
-        return FootTarget(*swing(self._lift_off, self._targets, s, duration, self.settings.swing_height * self._leg))
+        progress, duration = self._instant.swing_progress, max(self.gait.swing_s, 1e-3)
+        height = self.settings.swing_height * self._leg
+        return FootTarget(*swing(self._lift_off, self._targets, progress, duration, height))
 
     def _body_height(self) -> float:
         """Where the centre of mass shall be [m]."""
@@ -191,7 +200,7 @@ class Locomotion:
             angles=_roll_pitch_yaw(model.R),
             com=model.com,
             angular_velocity=model.R @ model.state.angular_velocity,
-            velocity=model.com_velocity(),
+            velocity=self._velocity,
             lift=self._lift,
         )
         forces = self.mpc.forces(body, self._horizon(velocity, wz))
@@ -202,15 +211,16 @@ class Locomotion:
         self._lead(velocity, wz)
         times = srbd.step_s * np.arange(1, srbd.horizon + 1)
         yaw = self._yaw + wz * times
-        roll, pitch, _ = _roll_pitch_yaw(rotation_matrix(self.ground.orientation(self._yaw)))
-        angles = np.column_stack([np.full_like(yaw, roll), np.full_like(yaw, pitch), yaw])
         self.ground.fit()
+        self._upright = self.ground.orientation(self._yaw)
+        roll, pitch, _ = _roll_pitch_yaw(rotation_matrix(self._upright))
+        angles = np.column_stack([np.full_like(yaw, roll), np.full_like(yaw, pitch), yaw])
         ways = times[:, None] * velocity[:2]
         positions = np.column_stack([self._anchor + ways, self._body_height() + ways @ self.ground.slope])
         self._path = positions
         middles = self._gait_t + times - 0.5 * srbd.step_s
         standing = self._t + times - srbd.step_s <= s.stand_s
-        stance = np.array([self.gait.in_stance(t) | still for t, still in zip(middles, standing, strict=True)])
+        stance = self.gait.in_stance(middles) | standing[:, None]
         stance[0] = self._stance
         # A foot that lands and stands again later does so about a period's way further on
         feet = np.repeat(np.where(self._stance[:, None], model.feet, self._targets)[None], srbd.horizon, axis=0)
@@ -226,15 +236,15 @@ class Locomotion:
         self._anchor = self._anchor + dt * velocity[:2]
         self._anchor = self.model.com[:2] + np.clip(self._anchor - self.model.com[:2], -reach, reach)
         self._yaw += dt * wz
-        ahead = (self._yaw - self._yaw_now() + np.pi) % (2 * np.pi) - np.pi
-        self._yaw = self._yaw_now() + float(np.clip(ahead, -turn, turn))
+        ahead = (self._yaw - self._heading_now + np.pi) % (2 * np.pi) - np.pi
+        self._yaw = self._heading_now + min(max(ahead, -turn), turn)
 
     def _body_target(self, velocity: Array, wz: float) -> BodyTarget:
         climb = np.array([0, 0, velocity[:2] @ self.ground.slope])
         return BodyTarget(
             height=self._body_height(),
             velocity=velocity + climb,
-            orientation_error=log_between(self.model.state.quat, self.ground.orientation(self._yaw)),
+            orientation_error=log_between(self.model.state.quat, self._upright),
             angular_velocity=np.array([0, 0, wz]),
             lift=self._lift,
         )
@@ -243,8 +253,8 @@ class Locomotion:
         """Integrate the error of the height into what must act on the body beside the model: a payload, mostly."""
         s = self.settings
         sag = self._body_height() - float(self.model.com[2])
-        self._lift -= s.adaptation * sag * s.wbc_period_s
-        self._lift = float(np.clip(self._lift, -s.max_load, s.max_load))
+        lift = self._lift - s.adaptation * sag * s.wbc_period_s
+        self._lift = min(max(lift, -s.max_load), s.max_load)
 
     def _shared_weight(self, stance: Array) -> Array:
         """The weight, shared by the feet that stand: the plan where there is no better one (feet, 3) [N]."""
@@ -254,24 +264,19 @@ class Locomotion:
         return forces
 
     def _ramped(self) -> Twist:
-        share = float(np.clip((self._t - self.settings.stand_s) / self.settings.ramp_s, 0.0, 1.0))
+        share = min(max((self._t - self.settings.stand_s) / self.settings.ramp_s, 0.0), 1.0)
         return Twist(share * self.command.vx, share * self.command.vy, share * self.command.wz)
-
-    def _yaw_now(self) -> float:
-        return _yaw(self.model.R)
-
-    def _limits(self) -> tuple[Array, Array]:
-        return self.model.torque_lower, self.model.torque_upper
 
 
 def _yaw(R: Array) -> float:
-    return float(np.arctan2(R[1, 0], R[0, 0]))
+    return math.atan2(R[1, 0], R[0, 0])
 
 
 def _roll_pitch_yaw(R: Array) -> Array:
     return np.array([np.arctan2(R[2, 1], R[2, 2]), -np.arcsin(np.clip(R[2, 0], -1, 1)), _yaw(R)])
 
 
-def _heading(yaw: float) -> Array:
-    c, s = np.cos(yaw), np.sin(yaw)
-    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+def _turned(yaw: float, x: float, y: float) -> Array:
+    """The horizontal vector (x, y, 0), turned by `yaw` [rad]."""
+    c, s = math.cos(yaw), math.sin(yaw)
+    return np.array([c * x - s * y, s * x + c * y, 0.0])

@@ -35,7 +35,8 @@ class LeggedState:
     v: Array
 
     def is_finite(self) -> bool:
-        return all(np.isfinite(values).all() for values in vars(self).values())
+        parts = (self.position, self.quat, self.velocity, self.angular_velocity, self.q, self.v)
+        return bool(np.isfinite(np.concatenate(parts)).all())
 
 
 class FloatingBaseModel:

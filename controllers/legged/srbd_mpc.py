@@ -22,6 +22,7 @@ from functools import lru_cache
 import numpy as np
 
 from robotics.controllers.qp import QP, GuardedSolver
+from robotics.controllers.qp.problem import OPEN, Rows
 
 Array = np.ndarray
 GRAVITY = 9.81
@@ -33,7 +34,8 @@ class SrbdSettings:
 
     horizon: int = 10
     step_s: float = 0.03
-    angle_weight: tuple[float, float, float] = (25.0, 25.0, 10.0)
+    tilt_weight: float = 25.0  # of roll and pitch alike, so that the weights do not depend on the heading
+    yaw_weight: float = 10.0
     position_weight: tuple[float, float, float] = (10.0, 10.0, 50.0)
     angular_velocity_weight: tuple[float, float, float] = (0.1, 0.1, 0.3)
     velocity_weight: tuple[float, float, float] = (5.0, 5.0, 1.0)
@@ -90,9 +92,11 @@ class SrbdMPC:
         N, dt = s.horizon, s.step_s
         self._Sv = np.tril(np.full((N, N), dt))
         self._Sx = np.array([[(k - j - 0.5) * dt**2 if j < k else 0.0 for j in range(N)] for k in range(1, N + 1)])
+        self._row_blocks: dict[int, Rows] = {}
         self._times = dt * np.arange(1, N + 1)
-        self._Qx = np.array([*s.angle_weight, *s.position_weight])
+        self._Qx = np.array([s.tilt_weight, s.tilt_weight, s.yaw_weight, *s.position_weight])
         self._Qv = np.array([*s.angular_velocity_weight, *s.velocity_weight])
+        self._cost_of_positions, self._cost_of_velocities = self._Sx.T @ self._Sx, self._Sv.T @ self._Sv
 
     def forces(self, body: Body, horizon: Horizon) -> Array | None:
         """Forces (feet, 3) [N] in the world for the step that begins now; None without a usable solution."""
@@ -109,49 +113,58 @@ class SrbdMPC:
 
     def problem(self, body: Body, horizon: Horizon) -> QP:
         """The condensed quadratic program over the forces of all feet in stance, step by step, in units of m g."""
-        G = self._force_map(body, horizon)
-        T = np.eye(6)
-        T[:3, :3] = _yaw_rotation(float(horizon.angles[:, 2].mean())).T
+        steps, feet = np.nonzero(horizon.stance)
+        map_of_forces = self._force_map(body, horizon, steps, feet)
+        turn = _yaw_rotation(float(horizon.angles[:, 2].mean()))
         gravity = np.array([0, 0, 0, 0, 0, body.lift - GRAVITY])
         drift = np.concatenate([body.angular_velocity, body.velocity])
+        rates = np.concatenate([body.angular_velocity @ turn, body.velocity])
         # free response of velocities and of angles and positions, then how far it is from the reference
-        v_free = drift + self._times[:, None] * gravity
-        x_free = np.concatenate([body.angles, body.com]) + self._times[:, None] * (T @ drift)
-        x_free[:, 3:] += 0.5 * self._times[:, None] ** 2 * gravity[3:]
-        x_error = x_free - np.concatenate([horizon.angles, horizon.positions], axis=1)
+        times = self._times[:, None]
+        x_error = np.concatenate([body.angles, body.com]) + times * rates + 0.5 * times**2 * gravity
+        x_error[:, :3] -= horizon.angles
+        x_error[:, 3:] -= horizon.positions
         x_error[:, 2] = (x_error[:, 2] + np.pi) % (2 * np.pi) - np.pi
-        v_error = v_free - np.concatenate([horizon.angular_velocities, horizon.velocities], axis=1)
-        Qx = T.T @ (self._Qx[:, None] * T)
-        H = np.kron(self._Sx.T @ self._Sx, Qx) + np.kron(self._Sv.T @ self._Sv, np.diag(self._Qv))
-        gradient = self._Sx.T @ (x_error * self._Qx) @ T + self._Sv.T @ (v_error * self._Qv)
-        P = 2 * G.T @ H @ G
-        P[np.diag_indices_from(P)] += 2 * self.settings.force_weight
-        return QP(P=P, q=2 * G.T @ gradient.ravel(), **self._constraints(int(horizon.stance.sum())))
+        v_error = drift + times * gravity
+        v_error[:, :3] -= horizon.angular_velocities
+        v_error[:, 3:] -= horizon.velocities
+        wanted = self._Sx.T @ (x_error * self._Qx)
+        wanted[:, :3] = wanted[:, :3] @ turn.T
+        wanted += self._Sv.T @ (v_error * self._Qv)
+        # Per pair of force components: how their steps couple, times what both do to the same six accelerations
+        per_force = steps.repeat(3)
+        coupled = np.ix_(per_force, per_force)
+        P = self._cost_of_positions[coupled] * ((map_of_forces * self._Qx) @ map_of_forces.T)
+        P += self._cost_of_velocities[coupled] * ((map_of_forces * self._Qv) @ map_of_forces.T)
+        P += P
+        P.flat[:: len(P) + 1] += 2 * self.settings.force_weight
+        q = 2 * (map_of_forces * wanted[per_force]).sum(axis=1)
+        return QP.of_rows(P, q, self._rows(len(steps)))
 
-    def _force_map(self, body: Body, horizon: Horizon) -> Array:
-        """Block-diagonal G (6 N, 3 feet in stance): accelerations of each step from its forces in units of m g."""
+    def _force_map(self, body: Body, horizon: Horizon, steps: Array, feet: Array) -> Array:
+        """Accelerations (3 feet in stance, 6) that each force component, in units of m g, causes during its step."""
         inverse = np.linalg.inv(body.inertia) * (body.mass * GRAVITY)
-        steps, feet = np.nonzero(horizon.stance)
         # From where the body will be at the middle of each step, not from the reference: that may be far ahead
         path = body.com + (self._times[:, None] - 0.5 * self.settings.step_s) * horizon.velocities
         arms = horizon.feet[steps, feet] - path[steps]
-        G = np.zeros((len(horizon.stance), 6, len(steps), 3))
-        columns = np.arange(len(steps))
-        G[steps, :3, columns] = inverse @ skew(arms)
-        G[steps, 3:, columns] = GRAVITY * np.eye(3)
-        return G.reshape(6 * len(horizon.stance), 3 * len(steps))
+        caused = np.zeros((len(steps), 3, 6))
+        caused[:, :, :3] = skew(arms).transpose(0, 2, 1) @ inverse
+        caused[:, :, 3:] = GRAVITY * np.eye(3)
+        return caused.reshape(-1, 6)
 
-    def _constraints(self, count: int) -> dict[str, Array]:
-        """Friction pyramid and bounds of the normal force, for `count` feet."""
-        s = self.settings
-        mu = s.friction
-        side = mu * s.max_force
-        return {
-            "G": friction_pyramids(mu, count),
-            "h": np.zeros(4 * count),
-            "lower": np.tile([-side, -side, s.min_force], count),
-            "upper": np.tile([side, side, s.max_force], count),
-        }
+    def _rows(self, count: int) -> Rows:
+        """Friction pyramid and bounds of the normal force, for `count` feet. Made once, read only."""
+        if count not in self._row_blocks:
+            s = self.settings
+            side = s.friction * s.max_force
+            self._row_blocks[count] = Rows(
+                friction_pyramids(s.friction, count),
+                lower=np.concatenate([np.tile([-side, -side, s.min_force], count), np.full(4 * count, -OPEN)]),
+                upper=np.concatenate([np.tile([side, side, s.max_force], count), np.zeros(4 * count)]),
+                n_box=3 * count,
+                n_equal=0,
+            )
+        return self._row_blocks[count]
 
 
 @lru_cache

@@ -9,18 +9,29 @@ import numpy as np
 
 Array = np.ndarray
 
+_POWERS = np.arange(7)
+#: Coefficients of the powers of s in: sigma, its first and second derivative, the bump for h = 1, and its derivatives.
+_POLYNOMIALS = np.array(
+    [
+        [0, 0, 0, 10, -15, 6, 0],
+        [0, 0, 30, -60, 30, 0, 0],
+        [0, 60, -180, 120, 0, 0, 0],
+        [0, 0, 0, 64, -192, 192, -64],
+        [0, 0, 192, -768, 960, -384, 0],
+        [0, 384, -2304, 3840, -1920, 0, 0],
+    ],
+    float,
+).T
+
 
 def swing(start: Array, end: Array, s: Array, duration_s: float, height: float) -> tuple[Array, Array, Array]:
     """Position, velocity and acceleration (feet, 3) at progress s (feet,) in [0, 1] of a swing of `duration_s`."""
-    s = s[:, None]
     way = end - start
-    blend = s**3 * (10 - 15 * s + 6 * s**2)
-    rate = 30 * s**2 * (1 - s) ** 2 / duration_s
-    change = 60 * s * (1 - s) * (1 - 2 * s) / duration_s**2
-    position, velocity, acceleration = start + way * blend, way * rate, way * change
-    u = s[:, 0] * (1 - s[:, 0])  # the bump is 64 h u^3, and du/ds = 1 - 2 s
-    slope = 1 - 2 * s[:, 0]
-    position[:, 2] += 64 * height * u**3
-    velocity[:, 2] += 192 * height * u**2 * slope / duration_s
-    acceleration[:, 2] += 64 * height * (6 * u * slope**2 - 6 * u**2) / duration_s**2
+    blend, rate, change, bump, rise, bend = (s[:, None] ** _POWERS @ _POLYNOMIALS).T
+    position = start + blend[:, None] * way
+    velocity = (rate / duration_s)[:, None] * way
+    acceleration = (change / duration_s**2)[:, None] * way
+    position[:, 2] += height * bump
+    velocity[:, 2] += height / duration_s * rise
+    acceleration[:, 2] += height / duration_s**2 * bend
     return position, velocity, acceleration

@@ -18,14 +18,16 @@ class GroundPlane:
     def __init__(self, footings: Array) -> None:
         self.footings = footings.copy()
         self.slope = np.zeros(2)
+        self._middle = footings.mean(axis=0)
 
     def stand(self, feet: Array, footings: Array) -> None:
         """Feet (bool mask) stand at `footings` (feet, 3): points on the ground."""
         self.footings[feet] = footings[feet]
+        self._middle = np.add.reduce(self.footings) / len(self.footings)
 
     def fit(self) -> None:
         """Move the slope towards that of the plane nearest to all footings."""
-        offsets = self.footings - self.footings.mean(axis=0)
+        offsets = self.footings - self._middle
         horizontal = offsets[:, :2]
         # Regularised: feet in a line say nothing about the slope across it
         normal = horizontal.T @ horizontal + 1e-3 * np.eye(2)
@@ -34,8 +36,7 @@ class GroundPlane:
 
     def height(self, points: Array) -> Array:
         """Height of the ground under points (…, 2) [m]."""
-        middle = self.footings.mean(axis=0)
-        return middle[2] + (points - middle[:2]) @ self.slope
+        return self._middle[2] + (points - self._middle[:2]) @ self.slope
 
     def orientation(self, yaw: float) -> Array:
         """Quaternion of a body that stands parallel to the ground and faces `yaw`."""
