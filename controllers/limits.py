@@ -34,18 +34,19 @@ class JointLimits:
 
     def bounds(self, model: NominalModel) -> tuple[Array, Array]:
         """Lower and upper joint acceleration, each (n,), lower <= upper always."""
-        T, q, v = self.lookahead_s, model.q, model.v
-        stop_above = (model.position_upper - q - 2 * v * T) / T**2
-        stop_below = (model.position_lower - q - 2 * v * T) / T**2
-        pressing = list(self.pressing)
-        stop_above[pressing], stop_below[pressing] = np.inf, -np.inf
-        upper = np.minimum((model.velocity_limit - v) / self.velocity_horizon_s, stop_above)
-        lower = np.maximum((-model.velocity_limit - v) / self.velocity_horizon_s, stop_below)
-        a = self.max_acceleration
-        upper, lower = np.clip(upper, -a, a), np.clip(lower, -a, a)
-        middle = 0.5 * (lower + upper)  # crossed bounds (fast and near both limits): brake towards their middle
+        T, v, a = self.lookahead_s, model.v, self.max_acceleration
+        coming, speed = (model.q + 2 * T * v) / T**2, v / self.velocity_horizon_s
+        stop_above, stop_below = model.position_upper / T**2 - coming, model.position_lower / T**2 - coming
+        if self.pressing:
+            pressing = list(self.pressing)
+            stop_above[pressing], stop_below[pressing] = np.inf, -np.inf
+        fastest = model.velocity_limit / self.velocity_horizon_s
+        upper = np.maximum(np.minimum(np.minimum(fastest - speed, stop_above), a), -a)
+        lower = np.minimum(np.maximum(np.maximum(-fastest - speed, stop_below), -a), a)
         crossed = lower > upper
-        return np.where(crossed, middle, lower), np.where(crossed, middle, upper)
+        if crossed.any():  # fast and near both limits: brake towards their middle
+            upper[crossed] = lower[crossed] = 0.5 * (lower + upper)[crossed]
+        return lower, upper
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,12 @@ def rotated(quat: Array, vector: Array) -> Array:
 def from_axes(x: Array, y: Array) -> Array:
     """Quaternion (4,) of the frame with the given x axis and, as nearly as orthogonality allows, y axis."""
     x = x / np.linalg.norm(x)
-    z = np.cross(x, y)
+    z, quat = np.empty(3), np.empty(4)
+    mujoco.mju_cross(z, x, y)
     z /= np.linalg.norm(z)
-    quat = np.empty(4)
-    mujoco.mju_mat2Quat(quat, np.stack([x, np.cross(z, x), z], axis=1).ravel())
+    across = np.empty(3)
+    mujoco.mju_cross(across, z, x)
+    mujoco.mju_mat2Quat(quat, np.stack([x, across, z], axis=1).ravel())
     return quat
 
 

@@ -60,18 +60,11 @@ class LeggedEstimator:
         self._model = FloatingBaseModel(model, spec)
         self._dt, self._feet = period_s, len(spec.feet)
         size, s = 6 + 3 * self._feet, self.settings
-        self._A = np.eye(size)
-        self._A[:3, 3:6] = period_s * np.eye(3)
         self._C = self._measurement_matrix(size)
-        self._Q = np.diag(
-            np.concatenate(
-                [
-                    np.full(3, s.position_drift * period_s / 20),
-                    np.full(3, s.velocity_drift * period_s / 20),
-                    np.full(size - 6, s.foot_drift * period_s),
-                ]
-            )
-        )
+        drifts = (s.position_drift / 20, s.velocity_drift / 20, s.foot_drift)
+        self._drift = period_s * np.repeat(drifts, (3, 3, size - 6))
+        variances = (s.foot_position**2, s.foot_velocity**2, s.foot_height**2)
+        self._noise = np.repeat(variances, (3 * self._feet, 3 * self._feet, self._feet))
         self.reset(self._model.home())
 
     def reset(self, state: LeggedState) -> None:
@@ -90,7 +83,7 @@ class LeggedEstimator:
             x = self._x
             return LeggedState(x[:3].copy(), measured.quat, x[3:6].copy(), measured.gyro, measured.q, measured.v)
         zero = np.zeros(3)
-        self._model.update(LeggedState(zero, measured.quat, zero, measured.gyro, measured.q, measured.v))
+        self._model.update_kinematics(LeggedState(zero, measured.quat, zero, measured.gyro, measured.q, measured.v))
         self._predict(self._model.R @ measured.accelerometer + GRAVITY, self._model.rolling_velocities())
         reach = self._model.feet.copy()
         rates = self._model.foot_jacobians @ self._model.nu
@@ -102,27 +95,25 @@ class LeggedEstimator:
         )
 
     def _predict(self, acceleration: Array, rolling: Array) -> None:
-        self._x = self._A @ self._x
-        self._x[6:] += self._dt * rolling.ravel()
-        self._x[:3] += 0.5 * self._dt**2 * acceleration
-        self._x[3:6] += self._dt * acceleration
-        self._P = self._A @ self._P @ self._A.T + self._Q
+        x, P, dt = self._x, self._P, self._dt
+        x[:3] += dt * x[3:6] + 0.5 * dt**2 * acceleration
+        x[3:6] += dt * acceleration
+        x[6:] += dt * rolling.ravel()
+        P[:3] += dt * P[3:6]
+        P[:, :3] += dt * P[:, 3:6]
+        P.flat[:: len(P) + 1] += self._drift
 
     def _correct(self, reach: Array, rates: Array, contact: Array) -> None:
-        s, n = self.settings, self._feet
-        trust = np.where(contact, 1.0, s.swing_factor)
-        noise = np.concatenate(
-            [
-                np.repeat(s.foot_position**2 * trust, 3),
-                np.repeat(s.foot_velocity**2 * trust, 3),
-                s.foot_height**2 * trust,
-            ]
-        )
+        n, C = self._feet, self._C
+        trust = np.where(contact, 1.0, self.settings.swing_factor)
+        per_axis = trust.repeat(3)
         seen = np.concatenate([reach.ravel(), -rates.ravel(), self._ground])
-        C = self._C
-        gain = np.linalg.solve(C @ self._P @ C.T + np.diag(noise), C @ self._P).T
+        learned = C @ self._P
+        spread = learned @ C.T
+        spread.flat[:: len(spread) + 1] += self._noise * np.concatenate([per_axis, per_axis, trust])
+        gain = np.linalg.solve(spread, learned).T
         self._x = self._x + gain @ (seen - C @ self._x)
-        P = self._P - gain @ C @ self._P
+        P = self._P - gain @ learned
         self._P = 0.5 * (P + P.T)
         # A foot in the air is where the legs say, not where it stood
         flying = np.flatnonzero(~contact)

@@ -1,7 +1,6 @@
 """When each foot is on the ground: periodic gaits as phase offsets and a duty factor."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -33,28 +32,23 @@ class Gait:
     def swing_s(self) -> float:
         return self.period_s - self.stance_s
 
-    @cached_property
-    def _offsets(self) -> Array:
-        return np.array(self.offsets)
-
     def in_stance(self, times: Array | float) -> Array:
         """Whether each foot is scheduled to be on the ground at gait times (…) [s]: bool (…, feet)."""
-        return self._phases(np.asarray(times)) < self.duty
+        phases = (np.divide(times, self.period_s)[..., None] + np.array(self.offsets)) % 1.0
+        return phases < self.duty
 
     def at(self, t: float) -> "GaitInstant":
-        """Where every foot is in its cycle at gait time t [s]."""
-        phases = self._phases(t)
-        stance = phases < self.duty
-        if self.duty == 1.0:
-            return GaitInstant(stance, phases, np.zeros_like(phases), np.zeros_like(phases))
-        flown = (phases - self.duty) / (1.0 - self.duty)
-        flying = ~stance
-        return GaitInstant(
-            stance, np.minimum(phases / self.duty, 1.0), flown * flying, (1.0 - phases) * self.period_s * flying
-        )
-
-    def _phases(self, times: Array | float) -> Array:
-        return (np.divide(times, self.period_s)[..., None] + self._offsets) % 1.0
+        """Where every foot is in its cycle at gait time t [s]. Floats: four feet are too few for arrays to pay."""
+        duty, period = self.duty, self.period_s
+        stance, stood, flown, landing = [], [], [], []
+        for offset in self.offsets:
+            phase = (t / period + offset) % 1.0
+            standing = phase < duty
+            stance.append(standing)
+            stood.append(phase / duty if standing else 1.0)
+            flown.append(0.0 if standing else (phase - duty) / (1.0 - duty))
+            landing.append(0.0 if standing else (1.0 - phase) * period)
+        return GaitInstant(np.array(stance), np.array(stood), flown, landing)
 
 
 class GaitInstant(NamedTuple):
@@ -63,8 +57,8 @@ class GaitInstant(NamedTuple):
 
     stance: Array
     stance_progress: Array
-    swing_progress: Array
-    time_to_touchdown: Array
+    swing_progress: list[float]
+    time_to_touchdown: list[float]
 
 
 #: Gaits of four feet in the order front left, front right, rear left, rear right.

@@ -3,6 +3,7 @@
 The controller owns a nominal model and sees only a `LeggedState`, measured or estimated, never the simulator.
 """
 
+import cmath
 import math
 import time
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class Locomotion:
         self.model.update(home)
         self._ground_to_com = float(self.model.com[2])
         self._leg = float(home.position[2])
-        self._hips = self.model.hips @ [1, 1j]
+        self._hips: list[complex] = (self.model.hips @ [1, 1j]).tolist()
         self._period_ticks = round(self.settings.mpc_period_s / self.settings.wbc_period_s)
         self.reset(home)
 
@@ -89,6 +90,7 @@ class Locomotion:
         self._anchor = self.model.com[:2].copy()
         self._lift_off = self.model.feet.copy()
         self._stance = np.ones(len(self._lift_off), bool)
+        self._in_the_air: list[int] = []
         self.ground = GroundPlane(self.model.feet)
         self._targets = self.model.feet.copy()
         self._path = self.model.com[None].copy()
@@ -163,31 +165,37 @@ class Locomotion:
             self._forces = np.where(stance[:, None], self._forces, 0.0)
             self._tick += -self._tick % self._period_ticks
             self._stance = stance
+            self._in_the_air = np.flatnonzero(~stance).tolist()
         self.ground.stand(self.trusted_feet, self.model.feet)
 
     def _place_feet(self, velocity: Array, wz: float) -> None:
         """Footholds of the feet in the air (Raibert 1986): below the hip at mid-stance, and against velocity errors."""
-        s, model = self.settings, self.model
-        left = self._instant.time_to_touchdown
+        s, state = self.settings, self.model.state
         half_stance = 0.5 * self.gait.stance_s
-        # Complex numbers turn in the plane
-        hips = self._hips * np.exp(1j * (self._heading_now + wz * (left + half_stance)))
-        actual = complex(*self._velocity[:2])
-        step = actual * half_stance + s.foothold_gain * (actual - complex(*velocity[:2]))
+        actual = complex(*self._velocity[:2].tolist())  # complex numbers turn in the plane
+        base = complex(*state.position[:2].tolist())
+        step = actual * half_stance + s.foothold_gain * (actual - complex(*velocity[:2].tolist()))
         step *= min(1.0, s.reach * self._leg / max(abs(step), 1e-9))
-        landing = complex(*model.state.position[:2]) + hips + actual * left + step
-        self._targets[:, 0], self._targets[:, 1] = landing.real, landing.imag
-        self._targets[:, 2] = self.ground.height(self._targets[:, :2]) - s.touchdown_depth * self._leg
-        self._targets[self._stance] = model.feet[self._stance]
+        for foot in self._in_the_air:
+            left = self._instant.time_to_touchdown[foot]
+            turned = cmath.rect(1.0, self._heading_now + wz * (left + half_stance))
+            landing = base + self._hips[foot] * turned + actual * left + step
+            height = self.ground.height_at(landing.real, landing.imag) - s.touchdown_depth * self._leg
+            self._targets[foot] = landing.real, landing.imag, height
 
     def _foot_target(self) -> FootTarget:
-        progress, duration = self._instant.swing_progress, max(self.gait.swing_s, 1e-3)
-        height = self.settings.swing_height * self._leg
-        return FootTarget(*swing(self._lift_off, self._targets, progress, duration, height))
+        target = FootTarget(self.model.feet.copy(), np.zeros_like(self._targets), np.zeros_like(self._targets))
+        duration, height = self.gait.swing_s, self.settings.swing_height * self._leg
+        for foot in self._in_the_air:
+            start, end, progress = self._lift_off[foot], self._targets[foot], self._instant.swing_progress[foot]
+            path = swing(start.tolist(), end.tolist(), progress, duration, height)
+            target.position[foot], target.velocity[foot], target.acceleration[foot] = path
+        return target
 
     def _body_height(self) -> float:
         """Where the centre of mass shall be [m]."""
-        return float(self.ground.height(self.model.com[:2])) + self._ground_to_com
+        x, y, _ = self.model.com.tolist()
+        return self.ground.height_at(x, y) + self._ground_to_com
 
     # -- plan ----------------------------------------------------------------------------------------------------
 
@@ -209,26 +217,31 @@ class Locomotion:
     def _horizon(self, velocity: Array, wz: float) -> Horizon:
         s, srbd, model = self.settings, self.settings.srbd, self.model
         self._lead(velocity, wz)
-        times = srbd.step_s * np.arange(1, srbd.horizon + 1)
-        yaw = self._yaw + wz * times
+        N = srbd.horizon
+        times = srbd.step_s * np.arange(1, N + 1)
         self.ground.fit()
         self._upright = self.ground.orientation(self._yaw)
-        roll, pitch, _ = _roll_pitch_yaw(rotation_matrix(self._upright))
-        angles = np.column_stack([np.full_like(yaw, roll), np.full_like(yaw, pitch), yaw])
+        angles, positions = np.empty((N, 3)), np.empty((N, 3))
+        angles[:, :2] = _roll_pitch_yaw(rotation_matrix(self._upright))[:2]
+        angles[:, 2] = self._yaw + wz * times
         ways = times[:, None] * velocity[:2]
-        positions = np.column_stack([self._anchor + ways, self._body_height() + ways @ self.ground.slope])
+        positions[:, :2] = self._anchor + ways
+        positions[:, 2] = self._body_height() + ways @ self.ground.slope
         self._path = positions
-        middles = self._gait_t + times - 0.5 * srbd.step_s
-        standing = self._t + times - srbd.step_s <= s.stand_s
-        stance = self.gait.in_stance(middles) | standing[:, None]
+        starts = times - srbd.step_s
+        stance = self.gait.in_stance(self._gait_t + starts + 0.5 * srbd.step_s)
+        stance |= (self._t + starts <= s.stand_s)[:, None]
         stance[0] = self._stance
-        # A foot that lands and stands again later does so about a period's way further on
-        feet = np.repeat(np.where(self._stance[:, None], model.feet, self._targets)[None], srbd.horizon, axis=0)
-        landed_again = np.cumsum(np.diff(stance.astype(int), axis=0, prepend=stance[:1]) > 0, axis=0) > 0
-        again = landed_again & self._stance
-        feet[again] += velocity * self.gait.period_s
-        turning = np.tile([0, 0, wz], (srbd.horizon, 1))
-        return Horizon(angles, positions, turning, np.tile(velocity, (srbd.horizon, 1)), feet, stance)
+        feet = np.empty((N, *model.feet.shape))
+        feet[:] = np.where(self._stance[:, None], model.feet, self._targets)
+        # A foot that stands, lifts off and lands again does so about a period's way further on
+        landing = stance.copy()
+        landing[0] = False
+        landing[1:] &= ~stance[:-1]
+        feet[np.logical_or.accumulate(landing, axis=0) & self._stance] += velocity * self.gait.period_s
+        turning, velocities = np.zeros((N, 3)), np.empty((N, 3))
+        turning[:, 2], velocities[:] = wz, velocity
+        return Horizon(angles, positions, turning, velocities, feet, stance)
 
     def _lead(self, velocity: Array, wz: float) -> None:
         """Let the reference run on, on a leash: a robot that is held back must not be pulled ever harder."""

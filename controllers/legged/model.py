@@ -58,6 +58,7 @@ class FloatingBaseModel:
         self._block = (self._dofs, self._dofs) if isinstance(self._dofs, slice) else np.ix_(dofs, dofs)
         self.n, self.nv = len(spec.joints), 6 + len(spec.joints)
         self._feet = [model.geom(foot).id for foot in spec.feet]
+        self._foot_bodies = [int(model.geom_bodyid[foot]) for foot in self._feet]
         self._below = np.zeros((len(self._feet), 3))
         self._below[:, 2] = [-model.geom_size[foot, 0] for foot in self._feet]
         self.torque_lower, self.torque_upper = torque_limits(model, spec.joints)
@@ -66,7 +67,9 @@ class FloatingBaseModel:
         self.mass = float(model.body_subtreemass[self._base_body])
         self._friction = model.dof_frictionloss[joint_dofs]
         self._full_mass, self._bias = np.empty((model.nv, model.nv)), np.empty(model.nv)
-        self._linear, self._foot_jacobians = np.empty((3, model.nv)), np.empty((len(self._feet), 3, self.nv))
+        self._linear, self._angular = np.empty((3, model.nv)), np.empty((3, model.nv))
+        self._foot_jacobians = np.empty((len(self._feet), 3, self.nv))
+        self._foot_rotations = np.empty((len(self._feet), 2, self.nv))
         self.update(self.home())
         self.hips = self._hips()
 
@@ -81,14 +84,8 @@ class FloatingBaseModel:
 
     def update(self, state: LeggedState) -> None:
         """Bring kinematics, mass matrix, bias forces and foot Jacobians to `state`."""
-        model, data, base = self.model, self.data, self._base_q
-        self.state, self.q, self.v = state, state.q, state.v
-        data.qpos[base : base + 3], data.qpos[base + 3 : base + 7] = state.position, state.quat
-        data.qpos[self._q] = state.q
-        self.nu = np.concatenate([state.velocity, state.angular_velocity, state.v])
-        data.qvel[self._dofs] = self.nu
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_comPos(model, data)
+        self.update_kinematics(state)
+        model, data = self.model, self.data
         mujoco.mj_makeM(model, data)
         mujoco.mj_comVel(model, data)
         mujoco.mj_passive(model, data)
@@ -97,13 +94,25 @@ class FloatingBaseModel:
         self.M = self._full_mass[self._block]
         self.h = (self._bias - data.qfrc_passive)[self._dofs]
         self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
-        self.R = rotation_matrix(state.quat)
         self.com = data.subtree_com[self._base_body].copy()
+
+    def update_kinematics(self, state: LeggedState) -> None:
+        """Bring no more than the feet, their Jacobians and the base's rotation to `state`."""
+        model, data, base = self.model, self.data, self._base_q
+        self.state, self.q, self.v = state, state.q, state.v
+        data.qpos[base : base + 3], data.qpos[base + 3 : base + 7] = state.position, state.quat
+        data.qpos[self._q] = state.q
+        self.nu = np.concatenate([state.velocity, state.angular_velocity, state.v])
+        data.qvel[self._dofs] = self.nu
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        self.R = rotation_matrix(state.quat)
         # The point that touches the ground: a round foot rolls, so that its centre moves while it stands
         self.feet = data.geom_xpos[self._feet] + self._below
-        for number, foot in enumerate(self._feet):
-            mujoco.mj_jac(model, data, self._linear, None, self.feet[number], model.geom_bodyid[foot])
+        for number, foot in enumerate(self._foot_bodies):
+            mujoco.mj_jac(model, data, self._linear, self._angular, self.feet[number], foot)
             self._foot_jacobians[number] = self._linear[:, self._dofs]
+            self._foot_rotations[number] = self._angular[:2, self._dofs]
 
     @property
     def foot_jacobians(self) -> Array:
@@ -113,21 +122,17 @@ class FloatingBaseModel:
     def foot_accelerations_at_rest(self) -> Array:
         """Acceleration (feet, 3) of every foot at zero generalised acceleration: dJ/dt nu."""
         rates = np.empty((len(self._feet), 3))
-        for number, foot in enumerate(self._feet):
-            body = int(self.model.geom_bodyid[foot])
-            mujoco.mj_jacDot(self.model, self.data, self._linear, None, self.feet[number], body)
+        for number, foot in enumerate(self._foot_bodies):
+            mujoco.mj_jacDot(self.model, self.data, self._linear, None, self.feet[number], foot)
             rates[number] = self._linear[:, self._dofs] @ self.nu
         return rates
 
     def rolling_velocities(self) -> Array:
         """How fast the lowest point of each round foot wanders over the ground as the foot turns: (feet, 3) [m/s]."""
-        velocities = np.empty((len(self._feet), 3))
-        for number, foot in enumerate(self._feet):
-            body = self.model.geom_bodyid[foot]
-            mujoco.mj_jac(self.model, self.data, None, self._linear, self.feet[number], body)
-            x, y, _ = self._linear[:, self._dofs] @ self.nu
-            radius = -self._below[number, 2]
-            velocities[number] = y * radius, -x * radius, 0.0  # turning rate times the way up to the centre
+        turning = self._foot_rotations @ self.nu
+        velocities = np.zeros((len(self._feet), 3))
+        radius = -self._below[:, 2]  # turning rate times the way up to the centre
+        velocities[:, 0], velocities[:, 1] = turning[:, 1] * radius, -turning[:, 0] * radius
         return velocities
 
     def com_velocity(self) -> Array:

@@ -5,33 +5,26 @@ r"""The path of a foot through the air: quintic in time, with a bump in height.
 Velocity and acceleration are zero at both ends; the bump reaches h in the middle.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-Array = np.ndarray
-
-_POWERS = np.arange(7)
-#: Coefficients of the powers of s in: sigma, its first and second derivative, the bump for h = 1, and its derivatives.
-_POLYNOMIALS = np.array(
-    [
-        [0, 0, 0, 10, -15, 6, 0],
-        [0, 0, 30, -60, 30, 0, 0],
-        [0, 60, -180, 120, 0, 0, 0],
-        [0, 0, 0, 64, -192, 192, -64],
-        [0, 0, 192, -768, 960, -384, 0],
-        [0, 384, -2304, 3840, -1920, 0, 0],
-    ],
-    float,
-).T
+Vector = list[float]
 
 
-def swing(start: Array, end: Array, s: Array, duration_s: float, height: float) -> tuple[Array, Array, Array]:
-    """Position, velocity and acceleration (feet, 3) at progress s (feet,) in [0, 1] of a swing of `duration_s`."""
-    way = end - start
-    blend, rate, change, bump, rise, bend = (s[:, None] ** _POWERS @ _POLYNOMIALS).T
-    position = start + blend[:, None] * way
-    velocity = (rate / duration_s)[:, None] * way
-    acceleration = (change / duration_s**2)[:, None] * way
-    position[:, 2] += height * bump
-    velocity[:, 2] += height / duration_s * rise
-    acceleration[:, 2] += height / duration_s**2 * bend
+def swing(
+    start: Sequence[float], end: Sequence[float], s: float, duration_s: float, height: float
+) -> tuple[Vector, Vector, Vector]:
+    """Position, velocity and acceleration (3,) of one foot at progress s in [0, 1] of a swing of `duration_s`.
+
+    Plain floats: three numbers are too few for arrays to pay, and every tick comes by here.
+    """
+    blend = s**3 * (10 - 15 * s + 6 * s**2)
+    rate = 30 * s**2 * (1 - s) ** 2 / duration_s
+    change = 60 * s * (1 - s) * (1 - 2 * s) / duration_s**2
+    position = [a + blend * (b - a) for a, b in zip(start, end, strict=True)]
+    velocity = [rate * (b - a) for a, b in zip(start, end, strict=True)]
+    acceleration = [change * (b - a) for a, b in zip(start, end, strict=True)]
+    u, slope = s * (1 - s), 1 - 2 * s  # the bump is 64 h u^3, and du/ds = 1 - 2 s
+    position[2] += 64 * height * u**3
+    velocity[2] += 192 * height * u**2 * slope / duration_s
+    acceleration[2] += 64 * height * (6 * u * slope**2 - 6 * u**2) / duration_s**2
     return position, velocity, acceleration

@@ -34,9 +34,10 @@ class GroundPlane:
         slope = np.linalg.solve(normal, horizontal.T @ offsets[:, 2])
         self.slope += self.SMOOTHING * (np.clip(slope, -self.STEEPEST, self.STEEPEST) - self.slope)
 
-    def height(self, points: Array) -> Array:
-        """Height of the ground under points (…, 2) [m]."""
-        return self._middle[2] + (points - self._middle[:2]) @ self.slope
+    def height_at(self, x: float, y: float) -> float:
+        """Height of the ground at (x, y) [m]."""
+        (cx, cy, cz), (sx, sy) = self._middle.tolist(), self.slope.tolist()
+        return float(cz + (x - cx) * sx + (y - cy) * sy)
 
     def orientation(self, yaw: float) -> Array:
         """Quaternion of a body that stands parallel to the ground and faces `yaw`."""

@@ -109,18 +109,18 @@ class LeggedWbc:
         """The quadratic program at the state that the model was last updated to; the next call overwrites it."""
         model, s, nv = self.model, self.settings, self.model.nv
         space = self._workspace(int(np.count_nonzero(contact)))
-        held = forces[contact]
         J = model.foot_jacobians.reshape(-1, nv)
         # Feet, base and joints each weigh on blocks of P of their own: no stacked task matrix is ever formed
         weighted = np.where(contact, 2 * s.stance_weight, 2 * s.swing_weight).repeat(3)[:, None] * J
-        linear, angular = self._base_accelerations(contact, held, body)
+        linear, angular = self._base_accelerations(contact, forces, J, body)
         P, q = space.P, space.q
-        P[:nv, :nv] = J.T @ weighted + space.cost_of_motion
+        P[:nv, :nv] = J.T @ weighted
+        P[:nv, :nv].flat[:: nv + 1] += space.cost_of_motion
         q[:nv] = -(self._foot_accelerations(contact, feet) @ weighted)
-        q[3:6] -= 2 * s.base_weight * (angular @ model.R)
+        q[3:6] -= 2 * s.base_weight * angular
         q[6:nv] += 2 * s.joint_weight * s.joint_damping * model.v
-        q[nv:] = (held * -space.force_weight - 2 * s.base_weight / model.mass * linear).ravel()
-        rows, box = space.rows, nv + 3 * len(held)
+        q[nv:] = (-space.force_weight * forces[contact] - 2 * s.base_weight / model.mass * linear).ravel()
+        rows, box = space.rows, len(q)
         rows.matrix[:nv, :nv] = model.M
         rows.matrix[:nv, nv:] = -J[contact.repeat(3)].T
         rows.lower[6:nv], rows.upper[6:nv] = self.joint_limits.bounds(model)
@@ -128,24 +128,26 @@ class LeggedWbc:
         rows.upper[box : box + nv] = space.torque_upper - model.h
         return QP.of_rows(P, q, rows)
 
-    def _base_accelerations(self, contact: Array, held: Array, body: BodyTarget) -> tuple[Array, Array]:
-        """What the forces shall do to the centre of mass (3,), gravity apart, and to the base's rotation (3,)."""
+    def _base_accelerations(self, contact: Array, forces: Array, J: Array, body: BodyTarget) -> tuple[Array, Array]:
+        """What the forces shall do to the centre of mass, gravity apart (3,), and to the base's rotation, in its own
+        frame (3,)."""
         model, s = self.model, self.settings
-        x, y, z = (model.feet[contact] - model.com).T
-        fx, fy, fz = held.T
-        moment = np.array([y @ fz - z @ fy, z @ fx - x @ fz, x @ fy - y @ fx])
+        wrench = forces[contact].ravel() @ J[contact.repeat(3), :6]  # on the base; its moment in the base's own frame
+        force = wrench[:3]
+        (x, y, z), (fx, fy, fz) = (model.com - model.state.position) @ model.R, force @ model.R
+        moment = wrench[3:] - np.array((y * fz - z * fy, z * fx - x * fz, x * fy - y * fx))  # about the centre of mass
         outside = GRAVITY[2] + body.lift
-        linear = s.planned_share / model.mass * np.add.reduce(held)
+        linear = s.planned_share / model.mass * force
         linear[2] -= (1.0 - s.planned_share) * outside
-        angular = s.planned_share * (model.R @ (self._inverse_inertia @ (moment @ model.R)))
-        if len(held) >= 2:  # with fewer feet down the errors can not be corrected, only fought over
+        angular = s.planned_share * (self._inverse_inertia @ moment)
+        if np.count_nonzero(contact) >= 2:  # with fewer feet down the errors can not be corrected, only fought over
             velocity_error = body.velocity - model.com_velocity()
             stiffness, damping = s.height_gains
             linear[:2] += s.velocity_gain * velocity_error[:2]
             linear[2] += stiffness * (body.height - model.com[2]) + damping * velocity_error[2]
-            turning = model.R @ model.state.angular_velocity
             stiffness, damping = s.orientation_gains
-            angular += stiffness * body.orientation_error + damping * (body.angular_velocity - turning)
+            wanted = stiffness * body.orientation_error + damping * body.angular_velocity
+            angular += wanted @ model.R - damping * model.state.angular_velocity
         return linear, angular
 
     def _foot_accelerations(self, contact: Array, feet: FootTarget) -> Array:
@@ -173,10 +175,9 @@ class _Workspace:
         self.P, self.q = np.zeros((size, size)), np.zeros(size)
         per_foot = 2 * s.base_weight / model.mass**2 * np.eye(3)
         self.P[nv:, nv:] = np.kron(np.ones((count, count)), per_foot) + (self.force_weight + 1e-8) * np.eye(3 * count)
-        diagonal = np.full(nv, 1e-8)
-        diagonal[3:6] += 2 * s.base_weight
-        diagonal[6:] += 2 * s.joint_weight
-        self.cost_of_motion = np.diag(diagonal)
+        self.cost_of_motion = np.full(nv, 1e-8)  # on the diagonal of P
+        self.cost_of_motion[3:6] += 2 * s.base_weight
+        self.cost_of_motion[6:] += 2 * s.joint_weight
         limit = s.max_force * model.mass * 9.81
         side = s.friction * limit
         matrix = np.zeros((nv + 4 * count, size))
