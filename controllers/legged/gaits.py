@@ -12,12 +12,19 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Gait:
-    """Foot i is in stance while its phase (t / period + offsets[i]) mod 1 is below `duty`."""
+    """Foot i is in stance while its phase (t / period + offsets[i]) mod 1 is below `duty`.
+
+    On the two feet of one side or one end a body can not hold its attitude, only swing about it: such gaits leave it
+    `to_the_plan`, and whole-body control corrects nothing by itself. `width` brings the feet closer together than the
+    hips are, which keeps that swinging small.
+    """
 
     name: str
     period_s: float
     duty: float
     offsets: tuple[float, ...]
+    to_the_plan: bool = False
+    width: float = 1.0
 
     def __post_init__(self) -> None:
         if self.period_s <= 0 or not 0 < self.duty <= 1:
@@ -68,6 +75,9 @@ GAITS = {
         Gait("stand", 0.5, 1.0, (0.0, 0.0, 0.0, 0.0)),
         Gait("trot", 0.36, 0.5, (0.0, 0.5, 0.5, 0.0)),
         Gait("walk", 0.6, 0.75, (0.0, 0.5, 0.75, 0.25)),
+        Gait("pace", 0.24, 0.5, (0.0, 0.5, 0.0, 0.5), to_the_plan=True, width=0.2),
+        Gait("bound", 0.24, 0.5, (0.0, 0.0, 0.5, 0.5), to_the_plan=True),
+        Gait("gallop", 0.3, 0.5, (0.0, 0.1, 0.5, 0.6)),
     )
 }
 

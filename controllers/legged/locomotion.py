@@ -13,6 +13,7 @@ import numpy as np
 
 from robotics.controllers.legged.gaits import Gait, gait
 from robotics.controllers.legged.model import FloatingBaseModel, LeggedState
+from robotics.controllers.legged.path import Path, PathSettings
 from robotics.controllers.legged.srbd_mpc import GRAVITY, Body, Horizon, SrbdMPC, SrbdSettings
 from robotics.controllers.legged.swing import swing
 from robotics.controllers.legged.terrain import GroundPlane
@@ -44,12 +45,12 @@ class LocomotionSettings:
     ramp_s: float = 1.0  # until a command is reached in full
     swing_height: float = 0.28
     reach: float = 1.2  # a foothold's largest distance from below its hip
-    foothold_gain: float = 0.03  # [s], of the velocity error
+    foothold_gain: float = 0.08  # [s], of the velocity error
     touchdown_depth: float = 0.007
     landing: float = 0.15  # share of the stance during which a foot may not be down yet, or not any more
     adaptation: float = 60.0  # how fast a sagging body is believed to be loaded [1/s^3]; 0 believes the model
     max_load: float = 8.0  # largest acceleration that a load is believed to cost [m/s^2]
-    max_lead: tuple[float, float] = (0.2, 0.5)  # of the reference ahead of the robot [m], [rad]
+    path: PathSettings = field(default_factory=PathSettings)
     srbd: SrbdSettings = field(default_factory=SrbdSettings)
     wbc: LeggedWbcSettings = field(default_factory=LeggedWbcSettings)
 
@@ -84,16 +85,16 @@ class Locomotion:
         self._t = self._gait_t = 0.0
         self._tick = 0
         self._instant = self.gait.at(0.0)
-        self._yaw = self._heading_now = _yaw(self.model.R)
+        self._heading_now = _yaw(self.model.R)
         self._velocity = self.model.com_velocity()
         self._upright = state.quat
-        self._anchor = self.model.com[:2].copy()
+        self._path = Path(self.settings.path, self.model.com[:2], self._heading_now)
         self._lift_off = self.model.feet.copy()
         self._stance = np.ones(len(self._lift_off), bool)
         self._in_the_air: list[int] = []
         self.ground = GroundPlane(self.model.feet)
         self._targets = self.model.feet.copy()
-        self._path = self.model.com[None].copy()
+        self._planned = self.model.com[None].copy()
         self._lift = 0.0
         self._forces = self._shared_weight(self._stance)
         self.timing_ms: dict[str, float] = {}
@@ -119,10 +120,15 @@ class Locomotion:
         self._advance()
         twist = self._ramped()
         velocity = _turned(self._heading_now, twist.vx, twist.vy)
+        planning = self._tick % self._period_ticks == 0
+        if planning:
+            period = self.settings.mpc_period_s
+            self._path.advance(twist.vx, twist.vy, twist.wz, self.model.com[:2], self._heading_now, period)
+        velocity[:2] += self._path.back
         self._place_feet(velocity, twist.wz)
         self._adapt()
         planned = 0.0
-        if self._tick % self._period_ticks == 0:
+        if planning:
             before = time.perf_counter()
             self._plan(velocity, twist.wz)
             planned = time.perf_counter() - before
@@ -148,7 +154,7 @@ class Locomotion:
 
     def horizon_path(self) -> Array:
         """Where the centre of mass is meant to be over the MPC's horizon: (steps, 3) [m]."""
-        return self._path
+        return self._planned
 
     # -- gait and feet -------------------------------------------------------------------------------------------
 
@@ -179,7 +185,8 @@ class Locomotion:
         for foot in self._in_the_air:
             left = self._instant.time_to_touchdown[foot]
             turned = cmath.rect(1.0, self._heading_now + wz * (left + half_stance))
-            landing = base + self._hips[foot] * turned + actual * left + step
+            hip = complex(self._hips[foot].real, self.gait.width * self._hips[foot].imag)
+            landing = base + hip * turned + actual * left + step
             height = self.ground.height_at(landing.real, landing.imag) - s.touchdown_depth * self._leg
             self._targets[foot] = landing.real, landing.imag, height
 
@@ -216,18 +223,17 @@ class Locomotion:
 
     def _horizon(self, velocity: Array, wz: float) -> Horizon:
         s, srbd, model = self.settings, self.settings.srbd, self.model
-        self._lead(velocity, wz)
         N = srbd.horizon
         times = srbd.step_s * np.arange(1, N + 1)
         self.ground.fit()
-        self._upright = self.ground.orientation(self._yaw)
+        self._upright = self.ground.orientation(self._path.heading)
         angles, positions = np.empty((N, 3)), np.empty((N, 3))
         angles[:, :2] = _roll_pitch_yaw(rotation_matrix(self._upright))[:2]
-        angles[:, 2] = self._yaw + wz * times
+        angles[:, 2] = self._path.heading + wz * times
         ways = times[:, None] * velocity[:2]
-        positions[:, :2] = self._anchor + ways
+        positions[:, :2] = model.com[:2] + self._path.pull + ways
         positions[:, 2] = self._body_height() + ways @ self.ground.slope
-        self._path = positions
+        self._planned = positions
         starts = times - srbd.step_s
         stance = self.gait.in_stance(self._gait_t + starts + 0.5 * srbd.step_s)
         stance |= (self._t + starts <= s.stand_s)[:, None]
@@ -243,15 +249,6 @@ class Locomotion:
         turning[:, 2], velocities[:] = wz, velocity
         return Horizon(angles, positions, turning, velocities, feet, stance)
 
-    def _lead(self, velocity: Array, wz: float) -> None:
-        """Let the reference run on, on a leash: a robot that is held back must not be pulled ever harder."""
-        dt, (reach, turn) = self.settings.mpc_period_s, self.settings.max_lead
-        self._anchor = self._anchor + dt * velocity[:2]
-        self._anchor = self.model.com[:2] + np.clip(self._anchor - self.model.com[:2], -reach, reach)
-        self._yaw += dt * wz
-        ahead = (self._yaw - self._heading_now + np.pi) % (2 * np.pi) - np.pi
-        self._yaw = self._heading_now + min(max(ahead, -turn), turn)
-
     def _body_target(self, velocity: Array, wz: float) -> BodyTarget:
         climb = np.array([0, 0, velocity[:2] @ self.ground.slope])
         return BodyTarget(
@@ -260,6 +257,7 @@ class Locomotion:
             orientation_error=log_between(self.model.state.quat, self._upright),
             angular_velocity=np.array([0, 0, wz]),
             lift=self._lift,
+            corrected=not self.gait.to_the_plan or bool(self._stance.all()),
         )
 
     def _adapt(self) -> None:

@@ -39,7 +39,7 @@ class LeggedWbcSettings:
     joint_weight: float = 1e-5  # legs accelerate by hundreds of rad/s^2: more would cost the body its plan
     planned_share: float = 0.5  # how much of the base's acceleration comes from the planned forces
     height_gains: tuple[float, float] = (50.0, 10.0)
-    velocity_gain: float = 5.0
+    velocity_gain: float = 3.0
     orientation_gains: tuple[float, float] = (70.0, 7.0)
     swing_gains: tuple[float, float] = (350.0, 37.0)
     stance_damping: float = 20.0
@@ -53,7 +53,8 @@ class LeggedWbcSettings:
 class BodyTarget:
     """How the base shall move: height and velocity of the centre of mass, orientation, all in the world.
 
-    `orientation_error` is the rotation vector from the base to its target [rad]; `lift` as in `srbd_mpc.Body`.
+    `orientation_error` is the rotation vector from the base to its target [rad]; `lift` as in `srbd_mpc.Body`. A base
+    that is not `corrected` moves as the planned forces move it, and no feedback is added.
     """
 
     height: float
@@ -61,6 +62,7 @@ class BodyTarget:
     orientation_error: Array
     angular_velocity: Array
     lift: float = 0.0
+    corrected: bool = True
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,13 @@ class LeggedWbc:
         force = wrench[:3]
         (x, y, z), (fx, fy, fz) = (model.com - model.state.position) @ model.R, force @ model.R
         moment = wrench[3:] - np.array((y * fz - z * fy, z * fx - x * fz, x * fy - y * fx))  # about the centre of mass
-        outside = GRAVITY[2] + body.lift
-        linear = s.planned_share / model.mass * force
-        linear[2] -= (1.0 - s.planned_share) * outside
-        angular = s.planned_share * (self._inverse_inertia @ moment)
-        if np.count_nonzero(contact) >= 2:  # with fewer feet down the errors can not be corrected, only fought over
+        # With fewer than two feet down errors can not be corrected, only fought over
+        corrected = body.corrected and np.count_nonzero(contact) >= 2
+        outside, share = GRAVITY[2] + body.lift, s.planned_share if corrected else 1.0
+        linear = share / model.mass * force
+        linear[2] -= (1.0 - share) * outside
+        angular = share * (self._inverse_inertia @ moment)
+        if corrected:
             velocity_error = body.velocity - model.com_velocity()
             stiffness, damping = s.height_gains
             linear[:2] += s.velocity_gain * velocity_error[:2]
