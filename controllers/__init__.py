@@ -8,4 +8,5 @@ CONTROLLERS = {
     "srbd_mpc": "50 Hz: ground reaction forces of a legged robot as one rigid body, one condensed QP",
     "legged_wbc": "500 Hz: accelerations, contact forces and torques of a floating base, one dense QP",
     "locomotion": "gaits, footholds, convex MPC and whole-body control of a robot on legs",
+    "car": "50 Hz: linear time-varying MPC of a single-track car in six steps, with a softened circle of friction",
 }

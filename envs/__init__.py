@@ -3,5 +3,6 @@
 #: Robot -> what it is, as `robotics list robots` shows it.
 ROBOTS = {
     "aloha": "two ViperX-300 arms (6 joints each) with parallel gripper, facing each other over a table",
+    "car": "BMW-320i-class saloon: four sprung wheels on real contacts, steered and driven by wire",
     "quadruped": "Unitree-Go2-class, 12 torque-controlled joints on a free base",
 }

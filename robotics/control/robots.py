@@ -35,10 +35,17 @@ ROBOTS = {
     for robot in (
         ControlledRobot(
             "quadruped",
-            tasks=("stand", "trot", "walk"),
-            moving_tasks=("trot", "walk"),
+            tasks=("stand", "trot", "walk", "pace", "bound", "gallop"),
+            moving_tasks=("trot", "walk", "pace", "bound", "gallop"),
             conditions=frozenset({"push", "payload", "friction", "slope", "terrain", "delay_s"}),
             session="robotics.control.legged:LeggedSession",
+        ),
+        ControlledRobot(
+            "car",
+            tasks=("track", "parking", "limit"),
+            moving_tasks=(),
+            conditions=frozenset({"friction", "push"}),
+            session="robotics.control.car:CarSession",
         ),
     )
 }

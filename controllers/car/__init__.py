@@ -1,0 +1,1 @@
+"""A car on a course: single-track models, linear time-varying model-predictive control, and the driver around it."""
