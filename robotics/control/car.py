@@ -125,10 +125,11 @@ class CarSession:
         self._estimate_errors: list[Array] = []
 
     def tick(self) -> None:
-        started = time.perf_counter()
         state = self.plant.state()
-        if self.estimator is not None:
-            truth, state = state, self.estimator.update(self.plant.measure())
+        measured = self.plant.measure() if self.estimator is not None else None
+        started = time.perf_counter()
+        if self.estimator is not None and measured is not None:
+            truth, state = state, self.estimator.update(measured)
             self.timing_ms["estimator"].append((time.perf_counter() - started) * 1e3)
             self._estimate_errors.append(state.position - truth.position)
         acceleration, steer = self.driver.command(state)
@@ -152,7 +153,7 @@ class CarSession:
         """The course, the horizon, and the car's place on its course."""
         for stretch in self.driver.course.stretches:
             colour = overlay.TARGET if stretch.gear > 0 else overlay.FORCE
-            overlay.path(scene, _on_the_road(stretch.position[:: max(1, len(stretch.way) // 60)], 0.02), colour, 0.05)
+            overlay.line(scene, _on_the_road(stretch.position[::10], 0.02), colour)
         if self.driver.motion is not None:
             overlay.path(scene, _on_the_road(self.driver.motion.states[:, :2], 0.06), overlay.PLAN, 0.08)
 

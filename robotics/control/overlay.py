@@ -26,6 +26,12 @@ def path(scene: mujoco.MjvScene, points: Array, colour: Colour, width: float = 0
             _connect(scene, mujoco.mjtGeom.mjGEOM_CAPSULE, start, end, colour, width)
 
 
+def line(scene: mujoco.MjvScene, points: Array, colour: Colour, pixels: float = 3.0) -> None:
+    """A line of constant width on the screen through `points` (n, 3): a tenth of what a path costs to render."""
+    for start, end in itertools.pairwise(points):
+        _connect(scene, mujoco.mjtGeom.mjGEOM_LINE, start, end, colour, pixels)
+
+
 def ball(scene: mujoco.MjvScene, position: Array, colour: Colour, radius: float = 0.015) -> None:
     """A ball at `position` (3,)."""
     geom = _next(scene)
