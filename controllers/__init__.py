@@ -8,5 +8,7 @@ CONTROLLERS = {
     "srbd_mpc": "50 Hz: ground reaction forces of a legged robot as one rigid body, one condensed QP",
     "legged_wbc": "500 Hz: accelerations, contact forces and torques of a floating base, one dense QP",
     "locomotion": "gaits, footholds, convex MPC and whole-body control of a robot on legs",
+    "biped_wbc": "500 Hz: accelerations, corner forces of flat feet and torques of a humanoid, one dense QP",
+    "biped": "capture-point balance, steps in place and time by one small QP, walking and squatting of a humanoid",
     "car": "50 Hz: linear time-varying MPC of a single-track car in six steps, with a softened circle of friction",
 }

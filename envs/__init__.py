@@ -4,5 +4,6 @@
 ROBOTS = {
     "aloha": "two ViperX-300 arms (6 joints each) with parallel gripper, facing each other over a table",
     "car": "BMW-320i-class saloon: four sprung wheels on real contacts, steered and driven by wire",
+    "humanoid": "Unitree-G1-class, 29 torque-controlled joints on a free base, without hands",
     "quadruped": "Unitree-Go2-class, 12 torque-controlled joints on a free base",
 }

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any
 
 import mujoco
@@ -98,9 +99,17 @@ class LeggedSession:
 class LeggedPlant:
     """A quadruped in MuJoCo: torques in, true state out."""
 
-    def __init__(self, conditions: Conditions, spec: RobotSpec = QUADRUPED, seed: int = 0) -> None:
+    LOWEST = 0.1  # of the base over the ground [m], when it has not fallen
+
+    def __init__(
+        self,
+        conditions: Conditions,
+        spec: RobotSpec = QUADRUPED,
+        seed: int = 0,
+        make_scene: Callable[[float], mujoco.MjSpec] = quadruped_scene,
+    ) -> None:
         self.conditions, self.spec = conditions, spec
-        scene = quadruped_scene(conditions.friction)
+        scene = make_scene(conditions.friction)
         _tilt(scene, conditions.slope)
         if conditions.terrain == "boxes":
             add_boxes(scene, seed)
@@ -188,7 +197,7 @@ class LeggedPlant:
 
     def fell(self) -> bool:
         """Whether the base is tipped by more than 60 degrees or close to the ground."""
-        return bool(self.data.xmat[self._base].reshape(3, 3)[2, 2] < 0.5 or self.height() < 0.1)
+        return bool(self.data.xmat[self._base].reshape(3, 3)[2, 2] < 0.5 or self.height() < self.LOWEST)
 
 
 def _tilt(scene: mujoco.MjSpec, slope: float) -> None:

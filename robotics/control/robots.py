@@ -41,6 +41,13 @@ ROBOTS = {
             session="robotics.control.legged:LeggedSession",
         ),
         ControlledRobot(
+            "humanoid",
+            tasks=("stand", "squat", "walk"),
+            moving_tasks=("walk",),
+            conditions=frozenset({"push", "payload", "friction", "slope", "delay_s"}),
+            session="robotics.control.humanoid:HumanoidSession",
+        ),
+        ControlledRobot(
             "car",
             tasks=("track", "parking", "limit"),
             moving_tasks=(),

@@ -1,0 +1,380 @@
+"""A robot on its two feet: balance by its capture point, steps when that is not enough, walking, squatting.
+
+The controller owns a nominal model and sees only a `LeggedState`, measured or estimated, never the simulator.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.humanoid.model import BipedModel
+from robotics.controllers.humanoid.steps import StepPlanner, StepSettings
+from robotics.controllers.humanoid.support import hull, margin
+from robotics.controllers.humanoid.swing import SwingFoot
+from robotics.controllers.humanoid.wbc import BipedWbc, BipedWbcSettings, BodyTarget, FootTarget
+from robotics.controllers.legged.locomotion import Twist
+from robotics.controllers.legged.model import LeggedState
+from robotics.controllers.qp import GuardedSolver
+from robotics.controllers.qp.guard import Faults
+from robotics.controllers.robot_spec import RobotSpec
+from robotics.controllers.rotation import log_between
+
+Array = np.ndarray
+BOTH = np.array([True, True])
+
+
+@dataclass(frozen=True)
+class BipedSettings:
+    """Timing and gains. Lengths in metres, for a robot whose centre of mass stands 0.67 m high."""
+
+    wbc_period_s: float = 0.002
+    plan_period_s: float = 0.01
+    balance_gain: float = 8.0  # of the capture point [1/s]
+    height_gains: tuple[float, float] = (100.0, 20.0)
+    step_out: float = 0.015  # the capture point may leave the support by so much before a step is taken
+    step_in: float = 0.02  # and must be so far inside for the robot to stand again
+    can_step: bool = True
+    shift_s: float = 0.7  # to shift the weight before the first step
+    both_feet_s: float = 0.03  # that the old foot stays down after the new one has landed
+    late_s: float = 0.06  # for how long a foot that should have landed reaches down for the ground
+    swing_height: float = 0.06
+    touchdown_speed: float = 0.05  # [m/s]
+    touchdown_depth: float = 0.002
+    sole_share: float = 0.8  # of the sole, that the centre of pressure is asked to
+    ramp_s: float = 1.0
+    leash: float = 0.3
+    path_gain: float = 0.5  # speed back to the path per distance from it [1/s]
+    max_return: float = 0.15  # [m/s]
+    steps: StepSettings = field(default_factory=StepSettings)
+    wbc: BipedWbcSettings = field(default_factory=BipedWbcSettings)
+
+
+@dataclass
+class _SingleSupport:
+    """One step: the robot stands on `stance` while the other foot swings."""
+
+    stance: int
+    swing: SwingFoot
+    displacement: Array
+    remaining_s: float
+    elapsed_s: float = 0.0
+
+    @property
+    def flying(self) -> int:
+        return 1 - self.stance
+
+    @property
+    def side(self) -> int:
+        """1 when the left foot swings, -1 when the right one does."""
+        return 1 if self.stance == 1 else -1
+
+
+class Biped:
+    """Torques for a robot on two feet. Call `reset` once, then `torque` every `wbc_period_s`.
+
+    Raises UsageError when `model` lacks what `spec` names, or is no biped.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, spec: RobotSpec, settings: BipedSettings | None = None, solver: str = "daqp"
+    ) -> None:
+        self.settings = settings or BipedSettings()
+        self.model = BipedModel(model, spec)
+        self.faults = Faults()
+        guarded = GuardedSolver(solver, faults=self.faults)
+        self.wbc = BipedWbc(self.model, self.settings.wbc, solver=guarded)
+        home = self.model.home()
+        self.model.update(home)
+        self._height = float(self.model.com[2] - self.model.feet[:, 2].mean())
+        self._posture = np.array(spec.home)
+        self.planner = StepPlanner(self._height, self.settings.steps, guarded)
+        self._omega = self.planner.omega
+        self._plan_ticks = round(self.settings.plan_period_s / self.settings.wbc_period_s)
+        self._reach = self.settings.sole_share * np.abs(self.model.corner_offsets).min(axis=1)[:, :2]
+        self.reset(home)
+
+    def reset(self, state: LeggedState) -> None:
+        """Start anew from `state`, standing."""
+        self.model.update(state)
+        self.command, self.walking, self.squat_depth, self.squat_hz = Twist(), False, 0.0, 0.25
+        self._t = self._task_t = 0.0
+        self._tick = 0
+        self._step: _SingleSupport | None = None
+        self._shift: tuple[float, int] | None = None
+        self._yaw = _yaw(self.model.R)
+        self._ground = float(self.model.feet[:, 2].mean())
+        self._see()
+        self.capture_target = self._capture.copy()
+        self._path = self.model.com[:2].copy()
+        self.com_target = self.model.com.copy()
+        self.pressure_target = self._capture.copy()
+        self.steps_taken = 0
+        self.timing_ms: dict[str, float] = {}
+
+    def stand(self) -> None:
+        """Ask for standing; a walk ends with the step in progress."""
+        self.walking, self.squat_depth, self.command = False, 0.0, Twist()
+
+    def squat(self, depth: float = 0.1, frequency_hz: float = 0.25) -> None:
+        """Ask for squatting: the centre of mass sinks by `depth` [m] and rises again, as a cosine."""
+        self.stand()
+        self.squat_depth, self.squat_hz, self._task_t = depth, frequency_hz, 0.0
+
+    def walk(self, command: Twist) -> None:
+        """Ask for walking with a velocity; it is ramped."""
+        self.command, self._task_t = command, 0.0
+        if not self.walking:
+            self.walking, self._path = True, self.model.com[:2].copy()
+
+    def torque(self, state: LeggedState) -> Array:
+        """Joint torques (n,) [N m] for the next `wbc_period_s`. Never NaN, never above the limits."""
+        started = time.perf_counter()
+        if not state.is_finite():
+            self.faults.nan += 1
+            self.faults.fallback_ticks += 1
+            damping = -self.settings.wbc.fallback_damping * np.nan_to_num(state.v)
+            return np.clip(damping, self.model.torque_lower, self.model.torque_upper)
+        self.model.update(state)
+        known = time.perf_counter()
+        self._t += self.settings.wbc_period_s
+        self._task_t += self.settings.wbc_period_s
+        self._see()
+        self._decide()
+        planned = 0.0
+        if self._step is not None:
+            before = time.perf_counter()
+            if self._tick % self._plan_ticks == 0:
+                self._plan(self._step)
+                planned = time.perf_counter() - before
+                self.timing_ms["mpc"] = planned * 1e3
+            self._swing_on(self._step)
+        contact, step = self._contact()
+        swing = None if step is None else self._foot_target(step)
+        torque = self.wbc.torque(contact, self._body_target(), swing)
+        self._tick += 1
+        ended = time.perf_counter()
+        self.timing_ms |= {"model": (known - started) * 1e3, "wbc": (ended - known - planned) * 1e3}
+        self.timing_ms["tick"] = (ended - started) * 1e3
+        return torque
+
+    @property
+    def trusted_feet(self) -> Array:
+        """Balls under the soles that are on the ground for sure, bool (feet,) in the order of `RobotSpec.feet`."""
+        contact, _ = self._contact()
+        return contact.repeat(self.model.corners.shape[1])
+
+    # -- what is drawn -------------------------------------------------------------------------------------------
+
+    def foothold(self) -> Array | None:
+        """Where the foot in the air is meant to land (3,) [m]."""
+        return None if self._step is None else self._landing(self._step)
+
+    @property
+    def capture(self) -> Array:
+        """The capture point (2,) [m]."""
+        return self._capture
+
+    # -- when to step --------------------------------------------------------------------------------------------
+
+    def _see(self) -> None:
+        """The capture point, and where the ground is."""
+        model = self.model
+        self._capture = model.com[:2] + model.com_velocity[:2] / self._omega
+
+    def _decide(self) -> None:
+        """Begin a step, end it, or stand."""
+        s, model = self.settings, self.model
+        if self._step is not None:
+            step = self._step
+            step.elapsed_s += s.wbc_period_s
+            step.remaining_s -= s.wbc_period_s
+            high = float(model.feet[step.flying, 2]) - self._ground > 0.004
+            if step.remaining_s <= 0 and not (high and step.remaining_s > -s.late_s):
+                self.steps_taken += 1
+                if self.walking or self._inside() < s.step_in:
+                    self._begin_step(step.flying)
+                else:
+                    self._stand_here()
+            return
+        if s.can_step and self._inside() < -s.step_out:
+            self._shift = None
+            self._begin_step(self._better_stance())
+        elif self.walking:
+            self._shift_weight()
+        else:
+            middle = model.feet[:, :2].mean(axis=0)
+            self.capture_target += (middle - self.capture_target) * (s.wbc_period_s / 0.3)
+
+    def _inside(self) -> float:
+        """How far the capture point is inside the support of both feet [m], negative outside."""
+        corners = self.model.corner_arms() + self.model.feet[:, None]
+        return margin(hull(map(tuple, corners[..., :2].reshape(-1, 2).tolist())), *self._capture.tolist())
+
+    def _better_stance(self) -> int:
+        """The foot to stand on while the other one catches the robot: that for which the step is nearer to a usual
+        one."""
+        costs = []
+        for stance in (0, 1):
+            side = 1 if stance == 1 else -1
+            wanted = self.planner.nominal(0.0, 0.0, side)
+            capture = self._in_heading(self._capture - self.model.feet[stance, :2])
+            step = self.planner.plan(capture, wanted, side, 0.0, 0.0)
+            missed = capture * math.exp(self._omega * step.remaining_s) - step.displacement - wanted[1]
+            costs.append(float(missed @ missed) + 1e-3 * float(np.square(step.displacement - wanted[0]).sum()))
+        return int(np.argmin(costs))
+
+    def _shift_weight(self) -> None:
+        """Bring the capture point to where it is at the beginning of a usual step, then step."""
+        s, model = self.settings, self.model
+        if self._shift is None:
+            self._shift = (self._t, 0)
+            self._shift_from = self.capture_target.copy()
+        began, stance = self._shift
+        _, offset = self.planner.nominal(0.0, 0.0, 1 if stance == 0 else -1)
+        goal = model.feet[stance, :2] + self._to_world(offset)
+        share = min((self._t - began) / s.shift_s, 1.0)
+        self.capture_target = self._shift_from + share**2 * (3 - 2 * share) * (goal - self._shift_from)
+        if share == 1.0 and np.abs(self._capture - goal).max() < 0.015:
+            self._shift, self._task_t = None, 0.0
+            self._begin_step(stance)
+
+    def _begin_step(self, stance: int) -> None:
+        """Stand on `stance` from now on, and lift the other foot."""
+        s, model = self.settings, self.model
+        start = model.feet[1 - stance]
+        self._ground = float(model.feet[stance, 2])
+        duration = s.steps.duration_s
+        self._step = _SingleSupport(stance, SwingFoot(start, s.swing_height), np.zeros(2), duration)
+        self._step.displacement = self._in_heading(start[:2] - model.feet[stance, :2])
+        self._tick += -self._tick % self._plan_ticks
+
+    def _stand_here(self) -> None:
+        self._step = None
+        self._ground = float(self.model.feet[:, 2].mean())
+        self.capture_target = self._capture.copy()
+
+    # -- the step in progress ------------------------------------------------------------------------------------
+
+    def _velocity(self) -> tuple[float, float]:
+        """Commanded velocity in the heading's frame, ramped, and brought back to the path [m/s]."""
+        s = self.settings
+        if not self.walking:
+            return 0.0, 0.0
+        share = min(self._task_t / s.ramp_s, 1.0)
+        back = self._in_heading(self._path - self.model.com[:2]) * s.path_gain
+        back = np.clip(back, -s.max_return, s.max_return)
+        return share * self.command.vx + float(back[0]), share * self.command.vy + float(back[1])
+
+    def _plan(self, step: _SingleSupport) -> None:
+        """Choose anew where and when the foot lands, until shortly before it does."""
+        if step.remaining_s < 0.05:
+            return
+        self._wanted = self.planner.nominal(*self._velocity(), step.side)
+        capture = self._in_heading(self._capture - self.model.feet[step.stance, :2])
+        away = self._landing(step)[:2] - step.swing.position[:2]
+        soonest = max(0.04, float(np.linalg.norm(away)) / 3.0)
+        step.displacement, step.remaining_s = self.planner.plan(
+            capture, self._wanted, step.side, step.elapsed_s, soonest
+        )
+
+    def _landing(self, step: _SingleSupport) -> Array:
+        x, y = self.model.feet[step.stance, :2] + self._to_world(step.displacement)
+        return np.array([x, y, self._ground - self.settings.touchdown_depth])
+
+    def _swing_on(self, step: _SingleSupport) -> None:
+        s = self.settings
+        lifted = step.elapsed_s - s.both_feet_s
+        if lifted >= 0:
+            step.swing.advance(self._landing(step), lifted, step.remaining_s, s.touchdown_speed, s.wbc_period_s)
+
+    def _contact(self) -> tuple[Array, _SingleSupport | None]:
+        """Which feet are on the ground (2,), and the step of the one that is not."""
+        step = self._step
+        if step is None or step.elapsed_s < self.settings.both_feet_s:
+            return BOTH, None
+        contact = BOTH.copy()
+        contact[step.flying] = False
+        return contact, step
+
+    def _foot_target(self, step: _SingleSupport) -> FootTarget:
+        quat = np.empty(4)
+        mujoco.mju_mat2Quat(quat, self.model.rotations[step.flying].ravel())
+        swing = step.swing
+        return FootTarget(swing.position, swing.velocity, swing.acceleration, log_between(quat, _heading(self._yaw)))
+
+    # -- the body ------------------------------------------------------------------------------------------------
+
+    def _body_target(self) -> BodyTarget:
+        s, model, omega = self.settings, self.model, self._omega
+        turning = self._turn()
+        acceleration = np.empty(3)
+        r = self._pressure()
+        self.pressure_target = r
+        acceleration[:2] = omega**2 * (model.com[:2] - r)
+        z, speed, acceleration[2] = self._height_reference()
+        stiffness, damping = s.height_gains
+        acceleration[2] += stiffness * (z - model.com[2]) + damping * (speed - model.com_velocity[2])
+        self.com_target = np.array([*self.capture_target, z])
+        return BodyTarget(
+            acceleration,
+            log_between(model.state.quat, _heading(self._yaw)),
+            np.array([0, 0, turning]),
+            self._posture,
+        )
+
+    def _pressure(self) -> Array:
+        """Where the centre of pressure shall be (2,) [m], to bring the capture point to where it should be."""
+        gain = 1.0 + self.settings.balance_gain / self._omega
+        step = self._step
+        if step is None:
+            return self.capture_target + gain * (self._capture - self.capture_target)
+        stance = self.model.feet[step.stance, :2]
+        displacement, offset = self._wanted
+        end = stance + self._to_world(displacement + offset)
+        self.capture_target = stance + (end - stance) * math.exp(-self._omega * max(step.remaining_s, 0.0))
+        wanted = gain * (self._capture - self.capture_target)
+        R = self.model.rotations[step.stance][:2, :2]
+        reach = self._reach[step.stance]
+        return stance + R @ np.clip(R.T @ wanted, -reach, reach)
+
+    def _height_reference(self) -> tuple[float, float, float]:
+        """Height, speed and acceleration of the centre of mass [m]."""
+        top, depth = self._ground + self._height, self.squat_depth
+        if not depth:
+            return top, 0.0, 0.0
+        omega = 2 * math.pi * self.squat_hz
+        c, s = math.cos(omega * self._task_t), math.sin(omega * self._task_t)
+        return top - 0.5 * depth * (1 - c), -0.5 * depth * omega * s, -0.5 * depth * omega**2 * c
+
+    def _turn(self) -> float:
+        """Turn the heading and let the path run on; the turning rate [rad/s]."""
+        s = self.settings
+        if not self.walking or self._step is None:
+            return 0.0
+        share = min(self._task_t / s.ramp_s, 1.0)
+        turning = share * self.command.wz
+        self._yaw += turning * s.wbc_period_s
+        self._path += self._to_world(np.array([self.command.vx, self.command.vy]) * share * s.wbc_period_s)
+        away = self._path - self.model.com[:2]
+        self._path = self.model.com[:2] + away * min(1.0, s.leash / max(float(np.linalg.norm(away)), 1e-9))
+        return turning
+
+    def _in_heading(self, v: Array) -> Array:
+        c, s = math.cos(self._yaw), math.sin(self._yaw)
+        return np.array([c * v[0] + s * v[1], c * v[1] - s * v[0]])
+
+    def _to_world(self, v: Array) -> Array:
+        c, s = math.cos(self._yaw), math.sin(self._yaw)
+        return np.array([c * v[0] - s * v[1], s * v[0] + c * v[1]])
+
+
+def _yaw(R: Array) -> float:
+    return math.atan2(R[1, 0], R[0, 0])
+
+
+def _heading(yaw: float) -> Array:
+    """Upright, facing `yaw`."""
+    return np.array([math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])

@@ -1,0 +1,149 @@
+r"""The nominal model of a robot on two flat feet: what its controllers believe in.
+
+Generalised velocity :math:`\nu` as in `controllers.legged.model`: linear velocity of the base in the world, its angular
+velocity in its own frame, and the actuated joints. Each foot touches the ground with the corners of its sole,
+
+.. math:: M \dot\nu + h = S^\top \tau + \sum_i J_i^\top \sum_k \begin{pmatrix} f_{ik} \\ r_{ik} \times f_{ik}
+          \end{pmatrix},
+
+with :math:`J_i` (6, nv) the Jacobian of the middle of sole i and :math:`r_{ik}` the way from there to corner k.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.legged.model import LeggedState
+from robotics.controllers.robot_spec import RobotSpec, torque_limits
+from robotics.controllers.rotation import rotation_matrix
+from robotics.errors import UsageError
+
+Array = np.ndarray
+
+
+class BipedModel:
+    """Kinematics and dynamics at the last `update`, about 60 microseconds each.
+
+    Raises UsageError when `model` lacks what `spec` names, or is no robot with a free base and two soles.
+    """
+
+    #: Joint speed [rad/s] over which Coulomb friction is blended in, so that it does not chatter at rest.
+    FRICTION_BLEND = 0.1
+
+    def __init__(self, model: mujoco.MjModel, spec: RobotSpec) -> None:
+        spec.validate(model)
+        if spec.base is None:
+            raise UsageError(f"robot {spec.name} has no free base: name its free joint in RobotSpec.base")
+        self.model, self.spec, self.data = model, spec, mujoco.MjData(model)
+        base = model.joint(spec.base)
+        self._base_q, self._base_body = int(base.qposadr[0]), int(model.jnt_bodyid[base.id])
+        self._q = _run([int(model.joint(j).qposadr[0]) for j in spec.joints])
+        joint_dofs = [int(model.joint(j).dofadr[0]) for j in spec.joints]
+        self._dofs = _run([*range(base.dofadr[0], base.dofadr[0] + 6), *joint_dofs])
+        self.n, self.nv = len(spec.joints), 6 + len(spec.joints)
+        self._soles = _soles(model, spec)
+        self.corners = np.array([corners for _, corners in self._soles])
+        self._middles = self.corners.mean(axis=1)
+        #: From the middle of each sole to its corners, in the foot's frame (2, corners, 3) [m].
+        self.corner_offsets = self.corners - self._middles[:, None]
+        self._foot_bodies = [body for body, _ in self._soles]
+        self.torque_lower, self.torque_upper = torque_limits(model, spec.joints)
+        self.position_lower, self.position_upper = np.array([model.joint(j).range for j in spec.joints]).T
+        self.velocity_limit = np.array(spec.velocity_limits)
+        self.mass = float(model.body_subtreemass[self._base_body])
+        self._friction = model.dof_frictionloss[joint_dofs]
+        self._full_mass, self._bias = np.zeros((model.nv, model.nv)), np.empty(model.nv)
+        self._full_jacobian = np.empty((6, model.nv))
+        #: World-frame Jacobians (2, 6, nv) of the middles of the soles: linear rows, then angular.
+        self.jacobians = np.empty((2, 6, self.nv))
+        #: Accelerations (2, 6) of the soles at zero generalised acceleration: dJ/dt nu.
+        self.rates = np.empty((2, 6))
+        self.feet, self.rotations = np.empty((2, 3)), np.empty((2, 3, 3))
+        self.nu = np.empty(self.nv)
+        self.update(self.home())
+
+    def home(self) -> LeggedState:
+        """At rest with the joints at home and the soles on the ground, the centre of mass above the origin."""
+        zero, joints = np.zeros(3), np.array(self.spec.home)
+        self.update(LeggedState(zero, np.array([1.0, 0, 0, 0]), zero, zero, joints, np.zeros(self.n)))
+        x, y, _ = self.com
+        height = float(self.feet[:, 2].mean())
+        return LeggedState(np.array([-x, -y, -height]), self.state.quat, zero, zero, joints, np.zeros(self.n))
+
+    def update(self, state: LeggedState) -> None:
+        """Bring everything here to `state`. The arrays are written over by the next update."""
+        model, data, base = self.model, self.data, self._base_q
+        self.state, self.q, self.v = state, state.q, state.v
+        data.qpos[base : base + 3], data.qpos[base + 3 : base + 7] = state.position, state.quat
+        data.qpos[self._q] = state.q
+        nu = self.nu
+        nu[:3], nu[3:6], nu[6:] = state.velocity, state.angular_velocity, state.v
+        data.qvel[self._dofs] = nu
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_makeM(model, data)
+        mujoco.mj_comVel(model, data)
+        mujoco.mj_passive(model, data)
+        mujoco.mj_rne(model, data, 0, self._bias)
+        mujoco.mj_fullM(model, data, self._full_mass)
+        self.M = self._full_mass[self._dofs][:, self._dofs]
+        self.h = (self._bias - data.qfrc_passive)[self._dofs]
+        self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
+        self.R = rotation_matrix(state.quat)
+        self.com = data.subtree_com[self._base_body].copy()
+        momentum = self.M[:6] @ nu
+        self.com_velocity = momentum[:3] / self.mass
+        #: Angular momentum about the centre of mass, in the world (3,) [N m s]
+        self.angular_momentum = self.R @ momentum[3:] - cross(self.com - state.position, momentum[:3])
+        J = self._full_jacobian
+        for foot, body in enumerate(self._foot_bodies):
+            rotation = data.xmat[body].reshape(3, 3)
+            middle = data.xpos[body] + rotation @ self._middles[foot]
+            self.feet[foot], self.rotations[foot] = middle, rotation
+            mujoco.mj_jac(model, data, J[:3], J[3:], middle, body)
+            self.jacobians[foot] = J[:, self._dofs]
+            mujoco.mj_jacDot(model, data, J[:3], J[3:], middle, body)
+            self.rates[foot] = J[:, self._dofs] @ nu
+        self.foot_velocities = self.jacobians @ nu
+
+    def corner_arms(self) -> Array:
+        """From the middle of each sole to its corners, in the world (2, corners, 3) [m]."""
+        return self.corner_offsets @ self.rotations.transpose(0, 2, 1)
+
+    def foot_yaw(self, foot: int) -> float:
+        """Heading of a foot [rad]."""
+        R = self.rotations[foot]
+        return math.atan2(R[1, 0], R[0, 0])
+
+
+def cross(a: Array, b: Array) -> Array:
+    """a x b (3,). NumPy's own costs twenty times as much."""
+    (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
+    return np.array((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx))
+
+
+def _run(indices: list[int]) -> slice | Array:
+    """The indices as a slice where they are in a row, which makes a view of what they pick; most robots' are."""
+    in_a_row = indices == list(range(indices[0], indices[0] + len(indices)))
+    return slice(indices[0], indices[0] + len(indices)) if in_a_row else np.array(indices)
+
+
+def _soles(model: mujoco.MjModel, spec: RobotSpec) -> list[tuple[int, Array]]:
+    """Per foot its body and the lowest points of its balls in the body's frame (corners, 3) [m]."""
+    soles = []
+    bodies: Sequence[tuple[int, int]] = [(int(model.geom_bodyid[g]), g) for g in (model.geom(f).id for f in spec.feet)]
+    for body, members in groupby(bodies, key=lambda pair: pair[0]):
+        balls = [geom for _, geom in members]
+        soles.append((body, model.geom_pos[balls] - model.geom_size[balls, :1] * [0, 0, 1.0]))
+    if len(soles) != 2 or any(len(corners) < 3 for _, corners in soles):
+        found = ", ".join(f"{model.body(body).name} with {len(corners)}" for body, corners in soles) or "none"
+        raise UsageError(
+            f"robot {spec.name} needs two feet with at least three balls in each sole, but has: {found}; "
+            "name the balls in RobotSpec.feet, all of the left foot first"
+        )
+    if len(soles[0][1]) != len(soles[1][1]):
+        raise UsageError(f"robot {spec.name}: its two soles have different numbers of balls")
+    return soles

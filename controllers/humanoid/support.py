@@ -1,0 +1,37 @@
+"""The support polygon: convex hull of the corners of the soles on the ground. Plain floats: eight points are few."""
+
+from collections.abc import Iterable
+
+Point = tuple[float, float]
+
+
+def hull(points: Iterable[Point]) -> list[Point]:
+    """Corners of the convex hull, counter-clockwise (Andrew's monotone chain)."""
+    ordered = sorted(points)
+
+    def chain(way: Iterable[Point]) -> list[Point]:
+        corners: list[Point] = []
+        for point in way:
+            while len(corners) > 1 and _turn(corners[-2], corners[-1], point) <= 0:
+                corners.pop()
+            corners.append(point)
+        return corners[:-1]
+
+    return chain(ordered) + chain(reversed(ordered))
+
+
+def margin(polygon: list[Point], x: float, y: float) -> float:
+    """How far inside a convex polygon (x, y) is [m]: the distance to the line of its nearest side, negative outside."""
+    nearest = float("inf")
+    (ax, ay) = polygon[-1]
+    for bx, by in polygon:
+        dx, dy = bx - ax, by - ay
+        length = (dx * dx + dy * dy) ** 0.5
+        nearest = min(nearest, (dx * (y - ay) - dy * (x - ax)) / length)
+        ax, ay = bx, by
+    return nearest
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    """Positive where a, b, c turn left."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

@@ -1,0 +1,123 @@
+"""The simulated humanoid under its controller, with what the controller does not know about it."""
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from robotics.control import overlay
+from robotics.control.legged import LeggedPlant
+from robotics.control.session import rms, settled
+from robotics.control.trial import Conditions, Trial
+from robotics.controllers.humanoid.biped import Biped, BipedSettings
+from robotics.controllers.legged.estimator import LeggedEstimator
+from robotics.envs.robots.humanoid import HUMANOID, humanoid_scene, nominal_humanoid
+
+Array = np.ndarray
+
+
+class HumanoidPlant(LeggedPlant):
+    """The humanoid in MuJoCo: torques in, true state and what its sensors say out."""
+
+    LOWEST = 0.4
+
+    def __init__(self, conditions: Conditions, seed: int = 0) -> None:
+        super().__init__(conditions, HUMANOID, seed, humanoid_scene)
+
+    def com(self) -> Array:
+        """Centre of mass of everything that walks (3,) [m]."""
+        return self.data.subtree_com[self._base].copy()
+
+
+class HumanoidSession:
+    """A humanoid that its controller moves by what its sensors say, or by the truth."""
+
+    camera = "track"
+
+    def __init__(self, trial: Trial, settings: BipedSettings | None = None) -> None:
+        self.trial = trial
+        self.controller = Biped(nominal_humanoid(), HUMANOID, settings, solver=trial.solver)
+        self.period_s = self.controller.settings.wbc_period_s
+        self.plant = HumanoidPlant(trial.conditions, trial.seed)
+        self.model, self.data = self.plant.model, self.plant.data
+        self.plant.place(self.controller.model.home(), np.random.default_rng(trial.seed))
+        self.controller.reset(self.plant.state())
+        {"stand": self.controller.stand, "squat": self.controller.squat, "walk": self._walk}[trial.task]()
+        self.estimator: LeggedEstimator | None = None
+        if trial.state == "estimated":
+            self.estimator = LeggedEstimator(nominal_humanoid(), HUMANOID, self.period_s)
+            self.estimator.reset(self.plant.state())
+        self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self.limits_exceeded = 0
+        self._velocities: list[Array] = []
+        self._com_errors: list[Array] = []
+        self._capture_errors: list[Array] = []
+        self._estimate_errors: list[Array] = []
+
+    def _walk(self) -> None:
+        self.controller.walk(self.trial.twist)
+
+    def tick(self) -> None:
+        started = time.perf_counter()
+        if self.estimator is None:
+            state = self.plant.state()
+        else:
+            state = self.estimator.update(self.plant.measure(), self.controller.trusted_feet)
+            self.timing_ms["estimator"].append((time.perf_counter() - started) * 1e3)
+            self._estimate_errors.append(state.velocity - self.data.qvel[:3])
+        torque = self.controller.torque(state)
+        self.timing_ms["tick"].append((time.perf_counter() - started) * 1e3)
+        for name, value in self.controller.timing_ms.items():
+            self.timing_ms[name].append(value)
+        self.controller.timing_ms.clear()
+        controller, model = self.controller, self.controller.model
+        self._com_errors.append(self.plant.com() - controller.com_target)
+        self._capture_errors.append(controller.capture - controller.capture_target)
+        self.plant.step(torque)
+        over = (torque > model.torque_upper + 1e-9) | (torque < model.torque_lower - 1e-9)
+        self.limits_exceeded += int(over.any())
+        self._velocities.append(self.plant.heading_velocity())
+
+    def fell(self) -> bool:
+        return self.plant.fell()
+
+    def draw(self, scene: mujoco.MjvScene) -> None:
+        """Forces under the soles as the simulator feels them; the centre of mass above its target; on the ground the
+        capture point (ball), where it should be, and the next foothold."""
+        controller = self.controller
+        weight = controller.model.mass * 9.81
+        for corner, force in zip(self.plant.feet(), self.plant.contact_forces(), strict=True):
+            overlay.arrow(scene, corner, 0.5 * force / weight, overlay.FORCE)
+        ground = float(self.plant.feet()[:, 2].min())
+        overlay.ball(scene, np.array([*controller.capture, ground]), overlay.PLAN, 0.02)
+        overlay.ball(scene, np.array([*controller.capture_target, ground]), overlay.TARGET, 0.015)
+        overlay.path(scene, np.array([[*controller.model.com[:2], ground], controller.model.com]), overlay.PLAN)
+        foothold = controller.foothold()
+        if foothold is not None:
+            overlay.ball(scene, foothold, overlay.TARGET, 0.03)
+
+    def faults(self) -> dict[str, int]:
+        return self.controller.faults.as_dict()
+
+    def results(self) -> dict[str, Any]:
+        """How the robot moved; errors of its centre of mass (only where it has a target) and of its capture point [m],
+        `estimate_rms` of the estimated velocity (3,) [m/s]."""
+        twist, dt = self.trial.twist, self.period_s
+        velocities = settled(self._velocities, dt)
+        errors = rms(velocities - [twist.vx, twist.vy, twist.wz])
+        tracking = dict(zip(("vx", "vy", "wz"), errors, strict=True))
+        com = settled(self._com_errors, dt)
+        if self.trial.task == "walk":
+            tracking["capture"] = float(np.hypot(*rms(settled(self._capture_errors, dt))))
+        else:
+            tracking["com"] = float(np.linalg.norm(rms(com)))
+        tracking["height"] = rms(com[:, 2])
+        return {
+            "velocity_mean": velocities.mean(axis=0).tolist(),
+            "tracking_rms": tracking,
+            "estimate_rms": rms(settled(self._estimate_errors, dt)) if self.estimator is not None else None,
+            "steps": self.controller.steps_taken,
+            "position": self.data.qpos[:3].tolist(),
+        }
