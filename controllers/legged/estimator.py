@@ -25,16 +25,18 @@ GRAVITY = np.array([0, 0, -9.81])
 @dataclass(frozen=True)
 class LeggedMeasurement:
     """What the sensors say: orientation (wxyz), turning rate [rad/s] and specific force [m/s^2] of the inertial unit in
-    the base's frame, joint positions and velocities."""
+    the base's frame, joint positions and velocities, and which feet feel the ground (None: they can not)."""
 
     quat: Array
     gyro: Array
     accelerometer: Array
     q: Array
     v: Array
+    touch: Array | None = None
 
     def is_finite(self) -> bool:
-        return all(np.isfinite(values).all() for values in vars(self).values())
+        parts = (self.quat, self.gyro, self.accelerometer, self.q, self.v)
+        return bool(np.isfinite(np.concatenate(parts)).all())
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,7 @@ class LeggedEstimator:
         A measurement that is not finite teaches nothing: it is handed on, and the filter stays as it was.
         """
         if not measured.is_finite():
-            x = self._x
-            return LeggedState(x[:3].copy(), measured.quat, x[3:6].copy(), measured.gyro, measured.q, measured.v)
+            return self._state(measured)
         zero = np.zeros(3)
         self._model.update_kinematics(LeggedState(zero, measured.quat, zero, measured.gyro, measured.q, measured.v))
         self._predict(self._model.R @ measured.accelerometer + GRAVITY, self._model.rolling_velocities())
@@ -90,9 +91,10 @@ class LeggedEstimator:
         self._correct(reach, rates, contact)
         feet = self._x[6:].reshape(-1, 3)
         self._ground[~contact] = feet[~contact, 2]
-        return LeggedState(
-            self._x[:3].copy(), measured.quat, self._x[3:6].copy(), measured.gyro, measured.q, measured.v
-        )
+        return self._state(measured)
+
+    def _state(self, m: LeggedMeasurement) -> LeggedState:
+        return LeggedState(self._x[:3].copy(), m.quat, self._x[3:6].copy(), m.gyro, m.q, m.v, m.touch)
 
     def _predict(self, acceleration: Array, rolling: Array) -> None:
         x, P, dt = self._x, self._P, self._dt

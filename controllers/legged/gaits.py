@@ -1,6 +1,6 @@
 """When each foot is on the ground: periodic gaits as phase offsets and a duty factor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,9 @@ import numpy as np
 from robotics.errors import UsageError, unknown_name
 
 Array = np.ndarray
+
+#: Froude numbers between which a gait turns from walking to running.
+_WALKING, _RUNNING = 0.75, 1.1
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class Gait:
     offsets: tuple[float, ...]
     to_the_plan: bool = False
     width: float = 1.0
+    lift: float = 1.0
+    """How high the feet swing, as a share of the usual height."""
+    running_duty: float | None = None
+    """What `duty` falls to at speed: legs have to swing as fast as the body goes, and need the time for it."""
 
     def __post_init__(self) -> None:
         if self.period_s <= 0 or not 0 < self.duty <= 1:
@@ -38,6 +45,15 @@ class Gait:
     @property
     def swing_s(self) -> float:
         return self.period_s - self.stance_s
+
+    def at_speed(self, froude: float) -> "Gait":
+        r"""The gait at a speed given in units of :math:`\sqrt{g \cdot hip\ height}`: runs in full
+        from 1.1 on."""
+        if self.running_duty is None or froude <= _WALKING:
+            return self
+        share = min((froude - _WALKING) / (_RUNNING - _WALKING), 1.0)
+        duty = self.duty + share * (self.running_duty - self.duty)
+        return replace(self, duty=duty, lift=self.lift * (1.0 - 0.3 * share), running_duty=None)
 
     def in_stance(self, times: Array | float) -> Array:
         """Whether each foot is scheduled to be on the ground at gait times (…) [s]: bool (…, feet)."""
@@ -73,7 +89,7 @@ GAITS = {
     gait.name: gait
     for gait in (
         Gait("stand", 0.5, 1.0, (0.0, 0.0, 0.0, 0.0)),
-        Gait("trot", 0.36, 0.5, (0.0, 0.5, 0.5, 0.0)),
+        Gait("trot", 0.36, 0.5, (0.0, 0.5, 0.5, 0.0), running_duty=0.4),
         Gait("walk", 0.6, 0.75, (0.0, 0.5, 0.75, 0.25)),
         Gait("pace", 0.24, 0.5, (0.0, 0.5, 0.0, 0.5), to_the_plan=True, width=0.2),
         Gait("bound", 0.24, 0.5, (0.0, 0.0, 0.5, 0.5), to_the_plan=True),

@@ -46,7 +46,13 @@ class LocomotionSettings:
     swing_height: float = 0.28
     reach: float = 1.2  # a foothold's largest distance from below its hip
     foothold_gain: float = 0.08  # [s], of the velocity error
+    trim_gain: float = 0.05  # of the sum of the velocity error: how far out feet land that always land too short
+    max_trim: float = 0.2
     touchdown_depth: float = 0.007
+    early: float = 0.6  # share of the swing after which a foot that finds a step up stays there
+    step_up: float = 0.04  # what counts as one
+    grace: float = 0.2  # share of the stance that a foot may take to land
+    reaching: float = 0.4  # how fast a foot that is late reaches down for the ground [m/s]
     landing: float = 0.15  # share of the stance during which a foot may not be down yet, or not any more
     adaptation: float = 60.0  # how fast a sagging body is believed to be loaded [1/s^3]; 0 believes the model
     max_load: float = 8.0  # largest acceleration that a load is believed to cost [m/s^2]
@@ -82,6 +88,7 @@ class Locomotion:
         """Start anew from `state`, standing."""
         self.model.update(state)
         self.command, self.gait = Twist(), gait("stand")
+        self._wanted_gait = self.gait
         self._t = self._gait_t = 0.0
         self._tick = 0
         self._instant = self.gait.at(0.0)
@@ -92,18 +99,19 @@ class Locomotion:
         self._lift_off = self.model.feet.copy()
         self._stance = np.ones(len(self._lift_off), bool)
         self._in_the_air: list[int] = []
+        self._landed, self._felt = [True] * len(self._lift_off), [True] * len(self._lift_off)
         self.ground = GroundPlane(self.model.feet)
         self._targets = self.model.feet.copy()
         self._planned = self.model.com[None].copy()
-        self._lift = 0.0
+        self._lift, self._trim = 0.0, 0j
         self._forces = self._shared_weight(self._stance)
         self.timing_ms: dict[str, float] = {}
 
     def walk(self, name: str, command: Twist) -> None:
         """Ask for a gait and a velocity. Takes effect with the next tick; commands are ramped."""
         wanted: Gait = gait(name)
-        if wanted is not self.gait:
-            self.gait, self._gait_t = wanted, 0.0
+        if wanted is not self._wanted_gait:
+            self.gait, self._wanted_gait, self._gait_t = wanted, wanted, 0.0
         self.command = command
 
     def torque(self, state: LeggedState) -> Array:
@@ -123,6 +131,8 @@ class Locomotion:
         planning = self._tick % self._period_ticks == 0
         if planning:
             period = self.settings.mpc_period_s
+            speed = math.hypot(twist.vx, twist.vy)
+            self.gait = self._wanted_gait.at_speed(speed / math.sqrt(GRAVITY * self._leg))
             self._path.advance(twist.vx, twist.vy, twist.wz, self.model.com[:2], self._heading_now, period)
         velocity[:2] += self._path.back
         self._place_feet(velocity, twist.wz)
@@ -165,6 +175,9 @@ class Locomotion:
             self._gait_t += self.settings.wbc_period_s
         self._instant = self.gait.at(self._gait_t)
         stance = self._instant.stance if self._t > self.settings.stand_s else np.ones_like(self._stance)
+        touch = self.model.state.touch
+        if touch is not None and self.gait.duty < 1.0:
+            stance = self._touching(stance, touch)
         if (stance != self._stance).any():  # a planned force of another foot is no use
             lifting = self._stance & ~stance
             self._lift_off[lifting] = self.model.feet[lifting]
@@ -174,15 +187,40 @@ class Locomotion:
             self._in_the_air = np.flatnonzero(~stance).tolist()
         self.ground.stand(self.trusted_feet, self.model.feet)
 
+    def _touching(self, scheduled: Array, touch: Array) -> Array:
+        """Feet that stand, bool (feet,): a foot that is due but feels no ground yet goes on reaching for it, and one
+        that finds the ground early stays there."""
+        flown, stood, s = self._instant.swing_progress, self._instant.stance_progress.tolist(), self.settings
+        for foot, (due, feels) in enumerate(zip(scheduled.tolist(), touch.tolist(), strict=True)):
+            if due:  # landing takes a moment; only then is it late
+                self._felt[foot] = self._felt[foot] or feels
+                self._landed[foot] = self._felt[foot] or stood[foot] < s.grace
+                continue
+            if flown[foot] < s.early:  # still leaving the ground, or stumbling over an edge that it has to get over
+                self._felt[foot] = False
+            elif feels:
+                # On ground as expected a foot that is all but there arrives as planned; a step up it takes
+                x, y, z = self.model.feet[foot].tolist()
+                self._felt[foot] = self._felt[foot] or z > self.ground.height_at(x, y) + s.step_up * self._leg
+            self._landed[foot] = self._felt[foot]
+        return np.array(self._landed)
+
     def _place_feet(self, velocity: Array, wz: float) -> None:
         """Footholds of the feet in the air (Raibert 1986): below the hip at mid-stance, and against velocity errors."""
         s, state = self.settings, self.model.state
         half_stance = 0.5 * self.gait.stance_s
         actual = complex(*self._velocity[:2].tolist())  # complex numbers turn in the plane
         base = complex(*state.position[:2].tolist())
-        step = actual * half_stance + s.foothold_gain * (actual - complex(*velocity[:2].tolist()))
+        excess = actual - complex(*velocity[:2].tolist())
+        facing = cmath.rect(1.0, self._heading_now)
+        # What is always too fast steps further out: integral action, in the robot's own heading
+        trim = self._trim + s.trim_gain * s.wbc_period_s * excess / facing
+        self._trim = trim * min(1.0, s.max_trim * self._leg / max(abs(trim), 1e-9))
+        step = actual * half_stance + s.foothold_gain * excess + self._trim * facing
         step *= min(1.0, s.reach * self._leg / max(abs(step), 1e-9))
         for foot in self._in_the_air:
+            if self._instant.stance[foot]:  # late: straight down from where it was to land
+                continue
             left = self._instant.time_to_touchdown[foot]
             turned = cmath.rect(1.0, self._heading_now + wz * (left + half_stance))
             hip = complex(self._hips[foot].real, self.gait.width * self._hips[foot].imag)
@@ -192,9 +230,14 @@ class Locomotion:
 
     def _foot_target(self) -> FootTarget:
         target = FootTarget(self.model.feet.copy(), np.zeros_like(self._targets), np.zeros_like(self._targets))
-        duration, height = self.gait.swing_s, self.settings.swing_height * self._leg
+        duration, height = self.gait.swing_s, self.gait.lift * self.settings.swing_height * self._leg
         for foot in self._in_the_air:
             start, end, progress = self._lift_off[foot], self._targets[foot], self._instant.swing_progress[foot]
+            if self._instant.stance[foot]:
+                late = self._instant.stance_progress[foot] * self.gait.stance_s
+                target.position[foot] = end - [0, 0, min(self.settings.reaching * late, 0.5 * self._leg)]
+                target.velocity[foot, 2] = -self.settings.reaching
+                continue
             path = swing(start.tolist(), end.tolist(), progress, duration, height)
             target.position[foot], target.velocity[foot], target.acceleration[foot] = path
         return target

@@ -25,6 +25,7 @@ class LeggedState:
         position: of the base in the world [m]; `quat` its orientation, wxyz.
         velocity: of the base in the world [m/s]; `angular_velocity` in the base's own frame [rad/s].
         q, v: joint positions [rad] and velocities [rad/s], in the order of `RobotSpec.joints`.
+        touch: which feet feel the ground, bool (feet,); None on a robot that can not tell.
     """
 
     position: Array
@@ -33,6 +34,7 @@ class LeggedState:
     angular_velocity: Array
     q: Array
     v: Array
+    touch: Array | None = None
 
     def is_finite(self) -> bool:
         parts = (self.position, self.quat, self.velocity, self.angular_velocity, self.q, self.v)

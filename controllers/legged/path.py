@@ -1,5 +1,6 @@
 """The way that a commanded velocity describes, and how a robot that was pushed off it comes back."""
 
+import cmath
 import math
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ class PathSettings:
     max_pull: float = 0.2  # distance ahead of the robot that a plan gets to see [m]
     max_turn: float = 0.5  # the same for the heading [rad]
     leash: tuple[float, float] = (2.0, 1.5)  # how far off the robot still means to return [m], [rad]
+    along: float = 0.05  # how far ahead on its way the reference may run [m]
     gain: float = 1.0  # speed back to the path per distance from it [1/s]
     max_return: float = 0.5  # [m/s]
 
@@ -36,7 +38,11 @@ class Path:
     def advance(self, vx: float, vy: float, wz: float, position: Array, heading: float, dt: float) -> None:
         """Move on by `dt` [s] at the commanded velocity; the robot is at `position` (2,) and faces `heading`."""
         s, here = self.settings, complex(*position)
-        away = self._point + dt * complex(vx, vy) * complex(math.cos(self._heading), math.sin(self._heading)) - here
+        course = complex(vx, vy) * cmath.rect(1.0, self._heading)
+        away = self._point + dt * course - here
+        if course:  # time lost is lost: making up for it would be another speed than was asked for
+            along = (away / course).real * abs(course)
+            away -= (along - _clipped(along, s.along)) * course / abs(course)
         distance = max(abs(away), 1e-9)
         self._point = here + away * min(1.0, s.leash[0] / distance)
         self.pull = _vector(away * min(1.0, s.max_pull / distance))

@@ -100,6 +100,7 @@ class LeggedPlant:
     """A quadruped in MuJoCo: torques in, true state out."""
 
     LOWEST = 0.1  # of the base over the ground [m], when it has not fallen
+    TOUCH_FORCE = 5.0  # [N], what closes the switch in a foot
 
     def __init__(
         self,
@@ -145,6 +146,7 @@ class LeggedPlant:
             velocity[3:6].copy(),
             position[self._q],
             velocity[self._v],
+            self.touch(),
         )
 
     def measure(self) -> LeggedMeasurement:
@@ -155,7 +157,12 @@ class LeggedPlant:
             self.data.sensor("accelerometer").data.copy(),
             self.data.qpos[self._q],
             self.data.qvel[self._v],
+            self.touch(),
         )
+
+    def touch(self) -> Array:
+        """What the switches in the feet say, bool (feet,)."""
+        return self.contact_forces()[:, 2] > self.TOUCH_FORCE
 
     def step(self, torque: Array) -> None:
         """One step of the simulation under the (delayed) torques."""
