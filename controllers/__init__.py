@@ -11,4 +11,6 @@ CONTROLLERS = {
     "biped_wbc": "500 Hz: accelerations, corner forces of flat feet and torques of a humanoid, one dense QP",
     "biped": "capture-point balance, steps in place and time by one small QP, walking and squatting of a humanoid",
     "car": "50 Hz: linear time-varying MPC of a single-track car in six steps, with a softened circle of friction",
+    "sampling": "predictive sampling, MPPI and CEM over splines of controls, for any model, on mujoco.batch",
+    "ilqr": "iterative LQR with control limits on mjd_transitionFD, for any smooth model",
 }

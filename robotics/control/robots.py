@@ -54,5 +54,12 @@ ROBOTS = {
             conditions=frozenset({"friction", "push"}),
             session="robotics.control.car:CarSession",
         ),
+        ControlledRobot(
+            "pusher",
+            tasks=("push_t",),
+            moving_tasks=(),
+            conditions=frozenset(),
+            session="robotics.control.pusher:PusherSession",
+        ),
     )
 }
