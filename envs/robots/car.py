@@ -65,7 +65,7 @@ def car_scene(friction: float = 0.8) -> mujoco.MjSpec:
     ):
         spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
     car.add_light(pos=[-4, -5, 12], dir=[0.3, 0.38, -1], diffuse=[0.5] * 3, castshadow=True, mode=_FOLLOW)
-    car.add_camera(name="track", pos=[-7.5, -7.5, 6.2], xyaxes=[1, -1, 0, 0.42, 0.42, 0.8], mode=_FOLLOW)
+    car.add_camera(name="track", pos=[-7.5, -7.5, 6.2], xyaxes=[1, -1, 0, 0.33, 0.33, 0.88], mode=_FOLLOW)
     _add_bodywork(spec, car)
     for wheel in WHEELS:
         _add_wheel(spec, car, wheel)

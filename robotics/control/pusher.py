@@ -89,16 +89,23 @@ def _outline(pose: Array, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 class PusherSession:
-    """A finger and a T on a table."""
+    """A finger and a T on a table. The physics waits for the planner.
+
+    Estimated, the T's pose comes from a camera, with noise, and is believed to rest whenever it is looked at: dry
+    friction stops it within millimetres, and differences of noisy poses would say less.
+    """
 
     camera = "track"
+    #: Standard deviations of what the camera says of the T [m], [rad].
+    POSITION_NOISE, ANGLE_NOISE = 0.001, 0.005
 
     def __init__(self, trial: Trial) -> None:
-        self.period_s = PERIOD_S
+        self.trial, self.period_s = trial, PERIOD_S
         spec = push_t_scene()
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
-        self.data.qpos[:] = random_start(np.random.default_rng(trial.seed))
+        self._rng = np.random.default_rng(trial.seed)
+        self.data.qpos[:] = random_start(self._rng)
         mujoco.mj_forward(self.model, self.data)
         self.planner = SamplingMPC(spec.copy().compile(), cost, SETTINGS, trial.seed, proposals)
         self.planner.reset(trial.seed, self.data.qpos[:2])
@@ -111,10 +118,11 @@ class PusherSession:
         self._velocities: list[Array] = []
 
     def tick(self) -> None:
+        qpos, qvel = self._seen()
         started = time.perf_counter()
         phase = self._ticks % PLAN_EVERY
         if phase == 0:
-            control = self.planner.plan(self.data.qpos, self.data.qvel, PLAN_EVERY * PERIOD_S if self._ticks else 0.0)
+            control = self.planner.plan(qpos, qvel, PLAN_EVERY * PERIOD_S if self._ticks else 0.0)
             self.timing_ms["mpc"].append((time.perf_counter() - started) * 1e3)
         else:
             control = self.planner.control(phase * PERIOD_S)
@@ -128,6 +136,14 @@ class PusherSession:
         self._velocities.append(np.array([*self.data.qvel[:2], 0.0]))
         if self.in_place_at is None and self.in_place():
             self.in_place_at = float(self.data.time)
+
+    def _seen(self) -> tuple[Array, Array]:
+        """Positions and velocities as the planner gets them."""
+        qpos, qvel = self.data.qpos.copy(), self.data.qvel.copy()
+        if self.trial.state == "estimated":
+            qpos[2:] += self._rng.normal(size=3) * [self.POSITION_NOISE, self.POSITION_NOISE, self.ANGLE_NOISE]
+            qvel[2:] = 0.0
+        return qpos, qvel
 
     def in_place(self) -> bool:
         """Whether the T is where it belongs now."""
