@@ -55,7 +55,12 @@ class RobotSpec:
         for field, values in (("home", self.home), ("velocity_limits", self.velocity_limits)):
             if len(values) != len(self.joints):
                 raise UsageError(f"robot {self.name}: {field} has {len(values)} entries for {len(self.joints)} joints")
-        unlimited = [j for j in self.joints if not model.jnt_actfrclimited[model.joint(j).id]]
+        one_dof = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+        for joint in self.joints:
+            if int(model.jnt_type[model.joint(joint).id]) not in one_dof:
+                raise UsageError(f"robot {self.name}: joint '{joint}' is neither hinge nor slide")
+        limits = torque_limits(model, self.joints)
+        unlimited = [j for j, limit in zip(self.joints, limits.T, strict=True) if not np.isfinite(limit).all()]
         if unlimited:
             raise UsageError(
                 f"robot {self.name}: joints without torque limit: {', '.join(unlimited)}; set actuatorfrcrange on them"
@@ -74,5 +79,35 @@ def _names(model: mujoco.MjModel, kind: mujoco.mjtObj) -> Sequence[str]:
 
 
 def torque_limits(model: mujoco.MjModel, joints: Sequence[str]) -> np.ndarray:
-    """Lower and upper actuator force of each joint, shape (2, n) [N m, N]."""
-    return np.array([model.jnt_actfrcrange[model.joint(j).id] for j in joints]).T
+    """Lower and upper actuator force of each joint, shape (2, n) [N m, N].
+
+    The joint's own `actuatorfrcrange`, and what its actuators can give by their `forcerange` or, for plain motors,
+    their `ctrlrange`. Infinite where the model limits neither.
+    """
+    lower, upper = np.full(len(joints), -np.inf), np.full(len(joints), np.inf)
+    for number, joint in enumerate(joints):
+        ranges = [_actuator_range(model, a) for a in joint_actuators(model, joint)]
+        if ranges:
+            lower[number], upper[number] = np.sum(ranges, axis=0)
+        index = model.joint(joint).id
+        if model.jnt_actfrclimited[index]:
+            low, high = model.jnt_actfrcrange[index]
+            lower[number], upper[number] = max(lower[number], low), min(upper[number], high)
+    return np.array([lower, upper])
+
+
+def joint_actuators(model: mujoco.MjModel, joint: str) -> list[int]:
+    """Actuators that act on the joint directly."""
+    kinds, index = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT), model.joint(joint).id
+    on_joints = [a for a in range(model.nu) if int(model.actuator_trntype[a]) in kinds]
+    return [a for a in on_joints if model.actuator_trnid[a, 0] == index]
+
+
+def _actuator_range(model: mujoco.MjModel, actuator: int) -> tuple[float, float]:
+    gear = model.actuator_gear[actuator, 0]
+    ends = np.array([-np.inf, np.inf])
+    if model.actuator_forcelimited[actuator]:
+        ends = gear * model.actuator_forcerange[actuator]
+    elif model.actuator_ctrllimited[actuator] and model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_NONE:
+        ends = gear * model.actuator_gainprm[actuator, 0] * model.actuator_ctrlrange[actuator]
+    return float(ends.min()), float(ends.max())

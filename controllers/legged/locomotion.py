@@ -52,7 +52,7 @@ class LocomotionSettings:
     early: float = 0.6  # share of the swing after which a foot that finds a step up stays there
     step_up: float = 0.04  # what counts as one
     grace: float = 0.2  # share of the stance that a foot may take to land
-    reaching: float = 0.4  # how fast a foot that is late reaches down for the ground [m/s]
+    reaching: float = 0.8  # how fast a foot that is late reaches down for the ground [m/s]
     landing: float = 0.15  # share of the stance during which a foot may not be down yet, or not any more
     adaptation: float = 60.0  # how fast a sagging body is believed to be loaded [1/s^3]; 0 believes the model
     max_load: float = 8.0  # largest acceleration that a load is believed to cost [m/s^2]

@@ -27,7 +27,7 @@ QUADRUPED = RobotSpec(
 
 
 def quadruped_scene(friction: float = 0.8) -> mujoco.MjSpec:
-    """The robot on flat ground."""
+    """The robot on flat ground; `friction` is that of its feet on any ground."""
     spec = mujoco.MjSpec()
     spec.modelname = "quadruped"
     spec.compiler.degree = False
@@ -45,7 +45,6 @@ def quadruped_scene(friction: float = 0.8) -> mujoco.MjSpec:
         type=mujoco.mjtGeom.mjGEOM_PLANE,
         size=[0, 0, 0.05],
         material=floor_material(spec),
-        friction=[friction, 0.02, 0.01],
     )
     base = world.add_body(name="base", pos=[0, 0, 0.30])
     base.add_freejoint(name="base")
@@ -53,23 +52,16 @@ def quadruped_scene(friction: float = 0.8) -> mujoco.MjSpec:
     base.iquat, base.inertia = [-0.000543471, 0.713435, -0.00173769, 0.700719], [0.107027, 0.0980771, 0.0244531]
     base.explicitinertial = True
     _shape(base, mujoco.mjtGeom.mjGEOM_BOX, [0.1881, 0.04675, 0.057], [0, 0, 0])
-    base.add_site(name="imu")
-    for name, kind in (
-        ("accelerometer", mujoco.mjtSensor.mjSENS_ACCELEROMETER),
-        ("gyro", mujoco.mjtSensor.mjSENS_GYRO),
-    ):
-        spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
     base.add_light(pos=[-0.5, -0.7, 2.5], dir=[0.2, 0.28, -1], diffuse=[0.5] * 3, castshadow=True, mode=_TRACK)
-    base.add_camera(name="track", pos=[0.2, -1.6, 0.7], xyaxes=[1, 0, 0, 0, 0.38, 0.92], mode=_TRACK)
     for leg in LEGS:
-        _add_leg(spec, base, leg)
+        _add_leg(spec, base, leg, friction)
     return spec
 
 
 _TRACK = mujoco.mjtCamLight.mjCAMLIGHT_TRACK
 
 
-def _add_leg(spec: mujoco.MjSpec, base: mujoco.MjsBody, leg: str) -> None:
+def _add_leg(spec: mujoco.MjSpec, base: mujoco.MjsBody, leg: str, friction: float) -> None:
     front, left = (1 if leg[0] == "F" else -1), (1 if leg[1] == "L" else -1)
     hip = base.add_body(name=f"{leg}_hip", pos=[front * 0.1934, left * 0.0465, 0])
     _inertia(hip, 0.678, [-0.0054 * front, 0.00194 * left, -0.000105], [0.00088403, 0.000596003, 0.000479967])
@@ -84,7 +76,8 @@ def _add_leg(spec: mujoco.MjSpec, base: mujoco.MjsBody, leg: str) -> None:
     _joint(spec, calf, f"{leg}_calf", "calf", [0, 1, 0], (-2.7227, -0.83776))
     _shape(calf, mujoco.mjtGeom.mjGEOM_CYLINDER, [0.012, 0.09, 0], [0.004, 0, -0.1], rgba=(0.75, 0.76, 0.78, 1))
     foot = calf.add_geom(name=leg, type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[FOOT_RADIUS, 0, 0], pos=[-0.002, 0, -0.213])
-    foot.priority, foot.condim, foot.friction = 1, 6, [0.8, 0.02, 0.01]
+    # Feet alone decide how they grip, whatever they stand on
+    foot.priority, foot.condim, foot.friction = 1, 6, [friction, 0.02, 0.01]
     foot.rgba, foot.mass = [0.1, 0.1, 0.11, 1], 0
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from robotics.control import overlay
 from robotics.control.legged import LeggedPlant
+from robotics.control.machine import embedded
 from robotics.control.session import rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.humanoid.biped import Biped, BipedSettings
@@ -21,10 +22,10 @@ Array = np.ndarray
 class HumanoidPlant(LeggedPlant):
     """The humanoid in MuJoCo: torques in, true state and what its sensors say out."""
 
-    LOWEST = 0.4
+    FALLEN = 0.5
 
     def __init__(self, conditions: Conditions, seed: int = 0) -> None:
-        super().__init__(conditions, HUMANOID, seed, humanoid_scene)
+        super().__init__(conditions, embedded("humanoid", HUMANOID, humanoid_scene), seed=seed)
 
     def com(self) -> Array:
         """Centre of mass of everything that walks (3,) [m]."""

@@ -2,43 +2,49 @@
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
 from typing import Any
 
 import mujoco
 import numpy as np
 
 from robotics.control import overlay
+from robotics.control.machine import Machine, embedded
 from robotics.control.session import rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.legged.estimator import LeggedEstimator, LeggedMeasurement
 from robotics.controllers.legged.locomotion import Locomotion
 from robotics.controllers.legged.model import LeggedState
+from robotics.controllers.motors import Motors
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.controllers.rotation import rotation_matrix
 from robotics.envs.robots.ground import add_boxes, add_stairs
-from robotics.envs.robots.quadruped import QUADRUPED, nominal_quadruped, quadruped_scene
+from robotics.envs.robots.quadruped import QUADRUPED, quadruped_scene
+from robotics.errors import UsageError
 
 Array = np.ndarray
+
+EMBEDDED = embedded("quadruped", QUADRUPED, quadruped_scene)
+ACCELEROMETER, GYRO = "robotics_accelerometer", "robotics_gyro"
 
 
 class LeggedSession:
     """A quadruped that its controller moves by what its sensors say, or by the truth."""
 
-    camera = "track"
+    camera = "robotics_track"
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
-        self.controller = Locomotion(nominal_quadruped(), QUADRUPED, solver=trial.solver)
+        machine = trial.machine() or EMBEDDED
+        self.controller = Locomotion(machine.nominal(), machine.spec, solver=trial.solver)
         self.period_s = self.controller.settings.wbc_period_s
-        self.plant = LeggedPlant(trial.conditions, seed=trial.seed)
+        self.plant = LeggedPlant(trial.conditions, machine, self.period_s, trial.seed)
         self.model, self.data = self.plant.model, self.plant.data
         self.plant.place(self.controller.model.home(), np.random.default_rng(trial.seed))
         self.controller.reset(self.plant.state())
         self.controller.walk(trial.task, trial.twist)
         self.estimator: LeggedEstimator | None = None
         if trial.state == "estimated":
-            self.estimator = LeggedEstimator(nominal_quadruped(), QUADRUPED, self.period_s)
+            self.estimator = LeggedEstimator(machine.nominal(), machine.spec, self.period_s)
             self.estimator.reset(self.plant.state())
         self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
         self.limits_exceeded = 0
@@ -53,7 +59,7 @@ class LeggedSession:
         else:
             state = self.estimator.update(self.plant.measure(), self.controller.trusted_feet)
             self.timing_ms["estimator"].append((time.perf_counter() - started) * 1e3)
-            self._estimate_errors.append(state.velocity - self.data.qvel[:3])
+            self._estimate_errors.append(state.velocity - self.plant.state().velocity)
         torque = self.controller.torque(state)
         self.timing_ms["tick"].append((time.perf_counter() - started) * 1e3)
         for name, value in self.controller.timing_ms.items():
@@ -92,69 +98,84 @@ class LeggedSession:
             "velocity_mean": velocities.mean(axis=0).tolist(),
             "tracking_rms": {**dict(zip(("vx", "vy", "wz"), errors, strict=True)), "height": rms(height)},
             "estimate_rms": rms(settled(self._estimate_errors, self.period_s)) if estimated else None,
-            "position": self.data.qpos[:3].tolist(),
+            "position": self.plant.state().position.tolist(),
         }
 
 
 class LeggedPlant:
     """A quadruped in MuJoCo: torques in, true state out."""
 
-    LOWEST = 0.1  # of the base over the ground [m], when it has not fallen
-    TOUCH_FORCE = 5.0  # [N], what closes the switch in a foot
+    TOUCH_SHARE = 0.03  # of its weight, on one foot: what closes the switch in it
+    FALLEN = 0.35  # share of its usual height at which it lies on the ground
 
     def __init__(
-        self,
-        conditions: Conditions,
-        spec: RobotSpec = QUADRUPED,
-        seed: int = 0,
-        make_scene: Callable[[float], mujoco.MjSpec] = quadruped_scene,
+        self, conditions: Conditions, machine: Machine = EMBEDDED, period_s: float = 0.002, seed: int = 0
     ) -> None:
-        self.conditions, self.spec = conditions, spec
-        scene = make_scene(conditions.friction)
-        _tilt(scene, conditions.slope)
+        self.conditions, spec = conditions, machine.spec
+        scene = machine.scene(conditions.friction if "friction" in conditions.changed() else None)
+        base = _base_body(scene, spec)
+        _equip(base, scene)
+        if conditions.slope:
+            _tilt(scene, conditions.slope)
         if conditions.terrain == "boxes":
             add_boxes(scene, seed)
         elif conditions.terrain == "stairs":
             add_stairs(scene)
         if conditions.payload:
-            _load(scene, conditions.payload)
+            _load(base, conditions.payload)
         self.model = scene.compile()
         self.data = mujoco.MjData(self.model)
-        self._base = self.model.body("base").id
+        self._motors = Motors(self.model, spec.joints)
+        self._substeps = round(period_s / self.model.opt.timestep)
+        free = self.model.joint(spec.base)
+        self._base = int(self.model.jnt_bodyid[free.id])
+        self._base_q, self._base_v = int(free.qposadr[0]), int(free.dofadr[0])
+        self._weight = float(self.model.body_subtreemass[self._base]) * 9.81
         self._feet = [self.model.geom(foot).id for foot in spec.feet]
+        self._foot_of = self._foot_geoms()
         self._q = np.array([self.model.joint(j).qposadr[0] for j in spec.joints])
         self._v = np.array([self.model.joint(j).dofadr[0] for j in spec.joints])
-        delayed = round(conditions.delay_s / self.model.opt.timestep)
+        delayed = round(conditions.delay_s / period_s)
         self._queue: deque[Array] = deque([np.zeros(len(spec.joints))] * delayed)
         towards = conditions.push_towards
         self._push = conditions.push / conditions.PUSH_S * np.array([np.cos(towards), np.sin(towards), 0.0])
 
+    def _foot_geoms(self) -> dict[int, int]:
+        """Geom -> the foot that it counts as: whatever of a last link touches the ground, unless it has more feet."""
+        bodies = self.model.geom_bodyid.tolist()
+        feet = [bodies[foot] for foot in self._feet]
+        alone = {body: number for number, body in enumerate(feet) if feet.count(body) == 1}
+        whole = {geom: alone[body] for geom, body in enumerate(bodies) if body in alone}
+        return whole | {foot: number for number, foot in enumerate(self._feet)}
+
     def place(self, state: LeggedState, rng: np.random.Generator) -> None:
         """Put the robot at `state`, parallel to the ground, with joints off by up to a hundredth of a radian."""
         tilt = np.array([np.cos(self.conditions.slope / 2), 0, -np.sin(self.conditions.slope / 2), 0])
-        self.data.qpos[:3], self.data.qpos[3:7] = rotation_matrix(tilt) @ state.position, tilt
+        at, position = self._base_q, rotation_matrix(tilt) @ state.position
+        self.data.qpos[at : at + 3], self.data.qpos[at + 3 : at + 7] = position, tilt
         self.data.qpos[self._q] = state.q + rng.uniform(-0.01, 0.01, len(state.q))
+        self._upright = float(state.position[2])
         mujoco.mj_forward(self.model, self.data)
 
     def state(self) -> LeggedState:
         """The true state now."""
-        position, velocity = self.data.qpos, self.data.qvel
+        position, velocity = self.data.qpos[self._base_q :], self.data.qvel[self._base_v :]
         return LeggedState(
             position[:3].copy(),
             position[3:7].copy(),
             velocity[:3].copy(),
             velocity[3:6].copy(),
-            position[self._q],
-            velocity[self._v],
+            self.data.qpos[self._q],
+            self.data.qvel[self._v],
             self.touch(),
         )
 
     def measure(self) -> LeggedMeasurement:
         """What the robot's own sensors say, without noise."""
         return LeggedMeasurement(
-            self.data.qpos[3:7].copy(),
-            self.data.sensor("gyro").data.copy(),
-            self.data.sensor("accelerometer").data.copy(),
+            self.data.qpos[self._base_q + 3 : self._base_q + 7].copy(),
+            self.data.sensor(GYRO).data.copy(),
+            self.data.sensor(ACCELEROMETER).data.copy(),
             self.data.qpos[self._q],
             self.data.qvel[self._v],
             self.touch(),
@@ -162,22 +183,24 @@ class LeggedPlant:
 
     def touch(self) -> Array:
         """What the switches in the feet say, bool (feet,)."""
-        return self.contact_forces()[:, 2] > self.TOUCH_FORCE
+        return np.linalg.norm(self.contact_forces(), axis=1) > self.TOUCH_SHARE * self._weight
 
     def step(self, torque: Array) -> None:
-        """One step of the simulation under the (delayed) torques."""
+        """One period of the controller under the (delayed) torques."""
         self._queue.append(torque)
-        self.data.ctrl[:] = self._queue.popleft()
+        torque = self._queue.popleft()
         pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
         self.data.xfrc_applied[self._base, :3] = self._push if pushing else 0.0
-        mujoco.mj_step(self.model, self.data)
+        for _ in range(self._substeps):
+            self._motors.apply(self.data, torque, self.data.qpos[self._q], self.data.qvel[self._v])
+            mujoco.mj_step(self.model, self.data)
 
     def heading_velocity(self) -> Array:
         """Forward and leftward velocity of the base in its heading [m/s] and its turning rate [rad/s], (3,)."""
         R = self.data.xmat[self._base].reshape(3, 3)
         yaw = np.arctan2(R[1, 0], R[0, 0])
-        vx, vy = self.data.qvel[:2]
-        turning = (R @ self.data.qvel[3:6])[2]
+        vx, vy = self.data.qvel[self._base_v : self._base_v + 2]
+        turning = (R @ self.data.qvel[self._base_v + 3 : self._base_v + 6])[2]
         return np.array([np.cos(yaw) * vx + np.sin(yaw) * vy, np.cos(yaw) * vy - np.sin(yaw) * vx, turning])
 
     def height(self) -> float:
@@ -194,26 +217,45 @@ class LeggedPlant:
     def contact_forces(self) -> Array:
         """What the ground does to each foot: (feet, 3) [N] in the world."""
         forces, wrench = np.zeros((len(self._feet), 3)), np.zeros(6)
-        for number in range(self.data.ncon):
-            contact = self.data.contact[number]
-            for foot, sign in ((contact.geom1, -1.0), (contact.geom2, 1.0)):
-                if foot in self._feet:
+        contacts = self.data.contact
+        for number, pair in enumerate(contacts.geom.tolist()):
+            for geom, sign in zip(pair, (-1.0, 1.0), strict=True):
+                foot = self._foot_of.get(geom)
+                if foot is not None:
                     mujoco.mj_contactForce(self.model, self.data, number, wrench)
-                    forces[self._feet.index(foot)] += sign * contact.frame.reshape(3, 3).T @ wrench[:3]
+                    forces[foot] += sign * (wrench[:3] @ contacts.frame[number].reshape(3, 3))
         return forces
 
     def fell(self) -> bool:
         """Whether the base is tipped by more than 60 degrees or close to the ground."""
-        return bool(self.data.xmat[self._base].reshape(3, 3)[2, 2] < 0.5 or self.height() < self.LOWEST)
+        tipped = self.data.xmat[self._base].reshape(3, 3)[2, 2] < 0.5
+        return bool(tipped or self.height() < self.FALLEN * self._upright or not np.isfinite(self.data.qpos).all())
+
+
+def _base_body(scene: mujoco.MjSpec, spec: RobotSpec) -> mujoco.MjsBody:
+    return next(joint.parent for joint in scene.joints if joint.name == spec.base)
+
+
+def _equip(base: mujoco.MjsBody, scene: mujoco.MjSpec) -> None:
+    """Give the base what every robot with legs has: an inertial unit, and somebody who films it."""
+    base.add_site(name="robotics_imu")
+    for name, kind in ((ACCELEROMETER, mujoco.mjtSensor.mjSENS_ACCELEROMETER), (GYRO, mujoco.mjtSensor.mjSENS_GYRO)):
+        scene.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="robotics_imu")
+    track = mujoco.mjtCamLight.mjCAMLIGHT_TRACK
+    base.add_camera(name=LeggedSession.camera, pos=[0.2, -1.6, 0.7], xyaxes=[1, 0, 0, 0, 0.38, 0.92], mode=track)
 
 
 def _tilt(scene: mujoco.MjSpec, slope: float) -> None:
     """Let the ground rise ahead, about the origin."""
-    scene.geom("floor").quat = [np.cos(slope / 2), 0, -np.sin(slope / 2), 0]
+    planes = [g for g in scene.worldbody.geoms if g.type == mujoco.mjtGeom.mjGEOM_PLANE]
+    if not planes:
+        raise UsageError("--slope tilts a plane, and this robot's scene has none to stand on")
+    for plane in planes:
+        plane.quat = [np.cos(slope / 2), 0, -np.sin(slope / 2), 0]
 
 
-def _load(scene: mujoco.MjSpec, mass: float) -> None:
-    load = scene.body("base").add_body(name="payload", pos=[0, 0, 0.1])
+def _load(base: mujoco.MjsBody, mass: float) -> None:
+    load = base.add_body(name="payload", pos=[0, 0, 0.1])
     load.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX,
         size=[0.1, 0.07, 0.04],

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from robotics.control.machine import load_machine
+from robotics.errors import unknown_name
+
 if TYPE_CHECKING:
     from robotics.control.session import Session
     from robotics.control.trial import Trial
@@ -22,6 +25,8 @@ class ControlledRobot:
     """Fields of `Conditions` that its session knows how to set."""
     session: str
     """module:Class of its `Session`, loaded when it is needed."""
+    kind: str | None = None
+    """What a robot file calls a robot that this one's controller moves; None if it moves no other."""
 
     def start(self, trial: "Trial") -> "Session":
         """A session of this robot, ready for its first tick."""
@@ -39,6 +44,7 @@ ROBOTS = {
             moving_tasks=("trot", "walk", "pace", "bound", "gallop"),
             conditions=frozenset({"push", "payload", "friction", "slope", "terrain", "delay_s"}),
             session="robotics.control.legged:LeggedSession",
+            kind="quadruped",
         ),
         ControlledRobot(
             "humanoid",
@@ -63,3 +69,22 @@ ROBOTS = {
         ),
     )
 }
+
+
+def find_robot(name: str) -> ControlledRobot:
+    """The robot of that name, or the one whose controller moves the robot of a file or of Menagerie.
+
+    Raises UsageError for a name that is neither.
+    """
+    if name in ROBOTS:
+        return ROBOTS[name]
+    if not is_file(name):
+        cure = "or a robot file (.toml), or menagerie:NAME"
+        raise unknown_name("robot with a controller of its own", name, ROBOTS, cure)
+    kind = load_machine(name).kind
+    return next(robot for robot in ROBOTS.values() if robot.kind == kind)
+
+
+def is_file(name: str) -> bool:
+    """Whether `name` is that of a robot which is not embedded."""
+    return name.endswith(".toml") or name.startswith("menagerie:")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robotics.control.robots import ROBOTS
+from robotics.control.robots import find_robot
 from robotics.control.session import Session
 from robotics.control.trial import Trial
 from robotics.envs.rendering import Camera
@@ -29,7 +29,7 @@ def run_trial(trial: Trial, video: Path | None = None) -> dict[str, Any]:
     """
     if video is not None:
         require_writable(video.parent)
-    session = ROBOTS[trial.robot].start(trial)
+    session = find_robot(trial.robot).start(trial)
     with FrameSpool() as frames:
         outcome = _loop(trial, session, frames if video else None)
         if video is not None:
@@ -96,7 +96,7 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 def _caption(trial: Trial, outcome: _Outcome) -> Caption:
     t = trial.twist
     moving = f"vx {t.vx:g} m/s, vy {t.vy:g} m/s, wz {t.wz:g} rad/s · "
-    detail = (moving if trial.task in ROBOTS[trial.robot].moving_tasks else "") + f"seed {trial.seed}"
+    detail = (moving if trial.task in find_robot(trial.robot).moving_tasks else "") + f"seed {trial.seed}"
     if outcome.fell:
         return Caption(f"{trial.robot}: {trial.task}", detail, f"failed after {outcome.simulated_s:.1f} s", False)
     return Caption(f"{trial.robot}: {trial.task}", detail, f"went well for {outcome.simulated_s:.1f} s", True)

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
 
-from robotics.control.robots import ROBOTS
+from robotics.control.machine import Machine, load_machine
+from robotics.control.robots import find_robot, is_file
 from robotics.controllers.legged.locomotion import Twist
 from robotics.errors import UsageError, unknown_name
 
@@ -53,9 +54,7 @@ class Trial:
     state: StateSource = "estimated"
 
     def __post_init__(self) -> None:
-        if self.robot not in ROBOTS:
-            raise unknown_name("robot with a controller of its own", self.robot, ROBOTS)
-        robot = ROBOTS[self.robot]
+        robot = find_robot(self.robot)
         if self.task not in robot.tasks:
             raise unknown_name(f"task of {self.robot}", self.task, robot.tasks)
         for name, value, kinds in (
@@ -81,6 +80,10 @@ class Trial:
                 f"task {self.task} of {self.robot} takes no velocity: leave out --vx, --vy and --wz, "
                 f"or take a task that does ({moving})"
             )
+
+    def machine(self) -> Machine | None:
+        """The robot of a file; None for an embedded one."""
+        return load_machine(self.robot) if is_file(self.robot) else None
 
     def _require_known(self, robot: str, known: frozenset[str]) -> None:
         for name in sorted(self.conditions.changed() - known - {"push_towards", "push_at_s"}):

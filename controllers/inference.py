@@ -1,0 +1,184 @@
+"""A `RobotSpec` from a model: what its description says without doubt need not be written down again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.robot_spec import EndEffector, RobotSpec
+from robotics.errors import UsageError, unknown_name
+
+Array = np.ndarray
+
+#: Joint speed limit where nobody gave one [rad/s, m/s]: MJCF has no field for it.
+DEFAULT_SPEED = 20.0
+
+FIELDS = ("name", "base", "joints", "home", "velocity_limits", "end_effectors", "feet")
+
+
+def complete_spec(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> RobotSpec:
+    """The `RobotSpec` of the robot in `scene`, from the `given` fields and, for the rest, from the model.
+
+    Inferred: the free joint with actuated joints below it as the base; every actuated hinge and slide joint; the
+    keyframe `home` (or the only one) as the resting position; on a base with four legs, the lowest colliding geom of
+    each last link as its foot; on a fixed robot with one site, that site as its end effector. Bodies may stand for
+    feet. What has no name and needs one is named in `scene`. Raises UsageError naming what is ambiguous or missing.
+    """
+    for field in given:
+        if field not in FIELDS:
+            raise unknown_name("field of a robot", field, FIELDS)
+    model = _compiled(scene)
+    name = str(given.get("name", scene.modelname))
+    base = given.get("base") or _free_joint(scene, model)
+    joints = tuple(given.get("joints") or _actuated(model, base))
+    if not joints:
+        raise UsageError(f"robot {name}: no joint has an actuator; list its joints")
+    limits = given.get("velocity_limits", DEFAULT_SPEED)
+    home = tuple(given["home"]) if "home" in given else _home(model, joints, name)
+    if base is None:
+        effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ())) or _only_site(model, name)
+        feet: tuple[str, ...] = ()
+    else:
+        effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ()))
+        named = tuple(given["feet"]) if "feet" in given else _last_links(model, joints, name)
+        feet = tuple(_foot(scene, model, foot, name) for foot in named)
+        if "feet" not in given:
+            feet = _in_order(scene, feet, joints, home, base)
+    speeds = tuple(limits) if isinstance(limits, list | tuple) else (float(limits),) * len(joints)
+    return RobotSpec(name, joints, tuple(map(float, home)), tuple(map(float, speeds)), effectors, base, feet)
+
+
+def _compiled(scene: mujoco.MjSpec) -> mujoco.MjModel:
+    try:
+        return scene.compile()
+    except ValueError as error:
+        raise UsageError(f"robot {scene.modelname}: MuJoCo can not compile it: {error}") from None
+
+
+def _free_joint(scene: mujoco.MjSpec, model: mujoco.MjModel) -> str | None:
+    """The name of the free joint that carries actuated joints; None where there is none."""
+    driven = {int(model.jnt_bodyid[j]) for j in _driven(model)}
+    found = []
+    for joint in scene.joints:
+        if joint.type == mujoco.mjtJoint.mjJNT_FREE:
+            root = joint.parent
+            if any(model.body_rootid[body] == model.body_rootid[root.id] for body in driven):
+                found.append(joint)
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} free joints carry actuated joints: say which is the robot's base")
+    if not found:
+        return None
+    found[0].name = found[0].name or "floating_base"
+    return str(found[0].name)
+
+
+def _driven(model: mujoco.MjModel) -> list[int]:
+    """Joints that an actuator acts on directly, in the order of the model."""
+    kinds = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
+    return sorted({int(model.actuator_trnid[a, 0]) for a in range(model.nu) if int(model.actuator_trntype[a]) in kinds})
+
+
+def _actuated(model: mujoco.MjModel, base: str | None) -> list[str]:
+    joints = _driven(model)
+    if base is not None and mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, base) >= 0:
+        root = model.body_rootid[model.jnt_bodyid[model.joint(base).id]]
+        joints = [j for j in joints if model.body_rootid[model.jnt_bodyid[j]] == root]
+    return [model.joint(j).name for j in joints]
+
+
+def _home(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> tuple[float, ...]:
+    key = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "home")
+    if key < 0 and model.nkey == 1:
+        key = 0
+    if key < 0:
+        raise UsageError(f"robot {name}: no keyframe 'home' to rest in; give home, one position per joint")
+    return tuple(float(model.key_qpos[key, model.joint(j).qposadr[0]]) for j in joints)
+
+
+def _only_site(model: mujoco.MjModel, name: str) -> tuple[EndEffector, ...]:
+    sites = [model.site(s).name for s in range(model.nsite) if model.site(s).name]
+    if len(sites) != 1:
+        raise UsageError(
+            f"robot {name}: {len(sites)} sites could be its end effector ({', '.join(sites) or 'none'}); "
+            "give end_effectors, each a name and a site"
+        )
+    return (EndEffector("hand", sites[0]),)
+
+
+def _last_links(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> list[str]:
+    """Bodies of joints that no other of the joints hangs below."""
+    bodies = [int(model.jnt_bodyid[model.joint(j).id]) for j in joints]
+    above: set[int] = set()
+    for body in bodies:
+        while body:
+            body = int(model.body_parentid[body])
+            above.add(body)
+    last = [model.body(b).name for b in dict.fromkeys(bodies) if b not in above]
+    if len(last) != 4:
+        raise UsageError(f"robot {name}: its joints end in {len(last)} links ({', '.join(last)}), not four legs")
+    return last
+
+
+def _foot(scene: mujoco.MjSpec, model: mujoco.MjModel, foot: str, name: str) -> str:
+    """The name of a sphere geom: `foot` itself, or the ball at the lowest point of the geom or body `foot`."""
+    geom = next((g for g in scene.geoms if g.name == foot), None)
+    if geom is None:
+        body = scene.body(foot)
+        if body is None:
+            names = [x.name for x in (*scene.geoms, *scene.bodies) if x.name]
+            raise unknown_name(f"foot of robot {name}", foot, names, "a foot is a geom or a body")
+        geoms = [g for b in _below(body) for g in b.geoms if model.geom_contype[g.id] or model.geom_conaffinity[g.id]]
+        if not geoms:
+            raise UsageError(f"robot {name}: nothing on foot '{foot}' collides with the ground")
+        geom = min(geoms, key=lambda g: _lowest(model, g.id)[1])
+    if geom.type == mujoco.mjtGeom.mjGEOM_SPHERE:
+        geom.name = geom.name or f"{geom.parent.name}_foot"
+        return str(geom.name)
+    point, _ = _lowest(model, geom.id)
+    body = geom.parent
+    data = _at_rest(model)
+    local = data.xmat[body.id].reshape(3, 3).T @ (point - data.xpos[body.id])
+    ball = body.add_geom(name=f"{geom.name or body.name}_contact", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[1e-3, 0, 0])
+    ball.pos, ball.mass, ball.contype, ball.conaffinity = local, 0, 0, 0  # only marks the spot
+    return str(ball.name)
+
+
+def _below(body: mujoco.MjsBody) -> list[mujoco.MjsBody]:
+    """The body and everything that hangs on it."""
+    return [body, *(b for child in body.bodies for b in _below(child))]
+
+
+def _at_rest(model: mujoco.MjModel) -> mujoco.MjData:
+    data = mujoco.MjData(model)
+    key = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "home")
+    if key >= 0:
+        mujoco.mj_resetDataKeyframe(model, data, key)
+    mujoco.mj_kinematics(model, data)
+    return data
+
+
+def _lowest(model: mujoco.MjModel, geom: int) -> tuple[Array, float]:
+    """The lowest corner of a geom's box at rest: its middle in the plane (3,), and its height."""
+    data = _at_rest(model)
+    centre, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
+    signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
+    corners = data.geom_xpos[geom] + (centre + signs * half) @ data.geom_xmat[geom].reshape(3, 3).T
+    bottom = corners[corners[:, 2] < corners[:, 2].min() + 1e-3]
+    return bottom.mean(axis=0), float(corners[:, 2].min())
+
+
+def _in_order(
+    scene: mujoco.MjSpec, feet: tuple[str, ...], joints: tuple[str, ...], home: tuple[float, ...], base: str
+) -> tuple[str, ...]:
+    """Feet as front left, front right, rear left, rear right, by where they stand under the base at home."""
+    model = scene.compile()
+    data = mujoco.MjData(model)
+    for joint, position in zip(joints, home, strict=False):
+        data.qpos[model.joint(joint).qposadr[0]] = position
+    mujoco.mj_kinematics(model, data)
+    body = int(model.jnt_bodyid[model.joint(base).id])
+    R, origin = data.xmat[body].reshape(3, 3), data.xpos[body]
+    at = {foot: (data.geom(foot).xpos - origin) @ R for foot in feet}
+    middle = np.mean([p[:2] for p in at.values()], axis=0)
+    return tuple(sorted(feet, key=lambda f: (at[f][0] < middle[0], at[f][1] < middle[1])))

@@ -1,0 +1,44 @@
+r"""Joint torques through whatever actuators a model has: motors as they are, position and velocity servos inverted.
+
+An affine actuator gives :math:`f = k\,u + b_0 + b_1 l + b_2 \dot l` at its length :math:`l = g\,q`, and the joint feels
+:math:`\tau = g f`; so :math:`u = (\tau / g - b_0 - b_1 l - b_2 \dot l) / k` makes it give the torque wanted.
+"""
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.robot_spec import joint_actuators
+from robotics.errors import UsageError
+
+Array = np.ndarray
+
+
+class Motors:
+    """The first actuator of every joint, told what to do so that it gives a torque.
+
+    Raises UsageError naming a joint without actuator, or with one that has dynamics of its own. Servos lose the range
+    of their command in `model`: their force is what limits them.
+    """
+
+    def __init__(self, model: mujoco.MjModel, joints: Sequence[str]) -> None:
+        chosen = []
+        for joint in joints:
+            actuators = joint_actuators(model, joint)
+            if not actuators:
+                raise UsageError(f"joint '{joint}' has no actuator; give it a motor or a position servo")
+            chosen.append(actuators[0])
+            if int(model.actuator_dyntype[actuators[0]]) != mujoco.mjtDyn.mjDYN_NONE:
+                raise UsageError(f"the actuator of joint '{joint}' has dynamics of its own; give it a motor or a servo")
+        self._actuators = np.array(chosen)
+        self._gear = model.actuator_gear[chosen, 0]
+        self._gain, self._bias = model.actuator_gainprm[chosen, 0], model.actuator_biasprm[chosen, :3].copy()
+        plain = model.actuator_biastype[chosen] == int(mujoco.mjtBias.mjBIAS_NONE)
+        self._bias[plain] = 0.0
+        model.actuator_ctrllimited[self._actuators[~plain]] = 0
+
+    def apply(self, data: mujoco.MjData, torque: Array, q: Array, v: Array) -> None:
+        """Set the commands that give `torque` (n,) [N m] at joint positions and velocities q, v (n,)."""
+        bias = self._bias[:, 0] + self._gear * (self._bias[:, 1] * q + self._bias[:, 2] * v)
+        data.ctrl[self._actuators] = (torque / self._gear - bias) / self._gain

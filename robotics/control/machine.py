@@ -1,0 +1,182 @@
+"""Robots as MJCF or URDF files: what a TOML file or MuJoCo Menagerie says of them, made ready for a controller.
+
+A robot file::
+
+    model = "anymal_c.xml"          # MJCF or URDF, relative to this file
+    kind = "quadruped"              # the controller: quadruped or arm
+
+    [robot]                         # fields of RobotSpec; what the model says without doubt may be left out
+    base = "root"
+    joints = ["LF_HAA", "LF_HFE", …]
+    home = [0.0, 0.4, -0.8, …]
+    velocity_limits = 12.0          # one for all, or one per joint [rad/s]
+    torque_limits = 80.0            # only where the model has none [N m]
+    feet = ["LF_FOOT", "RF_FOOT", "LH_FOOT", "RH_FOOT"]   # geoms or bodies, front left to rear right
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import mujoco
+
+from robotics.controllers.inference import complete_spec
+from robotics.controllers.robot_spec import RobotSpec
+from robotics.envs.robots.surroundings import add_sky, floor_material
+from robotics.errors import UsageError, unknown_name
+
+KINDS = ("quadruped", "arm")
+_FILE_FIELDS = ("model", "kind", "robot")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A robot that a controller of its kind can move.
+
+    `scene(friction)` builds it on its ground afresh; its feet, where it has any, grip with `friction` (None: as they
+    are).
+    """
+
+    kind: str
+    spec: RobotSpec
+    scene: Callable[[float | None], mujoco.MjSpec]
+
+    def nominal(self) -> mujoco.MjModel:
+        """What its controller believes in."""
+        return self.scene(None).compile()
+
+
+def load_machine(name: str) -> Machine:
+    """The robot of a TOML file, or `menagerie:NAME`. Raises UsageError naming what is missing."""
+    if name.startswith("menagerie:"):
+        path = _menagerie(name.removeprefix("menagerie:"))
+        return _machine(path, None, {}, name)
+    path = Path(name)
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"robot file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"robot file {path} is no TOML: {error}") from None
+    for field in document:
+        if field not in _FILE_FIELDS:
+            raise unknown_name(f"field of {path}", field, _FILE_FIELDS)
+    if "model" not in document:
+        raise UsageError(f"robot file {path}: give model, the MJCF or URDF of the robot")
+    return _machine(path.parent / str(document["model"]), document.get("kind"), document.get("robot", {}), str(path))
+
+
+def _menagerie(name: str) -> Path:
+    """The scene of a Menagerie robot, from `MENAGERIE_ROOT` or the package mujoco-menagerie."""
+    root = os.environ.get("MENAGERIE_ROOT")
+    if root is not None:
+        folder = Path(root) / name
+        if not folder.is_dir():
+            there = sorted(p.name for p in Path(root).glob("*/") if (p / "scene.xml").exists())
+            raise unknown_name(f"robot in MENAGERIE_ROOT {root}", name, there)
+        if not (folder / "scene.xml").exists():
+            raise UsageError(f"{folder} has no scene.xml")
+        return folder / "scene.xml"
+    try:
+        import mujoco_menagerie
+    except ImportError:
+        raise UsageError(
+            f"menagerie:{name} needs a copy of MuJoCo Menagerie: set MENAGERIE_ROOT to a clone of it, "
+            "or pip install mujoco-menagerie"
+        ) from None
+    if name not in mujoco_menagerie.names():
+        raise unknown_name("robot of MuJoCo Menagerie", name, mujoco_menagerie.names())
+    try:
+        return Path(mujoco_menagerie.get(name).path()) / "scene.xml"
+    except mujoco_menagerie.MenagerieError as error:
+        raise UsageError(f"menagerie:{name} can not be fetched: {error}; or set MENAGERIE_ROOT to a clone") from None
+
+
+def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Machine:
+    if kind is not None and kind not in KINDS:
+        raise unknown_name(f"kind of robot in {source}", str(kind), KINDS)
+    given = dict(given)
+    torque_limits = given.pop("torque_limits", None)
+    scene = _load(path, given.get("base"), kind, torque_limits)
+    spec = complete_spec(scene, given)
+    found = "arm" if spec.base is None else "quadruped"
+    if kind is not None and kind != found:
+        missing = "no free joint to be its base" if found == "arm" else "a free base"
+        raise UsageError(f"{source}: kind {kind}, but the model has {missing}")
+    if found == "quadruped" and len(spec.feet) != 4:
+        raise UsageError(f"{source}: a quadruped has four feet, this one has {len(spec.feet)}: {', '.join(spec.feet)}")
+    spec.validate(scene.compile())
+
+    def build(friction: float | None) -> mujoco.MjSpec:
+        fresh = _load(path, given.get("base"), kind, torque_limits)
+        complete_spec(fresh, given)  # names what has no name
+        if friction is not None:
+            for foot in spec.feet:
+                geom = fresh.geom(foot)
+                geom.friction, geom.priority = [friction, *geom.friction[1:]], 1
+        return fresh
+
+    return Machine(found, spec, build)
+
+
+def _load(path: Path, base: str | None, kind: str | None, torque_limits: Any) -> mujoco.MjSpec:
+    """The model with a floor, a camera, sensors on its base and a time step that fits 500 Hz."""
+    if not path.exists():
+        raise UsageError(f"robot model {path} does not exist")
+    try:
+        scene = mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise UsageError(f"robot model {path}: MuJoCo can not read it: {error}") from None
+    if kind == "quadruped" and not any(j.type == mujoco.mjtJoint.mjJNT_FREE for j in scene.joints):
+        _set_free(scene, base or "floating_base")
+    if not scene.actuators:
+        for joint in scene.joints:
+            if joint.type in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
+                scene.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT).set_to_motor()
+    if torque_limits is not None:
+        _limit(scene, torque_limits)
+    scene.option.timestep = 0.002 / max(1, round(0.002 / scene.option.timestep))
+    scene.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    _surround(scene)
+    return scene
+
+
+def _set_free(scene: mujoco.MjSpec, name: str) -> None:
+    """URDF has no free joints: the first body floats."""
+    if not scene.worldbody.bodies:
+        raise UsageError(f"robot model {scene.modelname} has no body to float")
+    scene.worldbody.bodies[0].add_freejoint(name=name)
+
+
+def _limit(scene: mujoco.MjSpec, limits: Any) -> None:
+    """Give every driven joint a torque limit: one number for all, or one per joint with an actuator."""
+    joints = [j for j in scene.joints if any(a.target == j.name for a in scene.actuators)]
+    values = limits if isinstance(limits, list) else [limits] * len(joints)
+    if len(values) != len(joints):
+        raise UsageError(f"torque_limits has {len(values)} entries for {len(joints)} joints with actuators")
+    for joint, value in zip(joints, values, strict=True):
+        joint.actfrcrange, joint.actfrclimited = [-float(value), float(value)], True
+
+
+def _surround(scene: mujoco.MjSpec) -> None:
+    grounds = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
+    if not any(geom.type in grounds for geom in scene.worldbody.geoms):
+        add_sky(scene)
+        scene.worldbody.add_geom(
+            name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05], material=floor_material(scene)
+        )
+    if not scene.lights:
+        scene.worldbody.add_light(pos=[0, 0, 4], dir=[0, 0, -1], diffuse=[0.6] * 3)
+
+
+def embedded(kind: str, spec: RobotSpec, scene: Callable[..., mujoco.MjSpec]) -> Machine:
+    """A robot of this repository, whose scene builder takes a friction with a default."""
+    return Machine(kind, spec, partial(_with_friction, scene))
+
+
+def _with_friction(scene: Callable[..., mujoco.MjSpec], friction: float | None) -> mujoco.MjSpec:
+    return scene() if friction is None else scene(friction)
