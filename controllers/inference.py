@@ -30,10 +30,14 @@ def complete_spec(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> RobotSpec:
             raise unknown_name("field of a robot", field, FIELDS)
     model = _compiled(scene)
     name = str(given.get("name", scene.modelname))
-    base = given.get("base") or _free_joint(scene, model)
+    base = _free_joint(scene, model) if "base" not in given else _named_base(scene, str(given["base"]), name)
     joints = tuple(given.get("joints") or _actuated(model, base))
     if not joints:
         raise UsageError(f"robot {name}: no joint has an actuator; list its joints")
+    there = [joint.name for joint in scene.joints if joint.name]
+    for joint in joints:
+        if joint not in there:
+            raise unknown_name(f"joint of robot {name}", joint, there)
     limits = given.get("velocity_limits", DEFAULT_SPEED)
     home = tuple(given["home"]) if "home" in given else _home(model, joints, name)
     if base is None:
@@ -71,6 +75,16 @@ def _free_joint(scene: mujoco.MjSpec, model: mujoco.MjModel) -> str | None:
         return None
     found[0].name = found[0].name or "floating_base"
     return str(found[0].name)
+
+
+def _named_base(scene: mujoco.MjSpec, base: str, name: str) -> str:
+    """A free joint by its own name, or by that of its body."""
+    free = [joint for joint in scene.joints if joint.type == mujoco.mjtJoint.mjJNT_FREE]
+    for joint in free:
+        if base in (joint.name, joint.parent.name):
+            joint.name = joint.name or base
+            return str(joint.name)
+    raise unknown_name(f"base joint of robot {name}", base, [joint.name or joint.parent.name for joint in free])
 
 
 def _driven(model: mujoco.MjModel) -> list[int]:

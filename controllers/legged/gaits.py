@@ -46,6 +46,10 @@ class Gait:
     def swing_s(self) -> float:
         return self.period_s - self.stance_s
 
+    def paced(self, pace: float) -> "Gait":
+        """The same gait, `pace` times slower."""
+        return replace(self, period_s=pace * self.period_s)
+
     def at_speed(self, froude: float) -> "Gait":
         r"""The gait at a speed given in units of :math:`\sqrt{g \cdot hip\ height}`: runs in full
         from 1.1 on."""

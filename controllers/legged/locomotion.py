@@ -6,12 +6,12 @@ The controller owns a nominal model and sees only a `LeggedState`, measured or e
 import cmath
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import mujoco
 import numpy as np
 
-from robotics.controllers.legged.gaits import Gait, gait
+from robotics.controllers.legged.gaits import gait
 from robotics.controllers.legged.model import FloatingBaseModel, LeggedState
 from robotics.controllers.legged.path import Path, PathSettings
 from robotics.controllers.legged.srbd_mpc import GRAVITY, Body, Horizon, SrbdMPC, SrbdSettings
@@ -37,7 +37,11 @@ class Twist:
 
 @dataclass(frozen=True)
 class LocomotionSettings:
-    """Timing, and how far the feet reach. Lengths are fractions of the height of the hips at home."""
+    """Timing, and how far the feet reach.
+
+    Lengths without a unit are fractions of the height of the hips at home; times are those of a robot of
+    `Locomotion.REFERENCE_HEIGHT`, and become longer with the legs.
+    """
 
     wbc_period_s: float = 0.002
     mpc_period_s: float = 0.02
@@ -60,6 +64,11 @@ class LocomotionSettings:
     srbd: SrbdSettings = field(default_factory=SrbdSettings)
     wbc: LeggedWbcSettings = field(default_factory=LeggedWbcSettings)
 
+    def paced(self, pace: float) -> "LocomotionSettings":
+        """The same for a robot whose legs swing `pace` times slower."""
+        srbd = replace(self.srbd, step_s=pace * self.srbd.step_s)
+        return replace(self, foothold_gain=pace * self.foothold_gain, srbd=srbd)
+
 
 class Locomotion:
     """Torques for a robot with legs. Call `reset` once, then `torque` every `wbc_period_s`.
@@ -67,22 +76,29 @@ class Locomotion:
     Raises UsageError when `model` lacks what `spec` names.
     """
 
+    #: Height of the hips of the robot that all times are given for [m].
+    REFERENCE_HEIGHT = 0.288
+
     def __init__(
         self, model: mujoco.MjModel, spec: RobotSpec, settings: LocomotionSettings | None = None, solver: str = "daqp"
     ) -> None:
-        self.settings = settings or LocomotionSettings()
         self.model = FloatingBaseModel(model, spec)
+        home = self.model.home()
+        self._leg = float(home.position[2])
+        self.settings = (settings or LocomotionSettings()).paced(self._pace())
         self.faults = Faults()
         guarded = GuardedSolver(solver, faults=self.faults)
         self.mpc = SrbdMPC(self.settings.srbd, guarded)
         self.wbc = LeggedWbc(self.model, self.settings.wbc, solver=guarded)
-        home = self.model.home()
         self.model.update(home)
         self._ground_to_com = float(self.model.com[2])
-        self._leg = float(home.position[2])
         self._hips: list[complex] = (self.model.hips @ [1, 1j]).tolist()
         self._period_ticks = round(self.settings.mpc_period_s / self.settings.wbc_period_s)
         self.reset(home)
+
+    def _pace(self) -> float:
+        """How much slower than the robot that the times are given for this one swings its legs: as pendulums do."""
+        return min(max(math.sqrt(self._leg / self.REFERENCE_HEIGHT), 0.6), 1.5)
 
     def reset(self, state: LeggedState) -> None:
         """Start anew from `state`, standing."""
@@ -109,8 +125,8 @@ class Locomotion:
 
     def walk(self, name: str, command: Twist) -> None:
         """Ask for a gait and a velocity. Takes effect with the next tick; commands are ramped."""
-        wanted: Gait = gait(name)
-        if wanted is not self._wanted_gait:
+        wanted = gait(name).paced(self._pace())
+        if wanted != self._wanted_gait:
             self.gait, self._wanted_gait, self._gait_t = wanted, wanted, 0.0
         self.command = command
 

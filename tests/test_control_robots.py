@@ -1,0 +1,150 @@
+"""Robots that the controllers were never tuned for: from files, with whatever names, frames and actuators they have."""
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from robotics.control.legged import LeggedSession
+from robotics.control.machine import load_machine
+from robotics.control.run import run_trial
+from robotics.control.trial import Conditions, Trial
+from robotics.controllers.legged.locomotion import Twist
+from robotics.controllers.motors import Motors
+from robotics.controllers.robot_spec import torque_limits
+from robotics.errors import UsageError
+
+ROBOTS = Path(__file__).parent / "robots"
+WALKER = (ROBOTS / "walker.xml").read_text()
+
+
+def robot_file(folder: Path, model: str, toml: str = "") -> str:
+    (folder / "robot.xml").write_text(model)
+    (folder / "robot.toml").write_text('model = "robot.xml"\n' + toml)
+    return str(folder / "robot.toml")
+
+
+def motors_instead(model: str) -> str:
+    return model.replace("<position ", "<motor ").replace('kp="120" kv="3" forcerange', 'gear="2" ctrlrange')
+
+
+VARIANTS = {
+    "as it is": WALKER,
+    "motors with gears": motors_instead(WALKER).replace("-80 80", "-40 40"),
+    "feet that are boxes": WALKER.replace('type="sphere" size="0.031"', 'type="box" size="0.03 0.02 0.03"'),
+    "slippery feet": WALKER.replace('friction="0.7', 'friction="0.5'),
+    "a third of the mass": WALKER.replace('mass="26"', 'mass="6"').replace('mass="3.0"', 'mass="1.0"'),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_any_quadruped_trots(tmp_path, variant):
+    robot = robot_file(tmp_path, VARIANTS[variant])
+    document = run_trial(Trial(robot, "trot", Twist(vx=0.5), seconds=4.0))
+    assert not document["fell"]
+    assert document["velocity_mean"] == pytest.approx([0.5, 0, 0], abs=0.05)
+    assert document["limits_exceeded"] == 0
+    assert document["faults"]["fallback_ticks"] == 0
+
+
+def test_what_the_model_says_need_not_be_said_again():
+    spec = load_machine(str(ROBOTS / "walker.toml")).spec
+    assert spec.feet == ("LF_SHANK_foot", "RF_SHANK_foot", "LH_SHANK_foot", "RH_SHANK_foot")
+    assert spec.base == "floating_base"
+    assert spec.joints[:3] == ("LF_HAA", "LF_HFE", "LF_KFE")
+    assert spec.home[:3] == (0.0, 0.7, -1.4)
+
+
+def test_fields_of_the_file_win_over_what_the_model_says(tmp_path):
+    feet = ["RH_SHANK", "LH_SHANK", "RF_SHANK", "LF_SHANK"]
+    spec = load_machine(robot_file(tmp_path, WALKER, f"[robot]\nvelocity_limits = 7.5\nfeet = {feet}\n")).spec
+    assert spec.velocity_limits == (7.5,) * 12
+    assert spec.feet[0] == "RH_SHANK_foot"
+
+
+@pytest.mark.parametrize("friction", [0.05, None])
+def test_friction_is_that_of_the_feet(friction):
+    """At a friction of 0.05 nobody gets anywhere; the option acts on any robot's own feet."""
+    conditions = Conditions() if friction is None else Conditions(friction=friction)
+    document = run_trial(Trial("quadruped", "trot", Twist(vx=0.8), seconds=2.0, conditions=conditions))
+    arrived = not document["fell"] and document["velocity_mean"][0] > 0.6
+    assert arrived == (friction is None)
+
+
+@pytest.mark.parametrize("model", [WALKER, motors_instead(WALKER)], ids=["servos", "motors"])
+def test_actuators_give_the_torque_that_is_wanted(model):
+    raw = mujoco.MjModel.from_xml_string(model)
+    joints = [raw.joint(j).name for j in range(raw.njnt) if raw.jnt_type[j] == int(mujoco.mjtJoint.mjJNT_HINGE)]
+    data, rng = mujoco.MjData(raw), np.random.default_rng(0)
+    motors = Motors(raw, joints)
+    q = np.array([raw.joint(j).qposadr[0] for j in joints])
+    v = np.array([raw.joint(j).dofadr[0] for j in joints])
+    data.qpos[q], data.qvel[v] = rng.normal(size=12), rng.normal(size=12)
+    wanted = rng.uniform(-60, 60, 12)
+    motors.apply(data, wanted, data.qpos[q], data.qvel[v])
+    mujoco.mj_forward(raw, data)
+    assert data.qfrc_actuator[v] == pytest.approx(wanted)
+
+
+def test_torque_limits_of_joints_and_actuators():
+    raw = mujoco.MjModel.from_xml_string(motors_instead(WALKER))
+    lower, upper = torque_limits(raw, ["LF_HAA", "RH_KFE"])
+    assert upper.tolist() == [160.0, 160.0]
+    assert lower.tolist() == [-160.0, -160.0]
+
+
+def test_switches_in_the_feet_feel_the_ground():
+    session = LeggedSession(Trial(str(ROBOTS / "walker.toml"), "stand"))
+    for _ in range(100):
+        session.tick()
+    plant = session.plant
+    assert plant.touch().all()
+    plant.data.joint("floating_base").qpos[2] += 1.0
+    mujoco.mj_forward(plant.model, plant.data)
+    assert not plant.touch().any()
+
+
+THREE_LEGS = WALKER[: WALKER.index('<body name="RH_HIP"')] + WALKER[WALKER.index("    </body>\n  </worldbody>") :]
+NO_RH = "\n".join(line for line in THREE_LEGS.splitlines() if "RH_" not in line)
+
+
+@pytest.mark.parametrize(
+    ("model", "toml", "message"),
+    [
+        (NO_RH.replace(" 0 0.7 -1.4 0 0.7 -1.4 0 0.7 -1.4 0 0.7 -1.4", " 0 0.7 -1.4" * 3), "", "end in 3 links"),
+        (WALKER.replace(' forcerange="-80 80"', ""), "", "joints without torque limit: LF_HAA.*actuatorfrcrange"),
+        (
+            WALKER.replace('<key name="home"', '<key name="lying"').replace("</key", "</key"),
+            "[robot]\nhome = [0]",
+            "home has 1",
+        ),
+        (WALKER, '[robot]\nfeet = ["LF_SHNK", "RF_SHANK", "LH_SHANK", "RH_SHANK"]', "did you mean 'LF_SHANK'"),
+        (WALKER, '[robot]\nbase = "trunc"', "unknown base joint.*did you mean 'trunk'"),
+        (WALKER, "[robot]\njoint = []", "did you mean 'joints'"),
+        (WALKER, 'kind = "arm"', "the model has a free base"),
+        (WALKER, 'kind = "hexapod"', "unknown kind of robot"),
+        (WALKER, "colour = 1", "unknown field"),
+        ("<mujoco", "", "MuJoCo can not read it"),
+    ],
+)
+def test_robot_files_that_can_not_be_meant(tmp_path, model, toml, message):
+    with pytest.raises(UsageError, match=message):
+        load_machine(robot_file(tmp_path, model, toml))
+
+
+def test_files_that_are_not_there(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"nowhere.toml: No such file"):
+        Trial("nowhere.toml", "trot")
+    (tmp_path / "broken.toml").write_text("model =")
+    with pytest.raises(UsageError, match="is no TOML"):
+        Trial(str(tmp_path / "broken.toml"), "trot")
+    (tmp_path / "empty.toml").write_text('model = "gone.xml"')
+    with pytest.raises(UsageError, match=r"gone.xml does not exist"):
+        Trial(str(tmp_path / "empty.toml"), "trot")
+    monkeypatch.setenv("MENAGERIE_ROOT", str(tmp_path))
+    (tmp_path / "walker").mkdir()
+    (tmp_path / "walker" / "scene.xml").write_text(WALKER)
+    with pytest.raises(UsageError, match="did you mean 'walker'"):
+        Trial("menagerie:wlker", "trot")
+    assert Trial("menagerie:walker", "stand").machine() is not None
