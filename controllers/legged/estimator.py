@@ -7,9 +7,11 @@ forward kinematics :math:`r_i` from the base to foot i,
 .. math:: p_i - p = r_i,\qquad v = -\dot r_i,\qquad z_i = z_{ground,i} .
 
 Round feet roll: the point that touches the ground has no velocity, but another point takes its place. Feet in the air
-are told by their schedule, and hardly listened to.
+are told by their schedule and their switches, and hardly listened to. A foot that would move over the ground faster
+than noise explains, :math:`\lVert (v + \dot r_i)_{xy} \rVert > \gamma \sigma`, slips: only its height is believed.
 """
 
+import math
 from dataclasses import dataclass
 
 import mujoco
@@ -49,6 +51,7 @@ class EstimatorSettings:
     foot_position: float = 0.005  # [m]
     foot_velocity: float = 0.1  # [m/s]
     foot_height: float = 0.01  # [m]
+    slip: float = 3.0  # standard deviations of a foot's velocity beyond which it is believed to slip
     swing_factor: float = 1e4  # of the variance: next to nothing is learned from a foot in the air
 
 
@@ -88,7 +91,10 @@ class LeggedEstimator:
         self._predict(self._model.R @ measured.accelerometer + GRAVITY, self._model.rolling_velocities())
         reach = self._model.feet.copy()
         rates = self._model.foot_jacobians @ self._model.nu
-        self._correct(reach, rates, contact)
+        if measured.touch is not None:
+            contact = contact & measured.touch
+        sticking = contact & ~self._slipping(rates - self._model.rolling_velocities())
+        self._correct(reach, rates, np.column_stack([sticking, sticking, contact]))
         feet = self._x[6:].reshape(-1, 3)
         self._ground[~contact] = feet[~contact, 2]
         return self._state(measured)
@@ -105,21 +111,27 @@ class LeggedEstimator:
         P[:, :3] += dt * P[:, 3:6]
         P.flat[:: len(P) + 1] += self._drift
 
-    def _correct(self, reach: Array, rates: Array, contact: Array) -> None:
-        n, C = self._feet, self._C
-        trust = np.where(contact, 1.0, self.settings.swing_factor)
-        per_axis = trust.repeat(3)
+    def _slipping(self, rates: Array) -> Array:
+        """Which feet would slip over the ground, if they stood on it: bool (feet,)."""
+        sigma = math.sqrt(self.settings.foot_velocity**2 + float(self._P[3, 3]))
+        return np.linalg.norm((self._x[3:6] + rates)[:, :2], axis=1) > self.settings.slip * sigma
+
+    def _correct(self, reach: Array, rates: Array, held: Array) -> None:
+        """Learn from the legs; `held` says which axes of which feet the ground holds, bool (feet, 3)."""
+        C = self._C
+        trust = np.where(held, 1.0, self.settings.swing_factor)
+        per_axis = trust.ravel()
         seen = np.concatenate([reach.ravel(), -rates.ravel(), self._ground])
         learned = C @ self._P
         spread = learned @ C.T
-        spread.flat[:: len(spread) + 1] += self._noise * np.concatenate([per_axis, per_axis, trust])
+        spread.flat[:: len(spread) + 1] += self._noise * np.concatenate([per_axis, per_axis, trust[:, 2]])
         gain = np.linalg.solve(spread, learned).T
         self._x = self._x + gain @ (seen - C @ self._x)
         P = self._P - gain @ learned
         self._P = 0.5 * (P + P.T)
-        # A foot in the air is where the legs say, not where it stood
-        flying = np.flatnonzero(~contact)
-        self._x[6:].reshape(n, 3)[flying] = self._x[:3] + reach[flying]
+        # A foot that nothing holds is where the legs say, not where it stood
+        feet = self._x[6:].reshape(reach.shape)
+        feet[~held] = (self._x[:3] + reach)[~held]
 
     def _measurement_matrix(self, size: int) -> Array:
         n = self._feet

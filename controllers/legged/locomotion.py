@@ -48,8 +48,11 @@ class LocomotionSettings:
     stand_s: float = 0.3  # before the first step
     ramp_s: float = 1.0  # until a command is reached in full
     swing_height: float = 0.28
-    reach: float = 1.2  # a foothold's largest distance from below its hip
-    foothold_gain: float = 0.08  # [s], of the velocity error
+    extension: float = 0.95  # a foothold's largest distance from its shoulder, as share of the leg's length
+    hurry: float = 0.5  # [s/m]: how much faster a robot steps that moves faster than it shall
+    calm: float = 0.2  # by how much it may without hurrying [m/s]
+    fastest: float = 0.6  # share of its usual period that a hurried gait still takes
+    foothold_gain: float = 0.1  # [s], of the velocity error
     trim_gain: float = 0.05  # of the sum of the velocity error: how far out feet land that always land too short
     max_trim: float = 0.2
     touchdown_depth: float = 0.007
@@ -93,6 +96,9 @@ class Locomotion:
         self.model.update(home)
         self._ground_to_com = float(self.model.com[2])
         self._hips: list[complex] = (self.model.hips @ [1, 1j]).tolist()
+        self._shoulders: list[complex] = (self.model.shoulders[:, :2] @ [1, 1j]).tolist()
+        height = self._leg + float(self.model.shoulders[:, 2].mean())
+        self._reach = math.sqrt(max((self.settings.extension * self.model.leg_length) ** 2 - height**2, 0.0))
         self._period_ticks = round(self.settings.mpc_period_s / self.settings.wbc_period_s)
         self.reset(home)
 
@@ -148,9 +154,10 @@ class Locomotion:
         if planning:
             period = self.settings.mpc_period_s
             speed = math.hypot(twist.vx, twist.vy)
-            self.gait = self._wanted_gait.at_speed(speed / math.sqrt(GRAVITY * self._leg))
             self._path.advance(twist.vx, twist.vy, twist.wz, self.model.com[:2], self._heading_now, period)
         velocity[:2] += self._path.back
+        if planning:
+            self._step_in_time(speed, math.hypot(*(self._velocity[:2] - velocity[:2])))
         self._place_feet(velocity, twist.wz)
         self._adapt()
         planned = 0.0
@@ -203,6 +210,16 @@ class Locomotion:
             self._in_the_air = np.flatnonzero(~stance).tolist()
         self.ground.stand(self.trusted_feet, self.model.feet)
 
+    def _step_in_time(self, speed: float, excess: float) -> None:
+        """The gait for a commanded speed, hurried where the body moves faster than it shall [m/s]: falling, the next
+        foot can not be down too soon. The phase goes on."""
+        s = self.settings
+        wanted = self._wanted_gait.at_speed(speed / math.sqrt(GRAVITY * self._leg))
+        if wanted.duty < 1.0:
+            wanted = wanted.paced(max(1.0 / (1.0 + s.hurry * max(excess - s.calm, 0.0)), s.fastest))
+        self._gait_t *= wanted.period_s / self.gait.period_s
+        self.gait = wanted
+
     def _touching(self, scheduled: Array, touch: Array) -> Array:
         """Feet that stand, bool (feet,): a foot that is due but feels no ground yet goes on reaching for it, and one
         that finds the ground early stays there."""
@@ -233,14 +250,15 @@ class Locomotion:
         trim = self._trim + s.trim_gain * s.wbc_period_s * excess / facing
         self._trim = trim * min(1.0, s.max_trim * self._leg / max(abs(trim), 1e-9))
         step = actual * half_stance + s.foothold_gain * excess + self._trim * facing
-        step *= min(1.0, s.reach * self._leg / max(abs(step), 1e-9))
         for foot in self._in_the_air:
             if self._instant.stance[foot]:  # late: straight down from where it was to land
                 continue
             left = self._instant.time_to_touchdown[foot]
             turned = cmath.rect(1.0, self._heading_now + wz * (left + half_stance))
             hip = complex(self._hips[foot].real, self.gait.width * self._hips[foot].imag)
-            landing = base + hip * turned + actual * left + step
+            shoulder = base + self._shoulders[foot] * turned + actual * left
+            leg = (hip - self._shoulders[foot]) * turned + step
+            landing = shoulder + leg * min(1.0, self._reach / max(abs(leg), 1e-9))
             height = self.ground.height_at(landing.real, landing.imag) - s.touchdown_depth * self._leg
             self._targets[foot] = landing.real, landing.imag, height
 

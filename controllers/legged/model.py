@@ -6,7 +6,7 @@ angular velocity in its own frame (MuJoCo's convention for free joints), and the
 .. math:: M \dot\nu + h = S^\top \tau + \sum_i J_i^\top f_i .
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -74,6 +74,7 @@ class FloatingBaseModel:
         self._foot_rotations = np.empty((len(self._feet), 2, self.nv))
         self.update(self.home())
         self.hips = self._hips()
+        self.shoulders, self.leg_length = self._shoulders(), self._leg_length()
 
     def home(self) -> LeggedState:
         """At rest with the joints at home and the feet on the ground."""
@@ -145,6 +146,31 @@ class FloatingBaseModel:
         """Rotational inertia (3, 3) of the whole robot about its centre of mass, in the base's frame [kg m^2]."""
         c = self.R.T @ (self.com - self.state.position)
         return self.M[3:6, 3:6] - self.mass * (c @ c * np.eye(3) - np.outer(c, c))
+
+    def _roots(self) -> list[int]:
+        """The first body of every leg."""
+        parents, roots = self.model.body_parentid.tolist(), []
+        for body in self._foot_bodies:
+            while parents[body] != self._base_body:
+                body = parents[body]
+            roots.append(body)
+        return roots
+
+    def _shoulders(self) -> Array:
+        """Where each leg begins, in the base's frame at home: (feet, 3) [m]."""
+        joints = self.model.body_jntadr[self._roots()]
+        return self.data.xanchor[joints] - self.state.position
+
+    def _leg_length(self) -> float:
+        """How far the shortest leg reaches from where it begins [m]: the furthest of many postures."""
+        rng, state, furthest = np.random.default_rng(0), self.state, np.zeros(len(self._feet))
+        joints = self.model.body_jntadr[self._roots()]
+        for posture in rng.uniform(self.position_lower, self.position_upper, (300, self.n)):
+            self.update_kinematics(replace(state, q=posture))
+            legs = self.feet - self.data.xanchor[joints]
+            furthest = np.maximum(furthest, np.linalg.norm(legs, axis=1))
+        self.update(state)
+        return float(furthest.min())
 
     def _hips(self) -> Array:
         """Where each foot stands under the base at home, in the base's frame: (feet, 2) [m]."""

@@ -42,6 +42,7 @@ class LeggedWbcSettings:
     velocity_gain: float = 3.0
     orientation_gains: tuple[float, float] = (70.0, 7.0)
     swing_gains: tuple[float, float] = (350.0, 37.0)
+    swing_pull: float = 120.0  # largest acceleration that a foot in the air is asked for [m/s^2]: legs throw the body
     stance_damping: float = 20.0
     joint_damping: float = 5.0
     friction: float = 0.6
@@ -160,6 +161,8 @@ class LeggedWbc:
         stiffness, damping = s.swing_gains
         velocity = (model.foot_jacobians @ model.nu).reshape(-1, 3)
         pull = feet.acceleration + stiffness * (feet.position - model.feet) + damping * (feet.velocity - velocity)
+        hardest = np.abs(pull).max(axis=1, keepdims=True)
+        pull *= s.swing_pull / np.maximum(hardest, s.swing_pull)
         target = np.where(contact[:, None], -s.stance_damping * velocity, pull)
         return (target - model.foot_accelerations_at_rest()).ravel()
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict, deque
+from dataclasses import dataclass
 from typing import Any
 
 import mujoco
@@ -16,7 +17,7 @@ from robotics.controllers.legged.locomotion import Locomotion
 from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.motors import Motors
 from robotics.controllers.robot_spec import RobotSpec
-from robotics.controllers.rotation import rotation_matrix
+from robotics.controllers.rotation import rotated, rotation_matrix
 from robotics.envs.robots.ground import add_boxes, add_stairs
 from robotics.envs.robots.quadruped import QUADRUPED, quadruped_scene
 from robotics.errors import UsageError
@@ -102,8 +103,19 @@ class LeggedSession:
         }
 
 
+@dataclass(frozen=True)
+class SensorNoise:
+    """Standard deviations of one reading: what a cheap inertial unit and the encoders of a geared motor deliver."""
+
+    attitude: float = 0.002  # [rad]
+    gyro: float = 0.01  # [rad/s]
+    accelerometer: float = 0.1  # [m/s^2]
+    joint: float = 0.0005  # [rad]
+    joint_velocity: float = 0.05  # [rad/s]
+
+
 class LeggedPlant:
-    """A quadruped in MuJoCo: torques in, true state out."""
+    """A quadruped in MuJoCo: torques in, true state and noisy measurements out."""
 
     TOUCH_SHARE = 0.03  # of its weight, on one foot: what closes the switch in it
     FALLEN = 0.35  # share of its usual height at which it lies on the ground
@@ -138,6 +150,12 @@ class LeggedPlant:
         delayed = round(conditions.delay_s / period_s)
         self._queue: deque[Array] = deque([np.zeros(len(spec.joints))] * delayed)
         towards = conditions.push_towards
+        noise, n = SensorNoise(), len(spec.joints)
+        self._noise = np.random.default_rng([seed, 1])
+        self._noises = (
+            *((std, 3) for std in (noise.attitude, noise.gyro, noise.accelerometer)),
+            *((std, n) for std in (noise.joint, noise.joint_velocity)),
+        )
         self._push = conditions.push / conditions.PUSH_S * np.array([np.cos(towards), np.sin(towards), 0.0])
 
     def _foot_geoms(self) -> dict[int, int]:
@@ -171,13 +189,14 @@ class LeggedPlant:
         )
 
     def measure(self) -> LeggedMeasurement:
-        """What the robot's own sensors say, without noise."""
+        """What the robot's own sensors say."""
+        tilt, turning, force, q, v = (self._noise.normal(0.0, std, size) for std, size in self._noises)
         return LeggedMeasurement(
-            self.data.qpos[self._base_q + 3 : self._base_q + 7].copy(),
-            self.data.sensor(GYRO).data.copy(),
-            self.data.sensor(ACCELEROMETER).data.copy(),
-            self.data.qpos[self._q],
-            self.data.qvel[self._v],
+            rotated(self.data.qpos[self._base_q + 3 : self._base_q + 7], tilt),
+            self.data.sensor(GYRO).data + turning,
+            self.data.sensor(ACCELEROMETER).data + force,
+            self.data.qpos[self._q] + q,
+            self.data.qvel[self._v] + v,
             self.touch(),
         )
 
