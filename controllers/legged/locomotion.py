@@ -52,7 +52,7 @@ class LocomotionSettings:
     hurry: float = 0.5  # [s/m]: how much faster a robot steps that moves faster than it shall
     calm: float = 0.2  # by how much it may without hurrying [m/s]
     fastest: float = 0.6  # share of its usual period that a hurried gait still takes
-    foothold_gain: float = 0.1  # [s], of the velocity error
+    foothold_gain: float = 0.09  # [s], of the velocity error
     trim_gain: float = 0.05  # of the sum of the velocity error: how far out feet land that always land too short
     max_trim: float = 0.2
     touchdown_depth: float = 0.007
