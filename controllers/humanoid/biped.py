@@ -12,7 +12,7 @@ import numpy as np
 
 from robotics.controllers.humanoid.model import BipedModel
 from robotics.controllers.humanoid.steps import StepPlanner, StepSettings
-from robotics.controllers.humanoid.support import hull, margin
+from robotics.controllers.humanoid.support import hull, margin, within
 from robotics.controllers.humanoid.swing import SwingFoot
 from robotics.controllers.humanoid.wbc import BipedWbc, BipedWbcSettings, BodyTarget, FootTarget
 from robotics.controllers.legged.locomotion import Twist
@@ -33,9 +33,11 @@ class BipedSettings:
     wbc_period_s: float = 0.002
     plan_period_s: float = 0.01
     balance_gain: float = 8.0  # of the capture point [1/s]
-    height_gains: tuple[float, float] = (100.0, 20.0)
+    height_gains: tuple[float, float] = (300.0, 35.0)
     step_out: float = 0.015  # the capture point may leave the support by so much before a step is taken
     step_in: float = 0.02  # and must be so far inside for the robot to stand again
+    beside: float = 0.08  # how far one foot may be ahead of the other when it does
+    lean: float = 0.1  # how far outside the support a pressure may be asked for: what turns the body instead
     can_step: bool = True
     shift_s: float = 0.7  # to shift the weight before the first step
     both_feet_s: float = 0.03  # that the old foot stays down after the new one has landed
@@ -44,6 +46,7 @@ class BipedSettings:
     touchdown_speed: float = 0.05  # [m/s]
     touchdown_depth: float = 0.002
     sole_share: float = 0.8  # of the sole, that the centre of pressure is asked to
+    leg_share: float = 1.05  # of the way from a foot to the centre of mass at home, that a leg may be stretched to
     ramp_s: float = 1.0
     leash: float = 0.3
     path_gain: float = 0.5  # speed back to the path per distance from it [1/s]
@@ -89,6 +92,7 @@ class Biped:
         home = self.model.home()
         self.model.update(home)
         self._height = float(self.model.com[2] - self.model.feet[:, 2].mean())
+        self._longest_leg = self.settings.leg_share * math.dist(self.model.com, self.model.feet[0])
         self._posture = np.array(spec.home)
         self.planner = StepPlanner(self._height, self.settings.steps, guarded)
         self._omega = self.planner.omega
@@ -107,6 +111,7 @@ class Biped:
         self._yaw = _yaw(self.model.R)
         self._ground = float(self.model.feet[:, 2].mean())
         self._see()
+        self._inside()
         self.capture_target = self._capture.copy()
         self._path = self.model.com[:2].copy()
         self.com_target = self.model.com.copy()
@@ -164,7 +169,9 @@ class Biped:
     def trusted_feet(self) -> Array:
         """Balls under the soles that are on the ground for sure, bool (feet,) in the order of `RobotSpec.feet`."""
         contact, _ = self._contact()
-        return contact.repeat(self.model.corners.shape[1])
+        trusted = contact.repeat(self.model.corners.shape[1])
+        touch = self.model.state.touch
+        return trusted if touch is None else trusted & touch
 
     # -- what is drawn -------------------------------------------------------------------------------------------
 
@@ -194,7 +201,7 @@ class Biped:
             high = float(model.feet[step.flying, 2]) - self._ground > 0.004
             if step.remaining_s <= 0 and not (high and step.remaining_s > -s.late_s):
                 self.steps_taken += 1
-                if self.walking or self._inside() < s.step_in:
+                if self.walking or not self._stands_well():
                     self._begin_step(step.flying)
                 else:
                     self._stand_here()
@@ -210,8 +217,15 @@ class Biped:
 
     def _inside(self) -> float:
         """How far the capture point is inside the support of both feet [m], negative outside."""
-        corners = self.model.corner_arms() + self.model.feet[:, None]
-        return margin(hull(map(tuple, corners[..., :2].reshape(-1, 2).tolist())), *self._capture.tolist())
+        corners = self.model.arms + self.model.feet[:, None]
+        self._support = hull((x, y) for x, y, _ in corners.reshape(-1, 3).tolist())
+        return margin(self._support, *self._capture.tolist())
+
+    def _stands_well(self) -> bool:
+        """Whether both feet, beside each other, hold the capture point between them."""
+        s = self.settings
+        ahead, _ = self._in_heading(self.model.feet[0, :2] - self.model.feet[1, :2])
+        return abs(ahead) < s.beside and self._inside() > s.step_in
 
     def _better_stance(self) -> int:
         """The foot to stand on while the other one catches the robot: that for which the step is nearer to a usual
@@ -221,7 +235,7 @@ class Biped:
             side = 1 if stance == 1 else -1
             wanted = self.planner.nominal(0.0, 0.0, side)
             capture = self._in_heading(self._capture - self.model.feet[stance, :2])
-            step = self.planner.plan(capture, wanted, side, 0.0, 0.0)
+            step = self.planner.plan(capture, np.zeros(2), wanted, side, 0.0, 0.0)
             missed = capture * math.exp(self._omega * step.remaining_s) - step.displacement - wanted[1]
             costs.append(float(missed @ missed) + 1e-3 * float(np.square(step.displacement - wanted[0]).sum()))
         return int(np.argmin(costs))
@@ -273,11 +287,13 @@ class Biped:
         if step.remaining_s < 0.05:
             return
         self._wanted = self.planner.nominal(*self._velocity(), step.side)
-        capture = self._in_heading(self._capture - self.model.feet[step.stance, :2])
+        stance = self.model.feet[step.stance, :2]
+        capture = self._in_heading(self._capture - stance)
+        pressure = self._in_heading(self._pressure() - stance)
         away = self._landing(step)[:2] - step.swing.position[:2]
         soonest = max(0.04, float(np.linalg.norm(away)) / 3.0)
         step.displacement, step.remaining_s = self.planner.plan(
-            capture, self._wanted, step.side, step.elapsed_s, soonest
+            capture, pressure, self._wanted, step.side, step.elapsed_s, soonest
         )
 
     def _landing(self, step: _SingleSupport) -> Array:
@@ -330,7 +346,9 @@ class Biped:
         gain = 1.0 + self.settings.balance_gain / self._omega
         step = self._step
         if step is None:
-            return self.capture_target + gain * (self._capture - self.capture_target)
+            wanted = self.capture_target + gain * (self._capture - self.capture_target)
+            start, end = self.capture_target.tolist(), wanted.tolist()
+            return np.array(within(self._support, start, end, self.settings.lean))
         stance = self.model.feet[step.stance, :2]
         displacement, offset = self._wanted
         end = stance + self._to_world(displacement + offset)
@@ -342,12 +360,22 @@ class Biped:
 
     def _height_reference(self) -> tuple[float, float, float]:
         """Height, speed and acceleration of the centre of mass [m]."""
-        top, depth = self._ground + self._height, self.squat_depth
+        top, depth = self._ground + min(self._height, self._stretch()), self.squat_depth
         if not depth:
             return top, 0.0, 0.0
         omega = 2 * math.pi * self.squat_hz
         c, s = math.cos(omega * self._task_t), math.sin(omega * self._task_t)
         return top - 0.5 * depth * (1 - c), -0.5 * depth * omega * s, -0.5 * depth * omega**2 * c
+
+    def _stretch(self) -> float:
+        """How high the centre of mass may be so that both legs reach the ground with bent knees [m]."""
+        feet = (
+            self.model.feet
+            if self._step is None
+            else np.array([self.model.feet[self._step.stance], self._landing(self._step)])
+        )
+        away = np.square(feet[:, :2] - self.model.com[:2]).sum(axis=1).max()
+        return math.sqrt(max(self._longest_leg**2 - float(away), 0.25 * self._height**2))
 
     def _turn(self) -> float:
         """Turn the heading and let the path run on; the turning rate [rad/s]."""

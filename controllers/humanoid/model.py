@@ -9,7 +9,6 @@ velocity in its own frame, and the actuated joints. Each foot touches the ground
 with :math:`J_i` (6, nv) the Jacobian of the middle of sole i and :math:`r_{ik}` the way from there to corner k.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -42,14 +41,14 @@ class BipedModel:
         self._base_q, self._base_body = int(base.qposadr[0]), int(model.jnt_bodyid[base.id])
         self._q = _run([int(model.joint(j).qposadr[0]) for j in spec.joints])
         joint_dofs = [int(model.joint(j).dofadr[0]) for j in spec.joints]
-        self._dofs = _run([*range(base.dofadr[0], base.dofadr[0] + 6), *joint_dofs])
+        self._dofs = _run([*range(int(base.dofadr[0]), int(base.dofadr[0]) + 6), *joint_dofs])
         self.n, self.nv = len(spec.joints), 6 + len(spec.joints)
-        self._soles = _soles(model, spec)
-        self.corners = np.array([corners for _, corners in self._soles])
+        soles = _soles(model, spec)
+        self.corners = np.array([corners for _, corners in soles])
         self._middles = self.corners.mean(axis=1)
         #: From the middle of each sole to its corners, in the foot's frame (2, corners, 3) [m].
         self.corner_offsets = self.corners - self._middles[:, None]
-        self._foot_bodies = [body for body, _ in self._soles]
+        self._foot_bodies = [body for body, _ in soles]
         self.torque_lower, self.torque_upper = torque_limits(model, spec.joints)
         self.position_lower, self.position_upper = np.array([model.joint(j).range for j in spec.joints]).T
         self.velocity_limit = np.array(spec.velocity_limits)
@@ -62,7 +61,12 @@ class BipedModel:
         #: Accelerations (2, 6) of the soles at zero generalised acceleration: dJ/dt nu.
         self.rates = np.empty((2, 6))
         self.feet, self.rotations = np.empty((2, 3)), np.empty((2, 3, 3))
+        #: From the middle of each sole to its corners, in the world (2, corners, 3) [m].
+        self.arms = np.empty_like(self.corners)
         self.nu = np.empty(self.nv)
+        #: Linear momentum and angular momentum about the centre of mass are this matrix (6, nv) times nu, and
+        #: momentum_matrix @ d(nu)/dt + momentum_bias is the wrench of the ground about the centre of mass (6,).
+        self.momentum_matrix, self.momentum_bias = np.empty((6, self.nv)), np.empty(6)
         self.update(self.home())
 
     def home(self) -> LeggedState:
@@ -94,35 +98,38 @@ class BipedModel:
         self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
         self.R = rotation_matrix(state.quat)
         self.com = data.subtree_com[self._base_body].copy()
-        momentum = self.M[:6] @ nu
-        self.com_velocity = momentum[:3] / self.mass
-        #: Angular momentum about the centre of mass, in the world (3,) [N m s]
-        self.angular_momentum = self.R @ momentum[3:] - cross(self.com - state.position, momentum[:3])
-        J = self._full_jacobian
+        self._update_momentum()
+        self._update_feet()
+
+    def _update_momentum(self) -> None:
+        """The base's rows of the dynamics, moved to the centre of mass and turned into the world."""
+        lever = cross_matrix(self.com - self.state.position)
+        A, bias = self.momentum_matrix, self.momentum_bias
+        A[:3], bias[:3] = self.M[:3], self.h[:3]
+        A[3:] = self.R @ self.M[3:6] - lever @ self.M[:3]
+        bias[3:] = self.R @ self.h[3:6] - lever @ self.h[:3]
+        self.momentum = A @ self.nu
+        self.com_velocity = self.momentum[:3] / self.mass
+
+    def _update_feet(self) -> None:
+        model, data, J = self.model, self.data, self._full_jacobian
+        linear, angular, dofs = J[:3], J[3:], self._dofs
         for foot, body in enumerate(self._foot_bodies):
             rotation = data.xmat[body].reshape(3, 3)
             middle = data.xpos[body] + rotation @ self._middles[foot]
             self.feet[foot], self.rotations[foot] = middle, rotation
-            mujoco.mj_jac(model, data, J[:3], J[3:], middle, body)
-            self.jacobians[foot] = J[:, self._dofs]
-            mujoco.mj_jacDot(model, data, J[:3], J[3:], middle, body)
-            self.rates[foot] = J[:, self._dofs] @ nu
-        self.foot_velocities = self.jacobians @ nu
-
-    def corner_arms(self) -> Array:
-        """From the middle of each sole to its corners, in the world (2, corners, 3) [m]."""
-        return self.corner_offsets @ self.rotations.transpose(0, 2, 1)
-
-    def foot_yaw(self, foot: int) -> float:
-        """Heading of a foot [rad]."""
-        R = self.rotations[foot]
-        return math.atan2(R[1, 0], R[0, 0])
+            mujoco.mj_jac(model, data, linear, angular, middle, body)
+            self.jacobians[foot] = J[:, dofs]
+            mujoco.mj_jacDot(model, data, linear, angular, middle, body)
+            self.rates[foot] = J[:, dofs] @ self.nu
+            self.arms[foot] = self.corner_offsets[foot] @ rotation.T
+        self.foot_velocities = self.jacobians @ self.nu
 
 
-def cross(a: Array, b: Array) -> Array:
-    """a x b (3,). NumPy's own costs twenty times as much."""
-    (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
-    return np.array((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx))
+def cross_matrix(a: Array) -> Array:
+    """The matrix (3, 3) of a x."""
+    x, y, z = a.tolist()
+    return np.array(((0.0, -z, y), (z, 0.0, -x), (-y, x, 0.0)))
 
 
 def _run(indices: list[int]) -> slice | Array:

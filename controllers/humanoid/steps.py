@@ -2,19 +2,19 @@ r"""Where and when the next foot lands: one small QP on the divergent part of th
 
 With the centre of mass c at constant height z over the ground and the centre of pressure r, the capture point
 :math:`\xi = c + \dot c / \omega`, :math:`\omega = \sqrt{g / z}`, runs away from r: :math:`\dot\xi = \omega (\xi - r)`.
-A foot that lands in a time :math:`T` from now, the robot standing on :math:`u_0` until then, finds it at
+A foot that lands in a time :math:`T` from now, the pressure staying at r until then, finds it at
 
-.. math:: \xi_T = u_0 + (\xi - u_0)\, \tau, \qquad \tau = e^{\omega T} .
+.. math:: \xi_T = r + (\xi - r)\, \tau, \qquad \tau = e^{\omega T} .
 
 A gait of velocity v and step width W repeats itself when it is ahead of the new foothold by
 
 .. math:: b_x = \frac{v_x T_s}{e^{\omega T_s} - 1}, \qquad
           b_y = \frac{v_y T_s}{e^{\omega T_s} - 1} \mp \frac{W}{e^{\omega T_s} + 1} ,
 
-so that step d (from :math:`u_0`, in the heading's frame) and time follow from
+so that step d (from the stance foot at :math:`u_0`, in the heading's frame) and time follow from
 
 .. math:: \min_{d, \tau} w_d \lVert d - d^* \rVert^2 + w_\tau (\tau - \tau^*)^2
-          + w_b \lVert (\xi - u_0) \tau - d - b \rVert^2
+          + w_b \lVert r - u_0 + (\xi - r) \tau - d - b \rVert^2
           \quad\text{s.t.}\quad d_{min} \le d \le d_{max},\; \tau_{min} \le \tau \le \tau_{max} .
 
 After Khadiv et al. 2016 ("Step timing adjustment"): with b weighing most, a push is met by another foothold and another
@@ -41,8 +41,8 @@ class StepSettings:
     shortest_s: float = 0.22
     longest_s: float = 0.6
     width: float = 0.2
-    narrowest: float = 0.14  # the feet must not meet
-    widest: float = 0.45
+    narrowest: float = 0.12  # the feet must not meet
+    widest: float = 0.65
     longest: float = 0.5
     step_weight: float = 1.0
     time_weight: float = 0.01  # of exp(omega T), which is about 4
@@ -74,8 +74,17 @@ class StepPlanner:
         offset[1] -= side * s.width / (growth + 1)
         return step, offset
 
-    def plan(self, capture: Array, wanted: tuple[Array, Array], side: int, elapsed_s: float, soonest_s: float) -> Step:
-        """The best step for the capture point at `capture` (2,) from the stance foot, in the heading's frame [m].
+    def plan(
+        self,
+        capture: Array,
+        pressure: Array,
+        wanted: tuple[Array, Array],
+        side: int,
+        elapsed_s: float,
+        soonest_s: float,
+    ) -> Step:
+        """The best step for a capture point and a centre of pressure at `capture` and `pressure` (2,) [m], both from
+        the stance foot and in the heading's frame.
 
         `elapsed_s` of the step are over, and the foot can not land before `soonest_s` more. Without a solution: the
         nominal step, as if nothing had happened.
@@ -84,25 +93,31 @@ class StepPlanner:
         soonest = max(soonest_s, s.shortest_s - elapsed_s)
         latest = max(s.longest_s - elapsed_s, soonest)
         as_usual = min(max(s.duration_s - elapsed_s, soonest), latest)
-        x = self.solver.solve(self.problem(capture, wanted, side, as_usual, soonest, latest))
+        x = self.solver.solve(self.problem(capture, pressure, wanted, side, (soonest, as_usual, latest)))
         if x is None:
             return Step(wanted[0], as_usual)
         return Step(x[:2], math.log(x[2]) / omega)
 
     def problem(
-        self, capture: Array, wanted: tuple[Array, Array], side: int, as_usual: float, soonest: float, latest: float
+        self,
+        capture: Array,
+        pressure: Array,
+        wanted: tuple[Array, Array],
+        side: int,
+        times_s: tuple[float, float, float],
     ) -> QP:
-        """The quadratic program over (d, tau) for times from now [s]: as usual, at the soonest, at the latest."""
-        s, omega = self.settings, self.omega
-        (step, offset), (x, y) = wanted, capture.tolist()
-        usual = math.exp(omega * as_usual)
-        w = s.capture_weight
+        """The quadratic program over (d, tau); the foot lands in `times_s` at the soonest, as usual, at the latest."""
+        s = self.settings
+        step, offset = wanted
+        shortest, usual, longest = (math.exp(self.omega * t) for t in times_s)
+        away, w = capture - pressure, s.capture_weight
+        x, y = away.tolist()
         both = s.step_weight + w
         P = np.array([[both, 0, -w * x], [0, both, -w * y], [-w * x, -w * y, s.time_weight + w * (x * x + y * y)]])
         q = np.empty(3)
-        q[:2] = w * offset - s.step_weight * step
-        q[2] = -s.time_weight * usual - w * float(capture @ offset)
+        q[:2] = w * (offset - pressure) - s.step_weight * step
+        q[2] = -s.time_weight * usual - w * float(away @ (offset - pressure))
         inner, outer = side * s.narrowest, side * s.widest
-        lower = np.array([-s.longest, min(inner, outer), math.exp(omega * soonest)])
-        upper = np.array([s.longest, max(inner, outer), math.exp(omega * latest)])
+        lower = np.array([-s.longest, min(inner, outer), shortest])
+        upper = np.array([s.longest, max(inner, outer), longest])
         return QP(P, q, lower=lower, upper=upper)

@@ -32,6 +32,24 @@ def margin(polygon: list[Point], x: float, y: float) -> float:
     return nearest
 
 
+def within(polygon: list[Point], start: Point, end: Point, slack: float) -> Point:
+    """The point furthest on the way from `start` to `end` that is at most `slack` [m] outside a convex polygon.
+
+    `start` itself where that is outside already.
+    """
+    share = 1.0
+    (ax, ay) = polygon[-1]
+    for bx, by in polygon:
+        dx, dy = bx - ax, by - ay
+        room = slack * (dx * dx + dy * dy) ** 0.5
+        first = dx * (start[1] - ay) - dy * (start[0] - ax) + room
+        last = dx * (end[1] - ay) - dy * (end[0] - ax) + room
+        if last < 0:
+            share = min(share, max(first, 0.0) / (first - last) if first > last else 0.0)
+        ax, ay = bx, by
+    return start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
+
+
 def _turn(a: Point, b: Point, c: Point) -> float:
     """Positive where a, b, c turn left."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

@@ -1,38 +1,40 @@
 r"""Whole-body control on two flat feet: accelerations, corner forces and torques of one instant in one QP.
 
-With :math:`y = (\dot\nu, f)`, f the forces at the corners of the soles in contact, c the centre of mass and
-:math:`\hat J_i` the Jacobian of sole i,
+With :math:`y = (\dot\nu, f)`, f the forces at the corners of the soles in contact, :math:`w = B f` their wrench about
+the centre of mass c, :math:`A_G` the momentum matrix and :math:`J_i` the Jacobian of sole i,
 
 .. math::
-   \min_y \; & w_c \lVert \tfrac1m \textstyle\sum_k f_k + g - \ddot c^* \rVert^2
-   + w_L \lVert \textstyle\sum_k (p_k - c) \times f_k + k_L L \rVert^2
-   + \sum_i w_i \lVert \hat J_i \dot\nu + \dot{\hat J}_i \nu - a_i^* \rVert^2 \\
+   \min_y \; & \tfrac{w_c}{m^2} \lVert w_{1:3} - m (\ddot c^* - g) \rVert^2 + w_L \lVert w_{4:6} + k_L L \rVert^2
+   + \sum_i w_i \lVert J_i \dot\nu + \dot J_i \nu - a_i^* \rVert^2 \\
    & + w_R \lVert \dot\omega - \alpha^* \rVert^2 + w_q \lVert \ddot q - \ddot q^* \rVert^2
    + w_f \lVert f - f_0 \rVert^2 \\
-   \text{s.t.} \; & M_b \dot\nu + h_b = J_b^\top f,\;
+   \text{s.t.} \; & A_G \dot\nu + h_G = B f,\;
    \tau_{min} \le M_a \dot\nu + h_a - J_a^\top f \le \tau_{max}, \\
    & \lvert f_{x,y} \rvert \le \mu f_z,\; 0 \le f_z \le f_{max},\; l \le \ddot q \le u .
 
-The first two tasks are those on the centre of mass and on the angular momentum L: by the base's rows of the dynamics,
-which hold exactly, both depend on the forces alone. Corner forces that only press keep the centre of pressure inside
-the sole. Motion tasks are soft; dynamics, friction and torques are hard. Formulation after Herzog et al. 2016 and
-Wensing and Orin 2013 (angular momentum); units SI.
+The first two tasks are those on the centre of mass and on the angular momentum L: by the dynamics of the base, which
+hold exactly, both depend on the forces alone. Corner forces that only press keep the centre of pressure inside the
+sole. Motion tasks are soft; dynamics, friction, torques and accelerations are hard. After Herzog et al. 2016, Wensing
+and Orin 2013 (momentum); units SI.
 
-The torques of a legged robot are seldom at their limits, and their rows cost a third of the solution: the problem is
-solved without them first, and again with them when a torque comes out too large. What satisfies the rows that were left
-out is the optimum with them, too.
+Torques and accelerations of the joints are seldom at their limits. Without their rows the best motion for given forces
+has a closed form: with P and q the cost of motion, :math:`S = A_G P^{-1} A_G^\top` and
+:math:`d = A_G P^{-1} q - h_G`, it costs :math:`\tfrac12 (B f + d)^\top S^{-1} (B f + d)`, so that a QP over the forces
+alone is left, a fifth of the work. Its solution is taken when it satisfies the rows that were left out, for then it is
+the optimum with them, too; otherwise the whole problem is solved.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from robotics.controllers.humanoid.model import BipedModel
-from robotics.controllers.legged.srbd_mpc import friction_pyramids, skew
+from robotics.controllers.legged.srbd_mpc import friction_pyramids
 from robotics.controllers.limits import JointLimits
 from robotics.controllers.qp import QP, GuardedSolver
 from robotics.controllers.qp.problem import OPEN, Rows
-from robotics.errors import unknown_name
 
 Array = np.ndarray
 GRAVITY = 9.81
@@ -54,8 +56,9 @@ class BipedWbcSettings:
     orientation_gains: tuple[float, float] = (100.0, 20.0)
     posture_weight: float = 0.02
     posture_gains: tuple[float, float] = (50.0, 14.0)
-    stiff_joints: dict[str, float] = field(default_factory=lambda: {"waist": 50.0})
-    """Factor on the posture weight of the joints whose names begin so: the trunk is one with the base."""
+    trunk: tuple[str, ...] = ("waist_yaw", "waist_roll", "waist_pitch")
+    """Joints that hold the trunk to the base; those that the robot has weigh `trunk_weight` in the posture."""
+    trunk_weight: float = 1.0
     force_weight: float = 1e-5
     friction: float = 0.5
     max_force: float = 1.5  # of one corner [m g]
@@ -78,10 +81,18 @@ class FootTarget:
     """Where the foot in the air shall be: position, velocity, acceleration (3,) of the middle of its sole in the world,
     and the rotation vector (3,) to its target."""
 
-    position: Array
-    velocity: Array
-    acceleration: Array
+    position: Sequence[float]
+    velocity: Sequence[float]
+    acceleration: Sequence[float]
     orientation_error: Array
+
+
+class Solution(NamedTuple):
+    """Accelerations (nv,), forces at the corners of the feet in contact (3 corners,) [N], and joint torques (n,)."""
+
+    acceleration: Array
+    forces: Array
+    torque: Array
 
 
 class BipedWbc:
@@ -97,10 +108,9 @@ class BipedWbc:
         self.model, self.settings = model, settings or BipedWbcSettings()
         self.joint_limits = joint_limits or JointLimits(lookahead_s=0.02, max_acceleration=2000.0)
         self.solver = solver or GuardedSolver()
-        self.posture_weights = _posture_weights(model, self.settings)
-        self._workspaces: dict[int, _Workspace] = {}
-        #: Forces (2, corners, 3) [N] of the last solution.
-        self.forces = np.zeros(model.corners.shape)
+        self._workspaces: dict[tuple[bool, ...], _Workspace] = {}
+        #: How many ticks needed the whole problem.
+        self.whole_problems = 0
 
     def torque(self, contact: Array, body: BodyTarget, swing: FootTarget | None) -> Array:
         """Torques (n,) [N m] for the feet in `contact` (2,), at the state the model was last updated to.
@@ -108,82 +118,137 @@ class BipedWbc:
         `swing` is for the foot that is not. Without a usable solution: the weight through the Jacobians, with damping.
         """
         model = self.model
-        y = self.solver.solve(self.problem(contact, body, swing, torque_rows=False))
-        if y is not None:
-            torque = self._torque_of(y, contact)
-            if (torque <= model.torque_upper).all() and (torque >= model.torque_lower).all():
-                return torque
-            y = self.solver.solve(self.problem(contact, body, swing, torque_rows=True))
-        if y is not None:
-            torque = self._torque_of(y, contact)
+        solution = self.solve(contact, body, swing)
+        if solution is None:
+            space = self._workspace(contact)
+            torque = self._torque(space, np.zeros(model.nv), space.rest) - self.settings.fallback_damping * model.v
         else:
-            self.forces[:] = 0.0
-            self.forces[contact, :, 2] = model.mass * GRAVITY / max(1, contact.sum() * self.forces.shape[1])
-            torque = self._torque_of_forces() + model.h[6:] - self.settings.fallback_damping * model.v
+            torque = solution.torque
         return np.minimum(np.maximum(torque, model.torque_lower), model.torque_upper)
 
-    def problem(self, contact: Array, body: BodyTarget, swing: FootTarget | None, torque_rows: bool = True) -> QP:
-        """The quadratic program at the state that the model was last updated to; the next call overwrites it."""
-        model, s, nv = self.model, self.settings, self.model.nv
-        stance = np.flatnonzero(contact)
-        space = self._workspace(len(stance))
-        P, q, matrix = space.P, space.q, space.rows.matrix
+    def solve(self, contact: Array, body: BodyTarget, swing: FootTarget | None) -> Solution | None:
+        """The optimum of `problem`, or None where there is none that the solver can be trusted with."""
+        nv = self.model.nv
+        space = self._assemble(contact, body, swing)
+        solution = self._without_joint_limits(space)
+        if solution is not None and self._within_joint_limits(solution):
+            return solution
+        self.whole_problems += 1
+        y = self.solver.solve(self._whole(space))
+        return None if y is None else Solution(y[:nv], y[nv:], self._torque(space, y[:nv], y[nv:]))
 
-        # Feet: J weighs on the accelerations
-        J = model.jacobians.reshape(12, nv)
-        weighted = np.where(contact, s.stance_weight, s.swing_weight).repeat(6)[:, None] * J
-        P[:nv, :nv] = J.T @ weighted
-        P[:nv, :nv].flat[:: nv + 1] += space.cost_of_motion
-        q[:nv] = -(self._foot_accelerations(contact, swing) @ weighted)
+    def problem(self, contact: Array, body: BodyTarget, swing: FootTarget | None) -> QP:
+        """The whole quadratic program at the state that the model was last updated to; the next call overwrites it."""
+        return self._whole(self._assemble(contact, body, swing))
+
+    # -- the whole problem ---------------------------------------------------------------------------------------
+
+    def _assemble(self, contact: Array, body: BodyTarget, swing: FootTarget | None) -> "_Workspace":
+        """Costs of motion (P, q) and what the forces do to the centre of mass (B), and shall do."""
+        model, s = self.model, self.settings
+        space = self._workspace(contact)
+        J = model.jacobians.reshape(12, model.nv)
+        weighted = space.foot_weights * J
+        np.matmul(J.T, weighted, out=space.P)
+        space.P.flat[:: model.nv + 1] += space.cost_of_motion
+        q = space.q
+        np.matmul(self._foot_accelerations(space, swing), weighted, out=q)
         stiffness, damping = s.orientation_gains
         wanted = (stiffness * body.orientation_error + damping * body.angular_velocity) @ model.R
-        q[3:6] -= s.orientation_weight * (wanted - damping * model.state.angular_velocity)
+        q[3:6] += s.orientation_weight * (wanted - damping * model.state.angular_velocity)
         stiffness, damping = s.posture_gains
-        q[6:nv] -= self.posture_weights * (stiffness * (body.posture - model.q) - damping * model.v)
+        q[6:] += space.posture_weights * (stiffness * (body.posture - model.q) - damping * model.v)
+        np.negative(q, out=q)
 
-        # Corner forces: what they do to the centre of mass and to the angular momentum
-        arms = model.corner_arms()[stance]
-        from_com = (arms + (model.feet[stance] - model.com)[:, None]).reshape(-1, 3)
-        turning = skew(from_com).transpose(1, 0, 2).reshape(3, -1)  # L' = turning f
-        P[nv:, nv:] = s.momentum_weight * (turning.T @ turning)
-        P[nv:, nv:] += space.cost_of_forces
-        push = s.com_weight / model.mass * (body.com_acceleration + [0, 0, GRAVITY])
-        q[nv:] = space.rest - np.tile(push, len(from_com))
-        q[nv:] += s.momentum_weight * s.momentum_damping * (model.angular_momentum @ turning)
+        corners = model.arms + (model.feet - model.com)[:, None]
+        x, y, z = corners[space.stance].reshape(-1, 3).T
+        B = space.B  # moments: rows of the cross products with the corners
+        B[3, 1::3], B[3, 2::3] = -z, y
+        B[4, 0::3], B[4, 2::3] = z, -x
+        B[5, 0::3], B[5, 1::3] = -y, x
+        space.wrench[:3] = model.mass * body.com_acceleration
+        space.wrench[2] += model.mass * GRAVITY
+        space.wrench[3:] = -s.momentum_damping * model.momentum[3:]
+        return space
 
-        # The base has no motors: its rows are equations. Moments about the base, in its own frame
-        lever = skew((model.com - model.state.position)[None])[0]
-        matrix[:6, :nv] = model.M[:6]
-        matrix[3:6, nv:] = -model.R.T @ (turning + np.tile(lever, len(from_com)))
-        box = space.size
-        rows = space.rows
-        rows.lower[box : box + 6] = rows.upper[box : box + 6] = -model.h[:6]
+    def _whole(self, space: "_Workspace") -> QP:
+        model, nv, rows = self.model, self.model.nv, space.rows
+        P, q, B, weight = space.whole_P, space.whole_q, space.B, space.wrench_weights
+        P[:nv, :nv], q[:nv] = space.P, space.q
+        P[nv:, nv:] = B.T @ (weight[:, None] * B)
+        P[nv:, nv:].flat[:: len(q) - nv + 1] += self.settings.force_weight
+        q[nv:] = -(weight * space.wrench) @ B - self.settings.force_weight * space.rest
+        first, equal = -model.n, len(q) + 6
+        rows.matrix[:6, :nv], rows.matrix[:6, nv:] = model.momentum_matrix, -B
+        rows.matrix[first:, :nv] = model.M[6:]
+        rows.matrix[first:, nv:] = -self._press(space)
+        rows.lower[len(q) : equal] = rows.upper[len(q) : equal] = -model.momentum_bias
         rows.lower[6:nv], rows.upper[6:nv] = self.joint_limits.bounds(model)
-        if not torque_rows:
-            return QP.of_rows(P, q, space.without_torques)
-        first = len(space.without_torques.matrix)
-        matrix[first:, :nv] = model.M[6:]
-        wrench = np.zeros((len(stance), 6, space.corners * 3))
-        wrench[:, :3] = np.tile(np.eye(3), space.corners)
-        wrench[:, 3:] = (
-            skew(arms.reshape(-1, 3))
-            .reshape(len(stance), -1, 3, 3)
-            .transpose(0, 2, 1, 3)
-            .reshape(-1, 3, space.corners * 3)
-        )
-        for number, foot in enumerate(stance):
-            columns = slice(nv + number * space.corners * 3, nv + (number + 1) * space.corners * 3)
-            matrix[first:, columns] = -model.jacobians[foot, :, 6:].T @ wrench[number]
-        rows.lower[box + first :] = model.torque_lower - model.h[6:]
-        rows.upper[box + first :] = model.torque_upper - model.h[6:]
+        rows.lower[first:] = model.torque_lower - model.h[6:]
+        rows.upper[first:] = model.torque_upper - model.h[6:]
         return QP.of_rows(P, q, rows)
 
-    def _foot_accelerations(self, contact: Array, swing: FootTarget | None) -> Array:
+    def _press(self, space: "_Workspace") -> Array:
+        """J_a' (n, forces): what the corner forces do to the joints."""
+        model, blocks = self.model, []
+        for foot in space.stance:
+            linear, angular = model.jacobians[foot, :3, 6:], model.jacobians[foot, 3:, 6:]
+            # a force at a corner moves the joints as its point does: linear + angular x arm
+            points = linear + np.cross(angular.T[None], model.arms[foot][:, None]).transpose(0, 2, 1)
+            blocks.append(points.reshape(-1, model.n))
+        return np.concatenate(blocks).T if blocks else np.zeros((model.n, 0))
+
+    # -- forces first, motion after ------------------------------------------------------------------------------
+
+    def _without_joint_limits(self, space: "_Workspace") -> Solution | None:
+        model, B = self.model, space.B
+        A = model.momentum_matrix
+        space.right[:, :6], space.right[:, 6] = A.T, space.q
+        solved = np.linalg.solve(space.P, space.right)  # P^-1 (A', q)
+        through = A @ solved
+        S, d = np.linalg.inv(through[:, :6]), through[:, 6] - model.momentum_bias
+        weights = S.copy()
+        weights.flat[::7] += space.wrench_weights
+        np.matmul(B.T, weights @ B, out=space.force_P)
+        space.force_P.flat[:: len(space.rest) + 1] += self.settings.force_weight
+        np.matmul(S @ d - space.wrench_weights * space.wrench, B, out=space.force_q)
+        space.force_q -= self.settings.force_weight * space.rest
+        forces = self.solver.solve(QP.of_rows(space.force_P, space.force_q, space.force_rows))
+        if forces is None:
+            return None
+        acceleration = solved[:, :6] @ (S @ (B @ forces + d)) - solved[:, 6]
+        return Solution(acceleration, forces, self._torque(space, acceleration, forces))
+
+    def _within_joint_limits(self, solution: Solution) -> bool:
+        model = self.model
+        lower, upper = self.joint_limits.bounds(model)
+        joints, torque = solution.acceleration[6:], solution.torque
+        room = np.minimum(
+            np.minimum(joints - lower, upper - joints),
+            np.minimum(torque - model.torque_lower, model.torque_upper - torque),
+        )
+        return bool(room.min() >= 0.0)
+
+    def _torque(self, space: "_Workspace", acceleration: Array, forces: Array) -> Array:
+        """What the joints must give (n,) [N m] for the accelerations, pressing with the forces."""
+        model = self.model
+        torque = model.M[6:] @ acceleration + model.h[6:]
+        per_foot = 3 * model.arms.shape[1]
+        for number, foot in enumerate(space.stance):
+            part = slice(number * per_foot, (number + 1) * per_foot)
+            push, moment = (space.B[:, part] @ forces[part]).reshape(2, 3)
+            (x, y, z), (fx, fy, fz) = (model.com - model.feet[foot]).tolist(), push.tolist()
+            # from about the centre of mass to about the middle of the sole
+            moment = moment + np.array((y * fz - z * fy, z * fx - x * fz, x * fy - y * fx))
+            torque -= push @ model.jacobians[foot, :3, 6:] + moment @ model.jacobians[foot, 3:, 6:]
+        return torque
+
+    def _foot_accelerations(self, space: "_Workspace", swing: FootTarget | None) -> Array:
         """What J nu' shall be (12,): a foot on the ground stays where it is, the one in the air follows its swing."""
         model, s = self.model, self.settings
         target = -s.stance_damping * model.foot_velocities
-        if swing is not None:
-            foot = int(np.argmin(contact))
+        if swing is not None and space.flying is not None:
+            foot = space.flying
             velocity = model.foot_velocities[foot]
             stiffness, damping = s.swing_gains
             target[foot, :3] = (
@@ -193,72 +258,56 @@ class BipedWbc:
             )
             stiffness, damping = s.swing_turn_gains
             target[foot, 3:] = stiffness * swing.orientation_error - damping * velocity[3:]
-        return (target - model.rates).ravel()
+        target -= model.rates
+        return target.ravel()
 
-    def _torque_of(self, y: Array, contact: Array) -> Array:
-        model, nv = self.model, self.model.nv
-        self.forces[:] = 0.0
-        self.forces[contact] = y[nv:].reshape(-1, *self.forces.shape[1:])
-        return model.M[6:] @ y[:nv] + model.h[6:] + self._torque_of_forces()
-
-    def _torque_of_forces(self) -> Array:
-        """- J_a' f: what the joints must give to press with `forces`."""
-        model = self.model
-        wrenches = np.empty((2, 6))
-        wrenches[:, :3] = self.forces.sum(axis=1)
-        wrenches[:, 3:] = np.cross(model.corner_arms(), self.forces).sum(axis=1)
-        return -(wrenches.ravel() @ model.jacobians.reshape(12, -1)[:, 6:])
-
-    def _workspace(self, count: int) -> "_Workspace":
-        if count not in self._workspaces:
-            self._workspaces[count] = _Workspace(self.model, self.settings, self.posture_weights, count)
-        return self._workspaces[count]
+    def _workspace(self, contact: Array) -> "_Workspace":
+        key = tuple(contact.tolist())
+        if key not in self._workspaces:
+            self._workspaces[key] = _Workspace(self.model, self.settings, key)
+        return self._workspaces[key]
 
 
 class _Workspace:
-    """Everything in the problem with `count` feet in contact that stays as it is, and room for what does not."""
+    """Everything in the problem for one set of feet in contact that stays as it is, and room for what does not."""
 
-    def __init__(self, model: BipedModel, s: BipedWbcSettings, posture_weights: Array, count: int) -> None:
-        nv, self.corners = model.nv, model.corners.shape[1]
-        forces = 3 * self.corners * count
-        self.size = size = nv + forces
-        self.P, self.q = np.zeros((size, size)), np.zeros(size)
+    def __init__(self, model: BipedModel, s: BipedWbcSettings, contact: tuple[bool, ...]) -> None:
+        nv, self.stance = model.nv, [foot for foot, down in enumerate(contact) if down]
+        self.flying = contact.index(False) if False in contact else None
+        corners = model.arms.shape[1] * len(self.stance)
+        forces = 3 * corners
+        self.foot_weights = np.where(contact, s.stance_weight, s.swing_weight).repeat(6)[:, None]
+        self.posture_weights = np.full(model.n, s.posture_weight)
+        self.posture_weights[[j in s.trunk for j in model.spec.joints]] = s.trunk_weight
         self.cost_of_motion = np.full(nv, 1e-6)  # on the diagonal of P
         self.cost_of_motion[3:6] += s.orientation_weight
-        self.cost_of_motion[6:] += posture_weights
-        every = np.ones((self.corners * count, self.corners * count))
-        self.cost_of_forces = s.com_weight / model.mass**2 * np.kron(every, np.eye(3)) + s.force_weight * np.eye(forces)
+        self.cost_of_motion[6:] += self.posture_weights
+        self.wrench_weights = np.repeat([s.com_weight / model.mass**2, s.momentum_weight], 3)
         weight = model.mass * GRAVITY
-        self.rest = np.tile([0.0, 0.0, -s.force_weight * weight / max(1, self.corners * count)], self.corners * count)
-        limit = s.max_force * weight
-        side = s.friction * limit
-        pyramids = friction_pyramids(s.friction, self.corners * count)
-        matrix = np.zeros((6 + len(pyramids) + model.n, size))
-        matrix[:3, nv:] = -np.tile(np.eye(3), self.corners * count)
-        matrix[6 : 6 + len(pyramids), nv:] = pyramids
-        free, box = np.full(nv, OPEN), np.tile([side, side, limit], self.corners * count)
-        rest, open_rows = np.zeros(6 + model.n), np.full(len(pyramids), OPEN)
-        self.rows = Rows(
+        #: The weight, shared by all corners.
+        self.rest = np.tile([0.0, 0.0, weight / max(1, corners)], corners)
+
+        self.P, self.q, self.right = np.empty((nv, nv)), np.empty(nv), np.empty((nv, 7))
+        self.B, self.wrench = np.zeros((6, forces)), np.empty(6)
+        self.B[:3] = np.tile(np.eye(3), corners)
+        self.force_P, self.force_q = np.empty((forces, forces)), np.empty(forces)
+        self.whole_P, self.whole_q = np.zeros((nv + forces, nv + forces)), np.empty(nv + forces)
+        self.force_rows = self._rows(s, 0, corners, weight)
+        self.rows = self._rows(s, nv, corners, weight)
+
+    def _rows(self, s: BipedWbcSettings, nv: int, corners: int, weight: float) -> Rows:
+        """Bounds and friction of the forces; before them, where there are `nv` accelerations, the dynamics of the base,
+        and behind them room for the torques."""
+        limit, pyramids = s.max_force * weight, friction_pyramids(s.friction, corners)
+        side, equal, torques = s.friction * limit, 6 if nv else 0, max(nv - 6, 0)
+        matrix = np.zeros((equal + len(pyramids) + torques, nv + 3 * corners))
+        matrix[equal : equal + len(pyramids), nv:] = pyramids
+        free, zeros, friction = np.full(nv, OPEN), np.zeros(equal + torques), np.zeros(len(pyramids))
+        lowest, highest = np.tile([-side, -side, 0.0], corners), np.tile([side, side, limit], corners)
+        return Rows(
             matrix,
-            lower=np.concatenate(
-                [-free, np.tile([-side, -side, 0.0], self.corners * count), rest[:6], -open_rows, rest[6:]]
-            ),
-            upper=np.concatenate([free, box, rest[:6], 0 * open_rows, rest[6:]]),
-            n_box=size,
-            n_equal=6,
+            lower=np.concatenate([-free, lowest, zeros[:equal], friction - OPEN, zeros[equal:]]),
+            upper=np.concatenate([free, highest, zeros[:equal], friction, zeros[equal:]]),
+            n_box=matrix.shape[1],
+            n_equal=equal,
         )
-        kept = 6 + len(pyramids)
-        self.without_torques = Rows(
-            matrix[:kept], self.rows.lower[: size + kept], self.rows.upper[: size + kept], n_box=size, n_equal=6
-        )
-
-
-def _posture_weights(model: BipedModel, s: BipedWbcSettings) -> Array:
-    """Weight of every joint in the posture (n,)."""
-    weights = np.full(model.n, s.posture_weight)
-    for prefix, factor in s.stiff_joints.items():
-        stiff = [number for number, joint in enumerate(model.spec.joints) if joint.startswith(prefix)]
-        if not stiff and prefix != "waist":
-            raise unknown_name(f"beginning of a joint of {model.spec.name}", prefix, model.spec.joints)
-        weights[stiff] *= factor
-    return weights

@@ -226,7 +226,7 @@ def humanoid_scene(friction: float = 0.8) -> mujoco.MjSpec:
     ):
         spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="imu")
     base.add_light(pos=[-0.5, -0.7, 2.5], dir=[0.2, 0.28, -1], diffuse=[0.5] * 3, castshadow=True, mode=_TRACK)
-    base.add_camera(name="track", pos=[0.6, -2.4, 0.35], xyaxes=[1, 0.25, 0, -0.05, 0.2, 1], mode=_TRACK)
+    base.add_camera(name="track", pos=[0.5, -1.9, 0.15], xyaxes=[1, 0.25, 0, -0.03, 0.12, 1], mode=_TRACK)
     for name, link in _links():
         _add_link(spec, name, link)
     for shape in _BODY:
