@@ -30,17 +30,20 @@ class JointLimits:
     lookahead_s: float = 0.05
     velocity_horizon_s: float = 0.01
     max_acceleration: float = 400.0  # [rad/s^2]: far above what the tasks ask, below what breaks the torque rows
+    position_margin: float = 0.0  # [rad, m]: kept free for what model and sensors have wrong
+    velocity_share: float = 1.0  # of the velocity limits that is used
     pressing: tuple[int, ...] = ()  # indices of joints that push with a force, and stop themselves in their range
 
     def bounds(self, model: NominalModel) -> tuple[Array, Array]:
         """Lower and upper joint acceleration, each (n,), lower <= upper always."""
         T, v, a = self.lookahead_s, model.v, self.max_acceleration
-        coming, speed = (model.q + 2 * T * v) / T**2, v / self.velocity_horizon_s
-        stop_above, stop_below = model.position_upper / T**2 - coming, model.position_lower / T**2 - coming
+        coming, speed = (1 / T**2) * model.q + (2 / T) * v, v / self.velocity_horizon_s
+        stop_above = (1 / T**2) * model.position_upper - (coming + self.position_margin / T**2)
+        stop_below = (1 / T**2) * model.position_lower - (coming - self.position_margin / T**2)
         if self.pressing:
             pressing = list(self.pressing)
             stop_above[pressing], stop_below[pressing] = np.inf, -np.inf
-        fastest = model.velocity_limit / self.velocity_horizon_s
+        fastest = (self.velocity_share / self.velocity_horizon_s) * model.velocity_limit
         upper = np.maximum(np.minimum(np.minimum(fastest - speed, stop_above), a), -a)
         lower = np.minimum(np.maximum(np.maximum(-fastest - speed, stop_below), -a), a)
         crossed = lower > upper

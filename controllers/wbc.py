@@ -9,17 +9,24 @@ With :math:`y = (\dot v, s)` and torques eliminated by :math:`\tau = M \dot v + 
    l(q, v) \le \dot v \le u(q, v),\;
    C \dot v + s \ge d,\; s \ge 0 .
 
-Weights between levels are 1 : 1e-3, which lets an end effector win over posture without a strict hierarchy.
+Weights between levels are 1 : 1e-3, which lets an end effector win over posture without a strict hierarchy (for that
+see `robotics.controllers.hierarchy`).
+
+`WholeBodyController.problem` writes this down as it stands here. What runs 500 times a second is the same problem in
+arrays that are kept, without the slack when nothing is near; tests hold the one to the other.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from robotics.controllers.disturbance import DisturbanceObserver
 from robotics.controllers.limits import CollisionMargin, JointLimits
 from robotics.controllers.model import NominalModel
 from robotics.controllers.qp import QP, GuardedSolver
+from robotics.controllers.qp.problem import OPEN, Rows
 from robotics.controllers.tasks import Task
 from robotics.errors import UsageError
 
@@ -38,18 +45,23 @@ class WholeBodyController:
     collision: CollisionMargin | None = None
     joint_limits: JointLimits = field(default_factory=JointLimits)
     solver: GuardedSolver = field(default_factory=GuardedSolver)
+    disturbance: DisturbanceObserver | None = None
     slack_weight: float = 1e4
     regularisation: float = 1e-6
     hold_ticks: int = 5  # how long the last good torque may stand in for a solution
     fallback_damping: float = 5.0  # [N m s/rad], of the safe torque after that
 
     def __post_init__(self) -> None:
+        self._workspaces: dict[int, _Workspace] = {}
+        self.model_ms = 0.0  # how long the model took in the last tick
         self.reset()
 
     def reset(self) -> None:
         """Forget the last good torque: the robot has been put somewhere else."""
         self._last: Array | None = None
         self._held = 0
+        if self.disturbance is not None:
+            self.disturbance.reset()
 
     def solve(self, q: Array, v: Array) -> tuple[Array, Array]:
         """Joint torques (n,) [N m, N] and the accelerations (n,) they give on the nominal model, at state (q, v).
@@ -62,18 +74,30 @@ class WholeBodyController:
                 f"robot {self.model.spec.name} has {self.model.n} actuated joints, "
                 f"but positions have shape {np.shape(q)} and velocities {np.shape(v)}"
             )
-        if not (np.abs(q).max() <= _BELIEVABLE and np.abs(v).max() <= _BELIEVABLE):  # NaN is not believable either
+        if not np.abs(np.concatenate([q, v])).max() <= _BELIEVABLE:  # NaN is not believable either
             self.solver.faults.nan += 1
             self.solver.faults.fallback_ticks += 1
             return self._fallback(np.zeros(self.model.n)), np.zeros(self.model.n)
+        started = time.perf_counter()
         self.model.update(q, v)
-        y = self.solver.solve(self.problem())
+        self.model_ms = (time.perf_counter() - started) * 1e3
+        if self.disturbance is not None:
+            self.model.h -= self.disturbance.update(self.model)
+        y = self.optimum()
         if y is None:
             torque = self._fallback(v)
-            return torque, np.linalg.solve(self.model.M, torque - self.model.h)
-        acceleration = y[: self.model.n]
-        self._last, self._held = self._clipped(self.model.M @ acceleration + self.model.h), 0
-        return self._last.copy(), acceleration
+            acceleration = np.linalg.solve(self.model.M, torque - self.model.h)
+        else:
+            acceleration = y[: self.model.n]
+            torque = self._clipped(self.model.M @ acceleration + self.model.h)
+            self._last, self._held = torque.copy(), 0
+        if self.disturbance is not None:
+            self.disturbance.applied(v, torque)
+        return torque, acceleration
+
+    def optimum(self) -> Array | None:
+        """The accelerations (and slack) to act on at the state of the model, or None where there are none."""
+        return self.solver.solve(self._write())
 
     def _fallback(self, v: Array) -> Array:
         self._held += 1
@@ -126,5 +150,46 @@ class WholeBodyController:
             np.concatenate([h, np.full(len(C), np.inf)]),
         )
 
+    def _write(self) -> QP:
+        """`problem` in arrays that the next call overwrites; with a slack only where a collision row needs one."""
+        model, n = self.model, self.model.n
+        C, d = self.collision.rows(model) if self.collision is not None else (None, None)
+        near = 0 if C is None else len(C)
+        if near not in self._workspaces:
+            self._workspaces[near] = _Workspace(n, near, self.slack_weight)
+        space = self._workspaces[near]
+        space.cost_of_motion.fill(0.0)
+        space.cost_of_motion.reshape(-1)[:: n + 1] = self.regularisation
+        space.pull.fill(0.0)
+        for task in self.tasks:
+            task.add_to(space.cost_of_motion, space.pull, model)
+        space.lower[:], space.upper[:] = self.joint_limits.bounds(model)
+        space.inertia[:] = model.M
+        np.subtract(model.torque_lower, model.h, out=space.torque_lower)
+        np.subtract(model.torque_upper, model.h, out=space.torque_upper)
+        if near:
+            space.P[:n, :n] = space.cost_of_motion
+            space.gradients[:], space.clearance[:] = C, d
+        return space.qp
+
     def _clipped(self, torque: Array) -> Array:
-        return np.clip(torque, self.model.torque_lower, self.model.torque_upper)
+        return np.minimum(np.maximum(torque, self.model.torque_lower), self.model.torque_upper)
+
+
+class _Workspace:
+    """A problem with `near` collision rows, and views of what changes in it from tick to tick."""
+
+    def __init__(self, n: int, near: int, slack_weight: float) -> None:
+        size = n + 1 if near else n
+        self.P, q = np.zeros((size, size)), np.zeros(size)
+        matrix = np.zeros((n + near, size))
+        lower, upper = np.full(size + n + near, -OPEN), np.full(size + n + near, OPEN)
+        if near:
+            self.P[n, n], lower[n] = slack_weight, 0.0
+            matrix[n:, n] = 1.0
+        self.cost_of_motion = np.zeros((n, n)) if near else self.P  # tasks add to a contiguous array
+        self.pull = q[:n]
+        self.lower, self.upper = lower[:n], upper[:n]
+        self.torque_lower, self.torque_upper = lower[size : size + n], upper[size : size + n]
+        self.inertia, self.gradients, self.clearance = matrix[:n, :n], matrix[n:, :n], lower[size + n :]
+        self.qp = QP.of_rows(self.P, q, Rows(matrix, lower, upper, n_box=size, n_equal=0))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robotics.controllers.cartesian_mpc import CartesianMPC
+from robotics.controllers.cartesian_mpc import CartesianMPC, resting_at
 from robotics.controllers.rotation import log_between, rotated
 from robotics.controllers.tasks import Reference
 from tests.arm import DOWN
@@ -31,7 +31,7 @@ def test_condensed_problem_is_the_one_written_out():
     mpc = CartesianMPC()
     start = Reference(rng.normal(size=3), UNTURNED, 0.2 * rng.normal(size=6), rng.normal(size=6))
     position, quat = rng.normal(size=3), rotated(UNTURNED, rng.normal(size=3))
-    qp = mpc.problem(start, position, quat)
+    qp = mpc.problem(start, resting_at(position, quat))
     goal = np.concatenate([position - start.position, log_between(start.quat, quat)])
     first, second = rng.normal(size=(2, qp.n))
     expected = written_out_cost(mpc, start, goal, first) - written_out_cost(mpc, start, goal, second)

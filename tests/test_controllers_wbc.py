@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robotics.controllers.cartesian_mpc import CartesianMPC
+from robotics.controllers.cartesian_mpc import CartesianMPC, resting_at
 from robotics.controllers.qp.problem import primal_residual, residuals
 from robotics.controllers.qp.solvers import solve
 from robotics.controllers.tasks import Reference
@@ -19,7 +19,9 @@ def test_problems_of_the_loop_agree_with_the_readable_definition(solver):
     for _ in range(4):
         robot.run(targets(), 0.2)
         wbc = robot.cerebellum.wbc.problem()
-        mpc = CartesianMPC().problem(Reference(robot.hand("left"), LEFT_LEVEL), np.array([0.0, 0.1, 0.3]), DOWN)
+        mpc = CartesianMPC().problem(
+            Reference(robot.hand("left"), LEFT_LEVEL), resting_at(np.array([0.0, 0.1, 0.3]), DOWN)
+        )
         for qp in (wbc, mpc):
             reference, fast = solve(qp, "cvxpy"), solve(qp, solver)
             scale = 1 + abs(qp.objective(reference.x))
