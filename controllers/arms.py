@@ -4,12 +4,15 @@ Two back ends: `ArmCerebellum.torque` for torque-controlled robots, and `ServoTa
 position servos, as ALOHA's are.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
 
-from robotics.controllers.cartesian_mpc import CartesianMPC, CartesianMPCSettings, Plan
+from robotics.controllers.cartesian_mpc import CartesianMPC, CartesianMPCSettings, Motion, Plan, resting_at
+from robotics.controllers.disturbance import DisturbanceObserver
+from robotics.controllers.hierarchy import HierarchicalController
 from robotics.controllers.limits import CollisionMargin, JointLimits
 from robotics.controllers.model import NominalModel
 from robotics.controllers.qp.guard import Faults, GuardedSolver
@@ -41,6 +44,10 @@ class ArmSettings:
     mpc: CartesianMPCSettings = field(default_factory=CartesianMPCSettings)
     grip_force: float = 15.0  # motor force at which a closing gripper stops pushing [N]
     leash: tuple[float, float] = (0.05, 0.4)  # how far the reference may run ahead of the hand [m], [rad]
+    strict: bool = False  # hands before posture by a hierarchy, not by weights: 2.5 times the cost of a tick
+    observed: bool = False  # learn what pulls at the joints: a payload; for robots whose torques are their own
+    position_margin: float = 0.0  # kept free of each joint's range [rad, m]
+    velocity_share: float = 1.0  # of each joint's speed that is used
 
 
 class ArmCerebellum:
@@ -70,15 +77,21 @@ class ArmCerebellum:
         }
         for gripper in self._grippers.values():
             gripper.max_force = self.settings.grip_force
-        posture = PostureTask(np.array(spec.home))
-        self.wbc = WholeBodyController(
-            self.model,
-            [*self._hands.values(), *self._grippers.values(), posture],
-            collision,
-            JointLimits(pressing=tuple(self.gripper_joints)),
-            guarded,
-        )
+        self.wbc = self._wbc(collision, guarded)
         self.reset(np.array(spec.home))
+
+    def _wbc(self, collision: CollisionMargin | None, solver: GuardedSolver) -> WholeBodyController:
+        s = self.settings
+        limits = JointLimits(
+            position_margin=s.position_margin, velocity_share=s.velocity_share, pressing=tuple(self.gripper_joints)
+        )
+        observer = DisturbanceObserver(self.model, s.wbc_period_s) if s.observed else None
+        hands, posture = [*self._hands.values(), *self._grippers.values()], PostureTask(np.array(self.model.spec.home))
+        if s.strict:
+            return HierarchicalController(
+                self.model, (), collision, limits, solver, observer, levels=(hands, [posture])
+            )
+        return WholeBodyController(self.model, [*hands, posture], collision, limits, solver, observer)
 
     def reset(self, q: Array) -> None:
         """Forget every plan: references start at rest where the hands are at joint positions q (n,).
@@ -108,20 +121,37 @@ class ArmCerebellum:
         shape, or whose quaternion is not of length 1.
         """
         self._check(targets)
+        self.follow({name: resting_at(target.position, target.quat) for name, target in targets.items()})
         for name, target in targets.items():
-            start = self._on_leash(name, self._hands[name].reference)
-            self._plans[name] = self._mpc[name].plan(start, target.position, target.quat)
             if name in self._grippers:
                 joint = self._grippers[name].joint
                 lower, upper = self.model.position_lower[joint], self.model.position_upper[joint]
                 self._grippers[name].opening = min(max(target.opening, lower), upper)
+
+    def follow(self, motions: Mapping[str, Motion]) -> None:
+        """Plan hands onto motions, given as the reference so many seconds from now; grippers stay as they are.
+
+        Raises UsageError for an end effector that does not exist.
+        """
+        for name, motion in motions.items():
+            if name not in self._hands:
+                raise unknown_name("end effector", name, self._hands)
+            plan, task = self._plans.get(name), self._hands[name]
+            task.reference = task.reference if plan is None else plan.at(self._elapsed)
+            start = self._on_leash(name, task.reference)
+            self._plans[name] = self._mpc[name].follow(start, motion)
         self._elapsed = 0.0
+
+    def planned(self, name: str, times: Sequence[float]) -> Array:
+        """Where a hand is meant to be so many seconds from its last plan on: (times, 3) [m]."""
+        plan = self._plans.get(name)
+        return np.array([(self._here(name) if plan is None else plan.at(t)).position for t in times])
 
     def torque(self, q: Array, v: Array) -> tuple[Array, Array]:
         """Torques (n,) for the next `wbc_period_s` at the measured state, and the accelerations they should give."""
-        self._elapsed += self.settings.wbc_period_s
         for name, plan in self._plans.items():
             self._hands[name].reference = plan.at(self._elapsed)
+        self._elapsed += self.settings.wbc_period_s
         return self.wbc.solve(q, v)
 
     def _check(self, targets: dict[str, HandTarget]) -> None:

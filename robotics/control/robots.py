@@ -54,6 +54,14 @@ ROBOTS = {
             session="robotics.control.humanoid:HumanoidSession",
         ),
         ControlledRobot(
+            "arm",
+            tasks=("hold", "track", "reach"),
+            moving_tasks=(),
+            conditions=frozenset({"push", "payload", "delay_s"}),
+            session="robotics.control.arm:ArmSession",
+            kind="arm",
+        ),
+        ControlledRobot(
             "car",
             tasks=("track", "parking", "limit"),
             moving_tasks=(),

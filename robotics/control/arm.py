@@ -1,0 +1,255 @@
+"""A simulated arm under its controller, with what the controller does not know about it."""
+
+import math
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from robotics.control import overlay
+from robotics.control.machine import Machine, embedded
+from robotics.control.session import rms, settled
+from robotics.control.trial import Conditions, Trial
+from robotics.controllers.arms import ArmCerebellum, ArmSettings, HandTarget
+from robotics.controllers.motors import Motors
+from robotics.controllers.rotation import log_between, rotated
+from robotics.controllers.tasks import Reference
+from robotics.envs.robots.panda import ARM, arm_margin, arm_scene
+from robotics.errors import UsageError
+
+Array = np.ndarray
+
+EMBEDDED = embedded("arm", ARM, arm_scene)
+#: The circle of `track`: radius [m], rounds per second, and how long it takes to come up to speed [s].
+RADIUS, RATE, RAMP_S = 0.1, 0.5, 1.0
+#: How long `reach` gives the hand for each target, and what counts as having reached it [s], [m].
+REACH_S, REACHED = 2.0, 0.002
+SETTINGS = ArmSettings(observed=True, position_margin=0.01, velocity_share=0.97)
+
+
+@dataclass(frozen=True)
+class SensorNoise:
+    """Standard deviations of one reading, as an arm with encoders on both sides of its gears delivers."""
+
+    joint: float = 2e-5  # [rad, m]
+    joint_velocity: float = 2e-3  # [rad/s, m/s]
+
+
+class ArmSession:
+    """An arm that holds still, draws a circle, or reaches for one random pose after the other."""
+
+    camera = "side"
+
+    def __init__(self, trial: Trial, settings: ArmSettings = SETTINGS) -> None:
+        self.trial = trial
+        machine = trial.machine() or EMBEDDED
+        nominal = machine.nominal()
+        margin = arm_margin(nominal) if machine is EMBEDDED else None
+        self.controller = ArmCerebellum(nominal, machine.spec, margin, settings, trial.solver)
+        self.hand = machine.spec.end_effectors[0].name
+        self.period_s = settings.wbc_period_s
+        self.plant = ArmPlant(trial.conditions, machine, self.period_s, trial.seed)
+        self.model, self.data = self.plant.model, self.plant.data
+        if machine is not EMBEDDED:
+            self.camera = "robotics_arm"
+        self._rng = np.random.default_rng(trial.seed)
+        self.plant.place(np.array(machine.spec.home))
+        self.controller.reset(self.plant.truth()[0])
+        self._home = Reference(*self.controller.model.pose(self.hand))
+        self._target = self._home
+        self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self.limits_exceeded = 0
+        self._tick = 0
+        self._errors: list[Array] = []
+        self._velocities: list[Array] = []
+        self._missed: list[float] = []
+        self._targets = 0
+
+    def tick(self) -> None:
+        started = time.perf_counter()
+        q, v = self.plant.truth() if self.trial.state == "truth" else self.plant.measure()
+        if self._tick % 10 == 0:
+            self._plan()
+            self.timing_ms["mpc"].append((time.perf_counter() - started) * 1e3)
+        before = time.perf_counter()
+        torque, _ = self.controller.torque(q, v)
+        ended = time.perf_counter()
+        model_ms = self.controller.wbc.model_ms
+        self.timing_ms["model"].append(model_ms)
+        self.timing_ms["wbc"].append((ended - before) * 1e3 - model_ms)
+        self.timing_ms["tick"].append((ended - started) * 1e3)
+        self.plant.step(torque)
+        self._tick += 1
+        self._note(torque)
+
+    def _plan(self) -> None:
+        now = self._tick * self.period_s
+        if self.trial.task == "track":
+            self.controller.follow({self.hand: lambda t: self._on_circle(now + t)})
+            return
+        if self.trial.task == "reach" and self._tick % round(REACH_S / self.period_s) == 0:
+            if self._targets:
+                self._missed.append(self._distance())
+            self._target = self._somewhere()
+            self._targets += 1
+        self.controller.plan({self.hand: HandTarget(self._target.position, self._target.quat, 0.02)})
+
+    def _on_circle(self, t: float) -> Reference:
+        """The hand on its circle through where it began, in the plane of y and z, coming up to speed smoothly."""
+        u = min(t / RAMP_S, 1.0)
+        omega = 2 * math.pi * RATE
+        angle = omega * (RAMP_S * (u**3 - 0.5 * u**4) + max(t - RAMP_S, 0.0))  # the integral of 3 u^2 - 2 u^3
+        rate = omega * (3 * u**2 - 2 * u**3)
+        change = omega * 6 * u * (1 - u) / RAMP_S
+        c, s = math.cos(angle), math.sin(angle)
+        velocity, acceleration = np.zeros(6), np.zeros(6)
+        velocity[1:3] = RADIUS * rate * np.array([c, -s])
+        acceleration[1:3] = RADIUS * (change * np.array([c, -s]) - rate**2 * np.array([s, c]))
+        return Reference(
+            self._home.position + RADIUS * np.array([0.0, s, c - 1.0]), self._home.quat, velocity, acceleration
+        )
+
+    def _somewhere(self) -> Reference:
+        """A pose that the hand has for random joint positions, one time in five twice as far away as that."""
+        model = self.controller.model
+        lower = np.maximum(model.position_lower, np.array(model.spec.home) - math.pi)
+        upper = np.minimum(model.position_upper, np.array(model.spec.home) + math.pi)
+        q = lower + (upper - lower) * self._rng.uniform(0.1, 0.9, model.n)
+        model.update(q, np.zeros(model.n))
+        position, quat = model.pose(self.hand)
+        if self._rng.uniform() < 0.2:
+            position = 2.0 * position
+        return Reference(position, rotated(quat, self._rng.normal(0, 0.3, 3)))
+
+    def _distance(self) -> float:
+        return float(np.linalg.norm(self.plant.hand()[0] - self._target.position))
+
+    def _note(self, torque: Array) -> None:
+        model, (q, v) = self.controller.model, self.plant.truth()
+        limits = (
+            (torque, model.torque_lower, model.torque_upper),
+            (q, model.position_lower, model.position_upper),
+            (v, -model.velocity_limit, model.velocity_limit),
+        )
+        self.limits_exceeded += int(any(((x < low - 1e-6) | (x > high + 1e-6)).any() for x, low, high in limits))
+        now = self._tick * self.period_s
+        wanted = self._on_circle(now) if self.trial.task == "track" else self._target
+        position, quat = self.plant.hand()
+        self._errors.append(np.array([*(wanted.position - position), *log_between(quat, wanted.quat)]))
+        self._velocities.append(self.plant.hand_velocity())
+
+    def fell(self) -> bool:
+        """Never: an arm is bolted down."""
+        return False
+
+    def draw(self, scene: mujoco.MjvScene) -> None:
+        """The circle or the target, and where the hand is planned to be over the horizon."""
+        if self.trial.task == "track":
+            around = [self._on_circle(RAMP_S + k / 40 / RATE).position for k in range(41)]
+            overlay.path(scene, np.array(around), overlay.TARGET, 0.002)
+        else:
+            overlay.ball(scene, self._target.position, overlay.TARGET)
+        overlay.path(scene, self.controller.planned(self.hand, np.linspace(0, 0.3, 12)), overlay.PLAN)
+
+    def faults(self) -> dict[str, int]:
+        return self.controller.faults.as_dict()
+
+    def results(self) -> dict[str, Any]:
+        """Errors of the hand's position [m] and orientation [rad]; of `reach`, by how much targets were missed [m]."""
+        errors = settled(self._errors, self.period_s)
+        results: dict[str, Any] = {
+            "velocity_mean": settled(self._velocities, self.period_s).mean(axis=0).tolist(),
+            "tracking_rms": {
+                "position": float(np.linalg.norm(rms(errors[:, :3]))),
+                "orientation": float(np.linalg.norm(rms(errors[:, 3:]))),
+            },
+            "position": self.plant.hand()[0].tolist(),
+        }
+        if self.trial.task == "reach":
+            missed = [round(d, 4) for d in self._missed if d > REACHED]
+            results["targets"] = {"given": len(self._missed), "out_of_reach": missed}
+        return results
+
+
+class ArmPlant:
+    """An arm in MuJoCo: torques in, truth and noisy measurements out."""
+
+    def __init__(self, conditions: Conditions, machine: Machine, period_s: float = 0.002, seed: int = 0) -> None:
+        self.conditions, spec = conditions, machine.spec
+        scene = machine.scene(None)
+        site = next(s for s in scene.sites if s.name == spec.end_effectors[0].site)
+        if conditions.payload:
+            load = site.parent.add_body(name="robotics_payload", pos=site.pos)
+            load.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.03, 0, 0], mass=conditions.payload)
+            load.geoms[0].contype = load.geoms[0].conaffinity = 0
+            load.geoms[0].rgba = [0.8, 0.5, 0.2, 1]
+        if machine is not EMBEDDED:
+            _film(scene)
+        self.model = scene.compile()
+        self.data = mujoco.MjData(self.model)
+        self._motors = Motors(self.model, spec.joints)
+        self._substeps = round(period_s / self.model.opt.timestep)
+        if abs(self._substeps * self.model.opt.timestep - period_s) > 1e-9:
+            raise UsageError(f"robot {spec.name}: its time step does not fit into {period_s} s")
+        self._q = np.array([self.model.joint(j).qposadr[0] for j in spec.joints])
+        self._v = np.array([self.model.joint(j).dofadr[0] for j in spec.joints])
+        self._site = self.model.site(site.name).id
+        self._body = int(self.model.site_bodyid[self._site])
+        self._queue = deque([np.zeros(len(spec.joints))] * round(conditions.delay_s / period_s))
+        self._rng = np.random.default_rng([seed, 1])
+        towards = conditions.push_towards
+        self._push = conditions.push / conditions.PUSH_S * np.array([np.cos(towards), np.sin(towards), 0.0])
+
+    def place(self, q: Array) -> None:
+        """Put the joints at `q` (n,), at rest; everything else starts as the model says, coupled joints along."""
+        self.data.qpos[self._q] = q
+        for i in range(self.model.neq):
+            if self.model.eq_type[i] == mujoco.mjtEq.mjEQ_JOINT and self.model.eq_obj2id[i] >= 0:
+                first, second = self.model.jnt_qposadr[[self.model.eq_obj1id[i], self.model.eq_obj2id[i]]]
+                away = self.data.qpos[second] - self.model.qpos0[second]
+                ratios = self.model.eq_data[i, :5]
+                self.data.qpos[first] = self.model.qpos0[first] + np.polynomial.polynomial.polyval(away, ratios)
+        mujoco.mj_forward(self.model, self.data)
+
+    def truth(self) -> tuple[Array, Array]:
+        """Joint positions and velocities (n,), as they are."""
+        return self.data.qpos[self._q], self.data.qvel[self._v]
+
+    def measure(self) -> tuple[Array, Array]:
+        """What the encoders say of them."""
+        q, v = self.truth()
+        noise = SensorNoise()
+        return q + self._rng.normal(0, noise.joint, len(q)), v + self._rng.normal(0, noise.joint_velocity, len(v))
+
+    def hand(self) -> tuple[Array, Array]:
+        """True position (3,) [m] and orientation (4,) wxyz of the end effector."""
+        quat = np.empty(4)
+        mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
+        return self.data.site_xpos[self._site].copy(), quat
+
+    def hand_velocity(self) -> Array:
+        """Of the end effector along x and y [m/s] and about z [rad/s], (3,)."""
+        velocity = np.empty(6)
+        mujoco.mj_objectVelocity(self.model, self.data, mujoco.mjtObj.mjOBJ_SITE, self._site, velocity, 0)
+        return velocity[[3, 4, 2]]
+
+    def step(self, torque: Array) -> None:
+        """One period of the controller under the (delayed) torques."""
+        self._queue.append(torque)
+        torque = self._queue.popleft()
+        pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
+        self.data.xfrc_applied[self._body, :3] = self._push if pushing else 0.0
+        for _ in range(self._substeps):
+            self._motors.apply(self.data, torque, *self.truth())
+            mujoco.mj_step(self.model, self.data)
+        mujoco.mj_kinematics(self.model, self.data)
+
+
+def _film(scene: mujoco.MjSpec) -> None:
+    """A camera that sees the whole of an arm that nobody gave one."""
+    scene.worldbody.add_camera(
+        name="robotics_arm", pos=[1.6, -1.4, 1.1], xyaxes=[0.66, 0.75, 0, -0.33, 0.29, 0.9], fovy=45
+    )
