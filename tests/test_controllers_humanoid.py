@@ -277,7 +277,7 @@ def test_a_swing_lands_where_it_should_even_when_that_changes():
     for tick in range(round(left / dt)):
         if tick == 80:
             target = np.array([0.3, 0.15, 0.0])
-        before = foot.position.copy()
+        before = np.array(foot.position)
         foot.advance(target, tick * dt, left - tick * dt, 0.05, dt)
         jumps.append(np.abs(foot.position - before).max())
         highest = max(highest, foot.position[2])

@@ -177,7 +177,7 @@ class Biped:
 
     def foothold(self) -> Array | None:
         """Where the foot in the air is meant to land (3,) [m]."""
-        return None if self._step is None else self._landing(self._step)
+        return None if self._step is None else np.array(self._landing(self._step))
 
     @property
     def capture(self) -> Array:
@@ -261,7 +261,7 @@ class Biped:
         start = model.feet[1 - stance]
         self._ground = float(model.feet[stance, 2])
         duration = s.steps.duration_s
-        self._step = _SingleSupport(stance, SwingFoot(start, s.swing_height), np.zeros(2), duration)
+        self._step = _SingleSupport(stance, SwingFoot(start.tolist(), s.swing_height), np.zeros(2), duration)
         self._step.displacement = self._in_heading(start[:2] - model.feet[stance, :2])
         self._tick += -self._tick % self._plan_ticks
 
@@ -290,15 +290,15 @@ class Biped:
         stance = self.model.feet[step.stance, :2]
         capture = self._in_heading(self._capture - stance)
         pressure = self._in_heading(self._pressure() - stance)
-        away = self._landing(step)[:2] - step.swing.position[:2]
-        soonest = max(0.04, float(np.linalg.norm(away)) / 3.0)
+        soonest = max(0.04, math.dist(self._landing(step)[:2], step.swing.position[:2]) / 3.0)
         step.displacement, step.remaining_s = self.planner.plan(
             capture, pressure, self._wanted, step.side, step.elapsed_s, soonest
         )
 
-    def _landing(self, step: _SingleSupport) -> Array:
-        x, y = self.model.feet[step.stance, :2] + self._to_world(step.displacement)
-        return np.array([x, y, self._ground - self.settings.touchdown_depth])
+    def _landing(self, step: _SingleSupport) -> list[float]:
+        (x, y, _), (dx, dy) = self.model.feet[step.stance].tolist(), step.displacement.tolist()
+        c, s = math.cos(self._yaw), math.sin(self._yaw)
+        return [x + c * dx - s * dy, y + s * dx + c * dy, self._ground - self.settings.touchdown_depth]
 
     def _swing_on(self, step: _SingleSupport) -> None:
         s = self.settings
@@ -369,13 +369,11 @@ class Biped:
 
     def _stretch(self) -> float:
         """How high the centre of mass may be so that both legs reach the ground with bent knees [m]."""
-        feet = (
-            self.model.feet
-            if self._step is None
-            else np.array([self.model.feet[self._step.stance], self._landing(self._step)])
-        )
-        away = np.square(feet[:, :2] - self.model.com[:2]).sum(axis=1).max()
-        return math.sqrt(max(self._longest_leg**2 - float(away), 0.25 * self._height**2))
+        feet, com = self.model.feet[:, :2].tolist(), self.model.com[:2].tolist()
+        if self._step is not None:
+            feet[self._step.flying] = self._landing(self._step)[:2]
+        away = max(math.dist(foot, com) for foot in feet)
+        return math.sqrt(max(self._longest_leg**2 - away**2, 0.25 * self._height**2))
 
     def _turn(self) -> float:
         """Turn the heading and let the path run on; the turning rate [rad/s]."""
@@ -385,18 +383,21 @@ class Biped:
         share = min(self._task_t / s.ramp_s, 1.0)
         turning = share * self.command.wz
         self._yaw += turning * s.wbc_period_s
-        self._path += self._to_world(np.array([self.command.vx, self.command.vy]) * share * s.wbc_period_s)
-        away = self._path - self.model.com[:2]
-        self._path = self.model.com[:2] + away * min(1.0, s.leash / max(float(np.linalg.norm(away)), 1e-9))
+        self._path += self._to_world(share * s.wbc_period_s * np.array((self.command.vx, self.command.vy)))
+        away = math.dist(self._path.tolist(), self.model.com[:2].tolist())
+        if away > s.leash:
+            self._path = self.model.com[:2] + (s.leash / away) * (self._path - self.model.com[:2])
         return turning
 
     def _in_heading(self, v: Array) -> Array:
         c, s = math.cos(self._yaw), math.sin(self._yaw)
-        return np.array([c * v[0] + s * v[1], c * v[1] - s * v[0]])
+        x, y = v.tolist()
+        return np.array((c * x + s * y, c * y - s * x))
 
     def _to_world(self, v: Array) -> Array:
         c, s = math.cos(self._yaw), math.sin(self._yaw)
-        return np.array([c * v[0] - s * v[1], s * v[0] + c * v[1]])
+        x, y = v.tolist()
+        return np.array((c * x - s * y, s * x + c * y))
 
 
 def _yaw(R: Array) -> float:

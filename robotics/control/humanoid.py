@@ -13,7 +13,8 @@ from robotics.control.machine import embedded
 from robotics.control.session import rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.humanoid.biped import Biped, BipedSettings
-from robotics.controllers.legged.estimator import LeggedEstimator
+from robotics.controllers.humanoid.estimator import BipedEstimator
+from robotics.controllers.legged.model import LeggedState
 from robotics.envs.robots.humanoid import HUMANOID, humanoid_scene, nominal_humanoid
 
 Array = np.ndarray
@@ -27,6 +28,14 @@ class HumanoidPlant(LeggedPlant):
     def __init__(self, conditions: Conditions, seed: int = 0) -> None:
         super().__init__(conditions, embedded("humanoid", HUMANOID, humanoid_scene), seed=seed)
 
+    def place(self, state: LeggedState, rng: np.random.Generator) -> None:
+        """Put the robot at `state` with joints off by up to a hundredth of a radian, its soles down to the ground."""
+        super().place(state, rng)
+        normal = np.array([-np.sin(self.conditions.slope), 0, np.cos(self.conditions.slope)])
+        balls = self.feet() @ normal - self.model.geom_size[self._feet, 0]
+        self.data.qpos[self._base_q : self._base_q + 3] -= balls.min() * normal
+        mujoco.mj_forward(self.model, self.data)
+
     def com(self) -> Array:
         """Centre of mass of everything that walks (3,) [m]."""
         return self.data.subtree_com[self._base].copy()
@@ -36,6 +45,8 @@ class HumanoidSession:
     """A humanoid that its controller moves by what its sensors say, or by the truth."""
 
     camera = "track"
+    #: Until then the soles, put down askew, come to lie flat; only then does an estimator have something to stand on.
+    SETTLING_S = 0.2
 
     def __init__(self, trial: Trial, settings: BipedSettings | None = None) -> None:
         self.trial = trial
@@ -46,9 +57,9 @@ class HumanoidSession:
         self.plant.place(self.controller.model.home(), np.random.default_rng(trial.seed))
         self.controller.reset(self.plant.state())
         {"stand": self.controller.stand, "squat": self.controller.squat, "walk": self._walk}[trial.task]()
-        self.estimator: LeggedEstimator | None = None
+        self.estimator: BipedEstimator | None = None
         if trial.state == "estimated":
-            self.estimator = LeggedEstimator(nominal_humanoid(), HUMANOID, self.period_s)
+            self.estimator = BipedEstimator(nominal_humanoid(), HUMANOID, self.period_s)
             self.estimator.reset(self.plant.state())
         self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
         self.limits_exceeded = 0
@@ -65,6 +76,8 @@ class HumanoidSession:
         if self.estimator is None:
             state = self.plant.state()
         else:
+            if self.data.time < self.SETTLING_S:
+                self.estimator.reset(self.plant.state())
             state = self.estimator.update(self.plant.measure(), self.controller.trusted_feet)
             self.timing_ms["estimator"].append((time.perf_counter() - started) * 1e3)
             self._estimate_errors.append(state.velocity - self.data.qvel[:3])
