@@ -109,6 +109,7 @@ class Biped:
         self._step: _SingleSupport | None = None
         self._shift: tuple[float, int] | None = None
         self._yaw = _yaw(self.model.R)
+        self._heading = _heading(self._yaw)
         self._ground = float(self.model.feet[:, 2].mean())
         self._see()
         self._inside()
@@ -316,10 +317,8 @@ class Biped:
         return contact, step
 
     def _foot_target(self, step: _SingleSupport) -> FootTarget:
-        quat = np.empty(4)
-        mujoco.mju_mat2Quat(quat, self.model.rotations[step.flying].ravel())
-        swing = step.swing
-        return FootTarget(swing.position, swing.velocity, swing.acceleration, log_between(quat, _heading(self._yaw)))
+        swing, quat = step.swing, self.model.foot_quats[step.flying]
+        return FootTarget(swing.position, swing.velocity, swing.acceleration, log_between(quat, self._heading))
 
     # -- the body ------------------------------------------------------------------------------------------------
 
@@ -336,8 +335,8 @@ class Biped:
         self.com_target = np.array([*self.capture_target, z])
         return BodyTarget(
             acceleration,
-            log_between(model.state.quat, _heading(self._yaw)),
-            np.array([0, 0, turning]),
+            log_between(model.state.quat, self._heading),
+            np.array((0.0, 0.0, turning)),
             self._posture,
         )
 
@@ -383,6 +382,7 @@ class Biped:
         share = min(self._task_t / s.ramp_s, 1.0)
         turning = share * self.command.wz
         self._yaw += turning * s.wbc_period_s
+        self._heading = _heading(self._yaw)
         self._path += self._to_world(share * s.wbc_period_s * np.array((self.command.vx, self.command.vy)))
         away = math.dist(self._path.tolist(), self.model.com[:2].tolist())
         if away > s.leash:
@@ -406,4 +406,4 @@ def _yaw(R: Array) -> float:
 
 def _heading(yaw: float) -> Array:
     """Upright, facing `yaw`."""
-    return np.array([math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
+    return np.array((math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)))

@@ -60,7 +60,7 @@ class BipedModel:
         self.jacobians = np.empty((2, 6, self.nv))
         #: Accelerations (2, 6) of the soles at zero generalised acceleration: dJ/dt nu.
         self.rates = np.empty((2, 6))
-        self.feet, self.rotations = np.empty((2, 3)), np.empty((2, 3, 3))
+        self.feet, self.rotations, self.foot_quats = np.empty((2, 3)), np.empty((2, 3, 3)), np.empty((2, 4))
         #: From the middle of each sole to its corners, in the world (2, corners, 3) [m].
         self.arms = np.empty_like(self.corners)
         self.nu = np.empty(self.nv)
@@ -117,7 +117,7 @@ class BipedModel:
         for foot, body in enumerate(self._foot_bodies):
             rotation = data.xmat[body].reshape(3, 3)
             middle = data.xpos[body] + rotation @ self._middles[foot]
-            self.feet[foot], self.rotations[foot] = middle, rotation
+            self.feet[foot], self.rotations[foot], self.foot_quats[foot] = middle, rotation, data.xquat[body]
             mujoco.mj_jac(model, data, linear, angular, middle, body)
             self.jacobians[foot] = J[:, dofs]
             mujoco.mj_jacDot(model, data, linear, angular, middle, body)

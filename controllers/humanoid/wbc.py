@@ -65,8 +65,7 @@ class BipedWbcSettings:
     fallback_damping: float = 2.0  # [N m s/rad]
 
 
-@dataclass(frozen=True)
-class BodyTarget:
+class BodyTarget(NamedTuple):
     """Acceleration of the centre of mass [m/s^2], rotation vector from the base to its target [rad] and the angular
     velocity of that target [rad/s], all (3,) in the world; joint positions (n,) of the posture [rad]."""
 
@@ -76,8 +75,7 @@ class BodyTarget:
     posture: Array
 
 
-@dataclass(frozen=True)
-class FootTarget:
+class FootTarget(NamedTuple):
     """Where the foot in the air shall be: position, velocity, acceleration (3,) of the middle of its sole in the world,
     and the rotation vector (3,) to its target."""
 
@@ -204,9 +202,12 @@ class BipedWbc:
         model, B = self.model, space.B
         A = model.momentum_matrix
         space.right[:, :6], space.right[:, 6] = A.T, space.q
-        solved = np.linalg.solve(space.P, space.right)  # P^-1 (A', q)
-        through = A @ solved
-        S, d = np.linalg.inv(through[:, :6]), through[:, 6] - model.momentum_bias
+        try:
+            solved = np.linalg.solve(space.P, space.right)  # P^-1 (A', q)
+            through = A @ solved
+            S, d = np.linalg.inv(through[:, :6]), through[:, 6] - model.momentum_bias
+        except np.linalg.LinAlgError:  # numbers beyond what a double can hold
+            return None
         weights = S.copy()
         weights.flat[::7] += space.wrench_weights
         np.matmul(B.T, weights @ B, out=space.force_P)

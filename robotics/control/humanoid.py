@@ -56,7 +56,7 @@ class HumanoidSession:
         self.model, self.data = self.plant.model, self.plant.data
         self.plant.place(self.controller.model.home(), np.random.default_rng(trial.seed))
         self.controller.reset(self.plant.state())
-        {"stand": self.controller.stand, "squat": self.controller.squat, "walk": self._walk}[trial.task]()
+        self._begin(trial.task)
         self.estimator: BipedEstimator | None = None
         if trial.state == "estimated":
             self.estimator = BipedEstimator(nominal_humanoid(), HUMANOID, self.period_s)
@@ -68,8 +68,11 @@ class HumanoidSession:
         self._capture_errors: list[Array] = []
         self._estimate_errors: list[Array] = []
 
-    def _walk(self) -> None:
-        self.controller.walk(self.trial.twist)
+    def _begin(self, task: str) -> None:
+        if task == "squat":
+            self.controller.squat()
+        elif task in ("step", "walk"):  # stepping is walking on the spot
+            self.controller.walk(self.trial.twist)
 
     def tick(self) -> None:
         started = time.perf_counter()
@@ -123,7 +126,7 @@ class HumanoidSession:
         errors = rms(velocities - [twist.vx, twist.vy, twist.wz])
         tracking = dict(zip(("vx", "vy", "wz"), errors, strict=True))
         com = settled(self._com_errors, dt)
-        if self.trial.task == "walk":
+        if self.trial.task in ("step", "walk"):
             tracking["capture"] = float(np.hypot(*rms(settled(self._capture_errors, dt))))
         else:
             tracking["com"] = float(np.linalg.norm(rms(com)))

@@ -48,7 +48,7 @@ ROBOTS = {
         ),
         ControlledRobot(
             "humanoid",
-            tasks=("stand", "squat", "walk"),
+            tasks=("stand", "squat", "step", "walk"),
             moving_tasks=("walk",),
             conditions=frozenset({"push", "payload", "friction", "slope", "delay_s"}),
             session="robotics.control.humanoid:HumanoidSession",

@@ -42,9 +42,9 @@ def rows() -> dict[str, Row]:
         for name, towards in DIRECTIONS.items():
             push = Conditions(push=strength, push_towards=radians(towards))
             table[f"standing, push {name} {strength} N s"] = Row("stand", conditions=push)
+    table["step on the spot"] = Row("step", seconds=8.0)
     table["walk 0.5 m/s for 10 m"] = Row("walk", Twist(vx=0.5), seconds=22.0)
     for name, twist in {
-        "step on the spot": Twist(),
         "walk 0.2 m/s": Twist(vx=0.2),
         "walk 0.3 m/s": Twist(vx=0.3),
         "walk backwards 0.3 m/s": Twist(vx=-0.3),
@@ -81,7 +81,7 @@ def summary(row: Row, documents: list[dict[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {"survived": f"{len(stood)}/{len(documents)}", "ci95": [round(low, 3), round(high, 3)]}
     if stood:
         wanted = np.array([row.twist.vx, row.twist.vy, row.twist.wz])
-        if row.task == "walk":
+        if row.task in ("step", "walk"):
             errors = np.array([d["velocity_mean"] for d in stood]) - wanted
             result["velocity_error"] = np.abs(errors).max(axis=0).round(3).tolist()
             result["distance_m"] = round(min(float(np.hypot(*d["position"][:2])) for d in stood), 2)
