@@ -24,6 +24,8 @@ from robotics.controllers.rotation import log_between
 
 Array = np.ndarray
 BOTH = np.array([True, True])
+#: No robot is as many metres away, as fast or as far wound up [SI units].
+CREDIBLE = 1e5
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class BipedSettings:
     both_feet_s: float = 0.03  # that the old foot stays down after the new one has landed
     late_s: float = 0.06  # for how long a foot that should have landed reaches down for the ground
     swing_height: float = 0.06
+    fastest_swing: float = 3.0  # [m/s], on the way to the landing
     touchdown_speed: float = 0.05  # [m/s]
     touchdown_depth: float = 0.002
     sole_share: float = 0.8  # of the sole, that the centre of pressure is asked to
@@ -138,11 +141,13 @@ class Biped:
     def torque(self, state: LeggedState) -> Array:
         """Joint torques (n,) [N m] for the next `wbc_period_s`. Never NaN, never above the limits."""
         started = time.perf_counter()
-        if not state.is_finite():
+        if not _credible(state):
             self.faults.nan += 1
             self.faults.fallback_ticks += 1
-            damping = -self.settings.wbc.fallback_damping * np.nan_to_num(state.v)
-            return np.clip(damping, self.model.torque_lower, self.model.torque_upper)
+            speed = np.clip(np.nan_to_num(state.v), -CREDIBLE, CREDIBLE)
+            return np.clip(
+                -self.settings.wbc.fallback_damping * speed, self.model.torque_lower, self.model.torque_upper
+            )
         self.model.update(state)
         known = time.perf_counter()
         self._t += self.settings.wbc_period_s
@@ -285,13 +290,15 @@ class Biped:
 
     def _plan(self, step: _SingleSupport) -> None:
         """Choose anew where and when the foot lands, until shortly before it does."""
+        s = self.settings
         if step.remaining_s < 0.05:
             return
         self._wanted = self.planner.nominal(*self._velocity(), step.side)
         stance = self.model.feet[step.stance, :2]
         capture = self._in_heading(self._capture - stance)
         pressure = self._in_heading(self._pressure() - stance)
-        soonest = max(0.04, math.dist(self._landing(step)[:2], step.swing.position[:2]) / 3.0)
+        away = math.dist(self._landing(step)[:2], step.swing.position[:2])
+        soonest = min(max(0.04, away / s.fastest_swing), s.steps.longest_s)
         step.displacement, step.remaining_s = self.planner.plan(
             capture, pressure, self._wanted, step.side, step.elapsed_s, soonest
         )
@@ -398,6 +405,12 @@ class Biped:
         c, s = math.cos(self._yaw), math.sin(self._yaw)
         x, y = v.tolist()
         return np.array((c * x - s * y, s * x + c * y))
+
+
+def _credible(state: LeggedState) -> bool:
+    """Whether `state` is one that a robot can have: finite numbers, which are not absurd, and a rotation."""
+    parts = (state.position, state.quat, state.velocity, state.angular_velocity, state.q, state.v)
+    return bool(np.abs(np.concatenate(parts)).max() < CREDIBLE and abs(state.quat @ state.quat - 1.0) < 0.1)
 
 
 def _yaw(R: Array) -> float:
