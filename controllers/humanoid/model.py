@@ -67,6 +67,7 @@ class BipedModel:
         #: Linear momentum and angular momentum about the centre of mass are this matrix (6, nv) times nu, and
         #: momentum_matrix @ d(nu)/dt + momentum_bias is the wrench of the ground about the centre of mass (6,).
         self.momentum_matrix, self.momentum_bias = np.empty((6, self.nv)), np.empty(6)
+        self._to_com = np.eye(6)
         self.update(self.home())
 
     def home(self) -> LeggedState:
@@ -103,12 +104,11 @@ class BipedModel:
 
     def _update_momentum(self) -> None:
         """The base's rows of the dynamics, moved to the centre of mass and turned into the world."""
-        lever = cross_matrix(self.com - self.state.position)
-        A, bias = self.momentum_matrix, self.momentum_bias
-        A[:3], bias[:3] = self.M[:3], self.h[:3]
-        A[3:] = self.R @ self.M[3:6] - lever @ self.M[:3]
-        bias[3:] = self.R @ self.h[3:6] - lever @ self.h[:3]
-        self.momentum = A @ self.nu
+        moved = self._to_com
+        moved[3:, :3], moved[3:, 3:] = cross_matrix(self.state.position - self.com), self.R
+        np.matmul(moved, self.M[:6], out=self.momentum_matrix)
+        np.matmul(moved, self.h[:6], out=self.momentum_bias)
+        self.momentum = self.momentum_matrix @ self.nu
         self.com_velocity = self.momentum[:3] / self.mass
 
     def _update_feet(self) -> None:

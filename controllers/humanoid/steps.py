@@ -69,9 +69,10 @@ class StepPlanner:
         """Step d* (2,) and offset b (2,) of a foot that lands on the left (`side` 1) or right (-1) in a steady walk."""
         s = self.settings
         growth = math.exp(self.omega * s.duration_s)
-        step = np.array([vx * s.duration_s, vy * s.duration_s + side * s.width])
+        width = max(s.width, s.narrowest + abs(vy) * s.duration_s)  # every other step of a sideways walk is narrow
+        step = np.array([vx * s.duration_s, vy * s.duration_s + side * width])
         offset = np.array([vx, vy]) * s.duration_s / (growth - 1)
-        offset[1] -= side * s.width / (growth + 1)
+        offset[1] -= side * width / (growth + 1)
         return step, offset
 
     def plan(

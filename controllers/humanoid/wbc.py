@@ -237,11 +237,11 @@ class BipedWbc:
         per_foot = 3 * model.arms.shape[1]
         for number, foot in enumerate(space.stance):
             part = slice(number * per_foot, (number + 1) * per_foot)
-            push, moment = (space.B[:, part] @ forces[part]).reshape(2, 3)
-            (x, y, z), (fx, fy, fz) = (model.com - model.feet[foot]).tolist(), push.tolist()
-            # from about the centre of mass to about the middle of the sole
-            moment = moment + np.array((y * fz - z * fy, z * fx - x * fz, x * fy - y * fx))
-            torque -= push @ model.jacobians[foot, :3, 6:] + moment @ model.jacobians[foot, 3:, 6:]
+            fx, fy, fz, mx, my, mz = (space.B[:, part] @ forces[part]).tolist()
+            x, y, z = (model.com - model.feet[foot]).tolist()
+            # moments from about the centre of mass to about the middle of the sole
+            wrench = np.array((fx, fy, fz, mx + y * fz - z * fy, my + z * fx - x * fz, mz + x * fy - y * fx))
+            torque -= wrench @ model.jacobians[foot, :, 6:]
         return torque
 
     def _foot_accelerations(self, space: "_Workspace", swing: FootTarget | None) -> Array:
@@ -250,15 +250,16 @@ class BipedWbc:
         target = -s.stance_damping * model.foot_velocities
         if swing is not None and space.flying is not None:
             foot = space.flying
-            velocity = model.foot_velocities[foot]
+            here, moving = model.feet[foot].tolist(), model.foot_velocities[foot].tolist()
             stiffness, damping = s.swing_gains
-            target[foot, :3] = (
-                swing.acceleration
-                + stiffness * (swing.position - model.feet[foot])
-                + damping * (swing.velocity - velocity[:3])
-            )
+            target[foot, :3] = [
+                swing.acceleration[i]
+                + stiffness * (swing.position[i] - here[i])
+                + damping * (swing.velocity[i] - moving[i])
+                for i in range(3)
+            ]
             stiffness, damping = s.swing_turn_gains
-            target[foot, 3:] = stiffness * swing.orientation_error - damping * velocity[3:]
+            target[foot, 3:] = stiffness * swing.orientation_error - damping * model.foot_velocities[foot, 3:]
         target -= model.rates
         return target.ravel()
 

@@ -75,13 +75,13 @@ class HumanoidSession:
             self.controller.walk(self.trial.twist)
 
     def tick(self) -> None:
-        started = time.perf_counter()
         if self.estimator is None:
-            state = self.plant.state()
+            state, started = self.plant.state(), time.perf_counter()
         else:
             if self.data.time < self.SETTLING_S:
                 self.estimator.reset(self.plant.state())
-            state = self.estimator.update(self.plant.measure(), self.controller.trusted_feet)
+            measured, started = self.plant.measure(), time.perf_counter()
+            state = self.estimator.update(measured, self.controller.trusted_feet)
             self.timing_ms["estimator"].append((time.perf_counter() - started) * 1e3)
             self._estimate_errors.append(state.velocity - self.data.qvel[:3])
         torque = self.controller.torque(state)
