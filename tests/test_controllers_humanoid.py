@@ -7,9 +7,11 @@ import mujoco
 import numpy as np
 import pytest
 
+from robotics.control.humanoid import HumanoidPlant
 from robotics.control.run import run_trial
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.humanoid.biped import Biped
+from robotics.controllers.humanoid.estimator import BipedEstimator
 from robotics.controllers.humanoid.model import BipedModel
 from robotics.controllers.humanoid.steps import StepPlanner, StepSettings
 from robotics.controllers.humanoid.support import hull, margin, within
@@ -235,7 +237,7 @@ def test_margin_and_way_out_of_the_support():
     assert within(square, (2.0, 0.5), (3.0, 0.5), 0.1) == pytest.approx((2.0, 0.5))
 
 
-@pytest.mark.parametrize(("vx", "vy"), [(0.0, 0.0), (0.5, 0.1), (-0.3, -0.1)])
+@pytest.mark.parametrize(("vx", "vy"), [(0.0, 0.0), (0.5, 0.1), (-0.3, -0.1), (0.0, 0.4)])
 def test_the_usual_step_repeats_itself(vx, vy):
     """From one nominal offset the pendulum falls exactly into the next one, and the plan is the nominal step."""
     planner = StepPlanner(0.67)
@@ -323,6 +325,98 @@ def test_walks_where_it_is_told(twist, state):
     assert not document["fell"]
     assert document["velocity_mean"] == pytest.approx([twist.vx, twist.vy, twist.wz], abs=0.08)
     assert document["limits_exceeded"] == 0
+
+
+def test_steps_on_the_spot_and_stops_with_its_feet_side_by_side():
+    controller, plant = Biped(nominal_humanoid(), HUMANOID), HumanoidPlant(Conditions())
+    plant.place(controller.model.home(), np.random.default_rng(0))
+    controller.reset(plant.state())
+    controller.walk(Twist())
+    for tick in range(1700):
+        if tick == 1000:
+            controller.stand()
+        plant.step(controller.torque(plant.state()))
+    assert controller.steps_taken > 2
+    assert controller.foothold() is None
+    assert plant.data.qpos[:2] == pytest.approx([0, 0], abs=0.1)
+    assert np.abs(plant.heading_velocity()).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("asked", "walked"),
+    [
+        (Twist(0.5, 0.0, 0.0), [0.5, 0.0, 0.0]),
+        (Twist(5.0, 0.0, 0.0), [0.6, 0.0, 0.0]),
+        (Twist(0.0, -2.0, 0.0), [0.0, -0.4, 0.0]),
+        (Twist(0.6, 0.0, 1.2), [0.6 / math.sqrt(2), 0.0, 1.2 / math.sqrt(2)]),
+    ],
+)
+def test_faster_than_it_can_walk_is_walked_as_fast_as_it_can(asked, walked):
+    controller = Biped(nominal_humanoid(), HUMANOID)
+    controller.walk(asked)
+    command = controller.command
+    assert [command.vx, command.vy, command.wz] == pytest.approx(walked)
+
+
+# -- estimation -----------------------------------------------------------------------------------------------------
+
+
+def test_the_estimate_stays_where_flat_feet_stand():
+    """Leaning and turning above soles that stay: position to a millimetre or two, velocity to a centimetre per second,
+    with the noise of real sensors."""
+    plant, controller = HumanoidPlant(Conditions(), seed=1), Biped(nominal_humanoid(), HUMANOID)
+    plant.place(controller.model.home(), np.random.default_rng(1))
+    controller.reset(plant.state())
+    controller.squat(0.1, 0.5)
+    estimator, errors = BipedEstimator(nominal_humanoid(), HUMANOID, 0.002), []
+    for tick in range(1000):
+        state = plant.state()
+        if tick < 100:
+            estimator.reset(state)
+        estimate = estimator.update(plant.measure(), controller.trusted_feet)
+        assert estimate.touch is not None
+        assert (estimate.touch == state.touch).all()
+        errors.append(np.concatenate([estimate.position - state.position, estimate.velocity - state.velocity]))
+        plant.step(controller.torque(state))
+    position, velocity = np.sqrt(np.square(errors[150:]).mean(axis=0)).reshape(2, 3)
+    assert position.max() < 2e-3
+    assert velocity.max() < 0.01
+
+
+def test_a_measurement_that_is_no_number_teaches_the_estimator_nothing():
+    plant, estimator = HumanoidPlant(Conditions()), BipedEstimator(nominal_humanoid(), HUMANOID, 0.002)
+    plant.place(BipedModel(nominal_humanoid(), HUMANOID).home(), np.random.default_rng(0))
+    estimator.reset(plant.state())
+    measured = plant.measure()
+    estimator.update(dataclasses.replace(measured, accelerometer=np.full(3, np.nan)), np.ones(8, bool))
+    assert estimator.update(measured, np.ones(8, bool)).is_finite()
+
+
+def test_a_robot_is_put_down_on_its_soles():
+    plant = HumanoidPlant(Conditions(), seed=3)
+    plant.place(BipedModel(nominal_humanoid(), HUMANOID).home(), np.random.default_rng(3))
+    radius = plant.model.geom("left_sole_0").size[0]
+    assert plant.feet()[:, 2].min() == pytest.approx(radius, abs=1e-9)
+
+
+# -- bad input ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e6, 1e200, np.inf, np.nan])
+@pytest.mark.parametrize("walking", [False, True])
+def test_whatever_the_state_the_torque_is_finite_and_within_limits(size, walking):
+    controller = Biped(nominal_humanoid(), HUMANOID)
+    home = controller.model.home()
+    if walking:
+        controller.walk(Twist(vx=0.5, wz=0.5))
+    rng = np.random.default_rng(0)
+    for tick in range(60):
+        field = ("position", "velocity", "angular_velocity", "q", "v", "quat")[tick % 6]
+        rubbish = size * rng.choice([-1.0, 0.3, 1.0], getattr(home, field).shape)
+        torque = controller.torque(dataclasses.replace(home, **{field: rubbish}))
+        assert np.isfinite(torque).all()
+        assert ((torque <= controller.model.torque_upper) & (torque >= controller.model.torque_lower)).all()
 
 
 def test_a_state_that_is_no_number_gives_a_safe_torque_and_is_counted():

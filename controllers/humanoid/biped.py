@@ -1,6 +1,24 @@
-"""A robot on its two feet: balance by its capture point, steps when that is not enough, walking, squatting.
+r"""A robot on its two feet: balance by its capture point, steps when that is not enough, walking, squatting.
 
 The controller owns a nominal model and sees only a `LeggedState`, measured or estimated, never the simulator.
+
+The centre of mass c over a centre of pressure r falls like a linear inverted pendulum, :math:`\ddot c = \omega^2 (c - r)`
+with :math:`\omega = \sqrt{g / z}`. Its divergent part is the capture point :math:`\xi = c + \dot c / \omega`,
+
+.. math:: \dot\xi = \omega (\xi - r), \qquad \dot c = \omega (\xi - c),
+
+so that c follows :math:`\xi` by itself. To stand, the pressure keeps :math:`\xi` at the middle :math:`\xi^*` of the feet:
+
+.. math:: r = \xi^* + (1 + k / \omega) (\xi - \xi^*) \;\Rightarrow\; \dot\xi = -k (\xi - \xi^*),
+
+as far as the soles allow; what is asked beyond them, by up to `lean`, turns the body instead. In a step on a foot at
+:math:`u_0` that lands at :math:`u_0 + d` in the time T, :math:`\xi` shall reach :math:`u_0 + d + b` by then, so that now
+
+.. math:: \xi^* = u_0 + (d + b)\, e^{-\omega T}, \qquad
+          r = u_0 + (1 + k / \omega) (\xi - \xi^*) \;\Rightarrow\; \dot\xi - \dot\xi^* = -k (\xi - \xi^*),
+
+within the sole of that foot; d, b and T come from `steps`. The whole-body controller gets
+:math:`\ddot c = \omega^2 (c - r)` and a height. After Englsberger et al. 2015 (divergent component of motion).
 """
 
 import math

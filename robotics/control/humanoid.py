@@ -36,6 +36,10 @@ class HumanoidPlant(LeggedPlant):
         self.data.qpos[self._base_q : self._base_q + 3] -= balls.min() * normal
         mujoco.mj_forward(self.model, self.data)
 
+    def pushed(self) -> tuple[Array, Array]:
+        """Where the robot is pushed (3,) [m] and the force of it (3,) [N], zero most of the time."""
+        return self.data.xpos[self._base], self.data.xfrc_applied[self._base, :3]
+
     def com(self) -> Array:
         """Centre of mass of everything that walks (3,) [m]."""
         return self.data.subtree_com[self._base].copy()
@@ -101,12 +105,14 @@ class HumanoidSession:
         return self.plant.fell()
 
     def draw(self, scene: mujoco.MjvScene) -> None:
-        """Forces under the soles as the simulator feels them; the centre of mass above its target; on the ground the
-        capture point (ball), where it should be, and the next foothold."""
+        """Forces under the soles as the simulator feels them, and that of a push; the centre of mass above its target;
+        on the ground the capture point (ball), where it should be, and the next foothold."""
         controller = self.controller
         weight = controller.model.mass * 9.81
         for corner, force in zip(self.plant.feet(), self.plant.contact_forces(), strict=True):
             overlay.arrow(scene, corner, 0.5 * force / weight, overlay.FORCE)
+        base, push = self.plant.pushed()
+        overlay.arrow(scene, base - 0.5 * push / weight, 0.5 * push / weight, overlay.FORCE, width=0.015)
         ground = float(self.plant.feet()[:, 2].min())
         overlay.ball(scene, np.array([*controller.capture, ground]), overlay.PLAN, 0.02)
         overlay.ball(scene, np.array([*controller.capture_target, ground]), overlay.TARGET, 0.015)
