@@ -2,17 +2,20 @@ r"""A robot on its two feet: balance by its capture point, steps when that is no
 
 The controller owns a nominal model and sees only a `LeggedState`, measured or estimated, never the simulator.
 
-The centre of mass c over a centre of pressure r falls like a linear inverted pendulum, :math:`\ddot c = \omega^2 (c - r)`
-with :math:`\omega = \sqrt{g / z}`. Its divergent part is the capture point :math:`\xi = c + \dot c / \omega`,
+The centre of mass c over a centre of pressure r falls like a linear inverted pendulum,
+:math:`\ddot c = \omega^2 (c - r)` with :math:`\omega = \sqrt{g / z}`. Its divergent part is the capture point
+:math:`\xi = c + \dot c / \omega`,
 
 .. math:: \dot\xi = \omega (\xi - r), \qquad \dot c = \omega (\xi - c),
 
-so that c follows :math:`\xi` by itself. To stand, the pressure keeps :math:`\xi` at the middle :math:`\xi^*` of the feet:
+so that c follows :math:`\xi` by itself. To stand, the pressure keeps :math:`\xi` in the middle of the feet,
+:math:`\xi^*`:
 
 .. math:: r = \xi^* + (1 + k / \omega) (\xi - \xi^*) \;\Rightarrow\; \dot\xi = -k (\xi - \xi^*),
 
 as far as the soles allow; what is asked beyond them, by up to `lean`, turns the body instead. In a step on a foot at
-:math:`u_0` that lands at :math:`u_0 + d` in the time T, :math:`\xi` shall reach :math:`u_0 + d + b` by then, so that now
+:math:`u_0` that lands at :math:`u_0 + d` in the time T, :math:`\xi` shall reach :math:`u_0 + d + b` by then, so that
+now
 
 .. math:: \xi^* = u_0 + (d + b)\, e^{-\omega T}, \qquad
           r = u_0 + (1 + k / \omega) (\xi - \xi^*) \;\Rightarrow\; \dot\xi - \dot\xi^* = -k (\xi - \xi^*),
