@@ -22,8 +22,9 @@ def complete_spec(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> RobotSpec:
 
     Inferred: the free joint with actuated joints below it as the base; every actuated hinge and slide joint; the
     keyframe `home` (or the only one) as the resting position; on a base with four legs, the lowest colliding geom of
-    each last link as its foot; on a fixed robot with one site, that site as its end effector. Bodies may stand for
-    feet. What has no name and needs one is named in `scene`. Raises UsageError naming what is ambiguous or missing.
+    each last link as its foot; on a fixed robot, the only site beyond its last joint as its end effector, or where there
+    is none, the frame of its last link. Bodies may stand for feet. What has no name and needs one is named in `scene`.
+    Raises UsageError naming what is ambiguous or missing.
     """
     for field in given:
         if field not in FIELDS:
@@ -41,11 +42,11 @@ def complete_spec(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> RobotSpec:
     limits = given.get("velocity_limits", DEFAULT_SPEED)
     home = tuple(given["home"]) if "home" in given else _home(model, joints, name)
     if base is None:
-        effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ())) or _only_site(model, name)
+        effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ())) or _hand(scene, model, joints, name)
         feet: tuple[str, ...] = ()
     else:
         effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ()))
-        named = tuple(given["feet"]) if "feet" in given else _last_links(model, joints, name)
+        named = tuple(given["feet"]) if "feet" in given else _legs(model, joints, name)
         feet = tuple(_foot(scene, model, foot, name) for foot in named)
         if "feet" not in given:
             feet = _in_order(scene, feet, joints, home, base)
@@ -110,17 +111,36 @@ def _home(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> tuple[fl
     return tuple(float(model.key_qpos[key, model.joint(j).qposadr[0]]) for j in joints)
 
 
-def _only_site(model: mujoco.MjModel, name: str) -> tuple[EndEffector, ...]:
-    sites = [model.site(s).name for s in range(model.nsite) if model.site(s).name]
-    if len(sites) != 1:
-        raise UsageError(
-            f"robot {name}: {len(sites)} sites could be its end effector ({', '.join(sites) or 'none'}); "
-            "give end_effectors, each a name and a site"
-        )
-    return (EndEffector("hand", sites[0]),)
+def _hand(scene: mujoco.MjSpec, model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> tuple[EndEffector, ...]:
+    """The one site beyond the last joint; where there is none, the frame of the last link gets one."""
+    last = _last_links(model, joints)
+    beyond = [b for b in range(model.nbody) if any(_hangs_on(model, b, link) for link in last)]
+    sites = [s for s in range(model.nsite) if model.site_bodyid[s] in beyond]
+    if len(sites) == 1:
+        site = scene.sites[sites[0]]
+        site.name = site.name or "robotics_hand"
+        return (EndEffector("hand", site.name),)
+    if not sites and len(last) == 1:
+        body = next(b for b in scene.bodies if b.id == last[0])
+        body.add_site(name="robotics_hand")
+        return (EndEffector("hand", "robotics_hand"),)
+    names = ", ".join(
+        model.site(s).name or f"the unnamed one on {model.body(model.site_bodyid[s]).name}" for s in sites
+    )
+    raise UsageError(
+        f"robot {name}: {len(sites)} sites could be its end effector ({names or 'none'}), and its joints end in "
+        f"{len(last)} links ({', '.join(model.body(b).name for b in last)}); give end_effectors, each a name and a site"
+    )
 
 
-def _last_links(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> list[str]:
+def _hangs_on(model: mujoco.MjModel, body: int, link: int) -> bool:
+    """Whether `body` is `link` or anywhere below it."""
+    while body and body != link:
+        body = int(model.body_parentid[body])
+    return body == link
+
+
+def _last_links(model: mujoco.MjModel, joints: tuple[str, ...]) -> list[int]:
     """Bodies of joints that no other of the joints hangs below."""
     bodies = [int(model.jnt_bodyid[model.joint(j).id]) for j in joints]
     above: set[int] = set()
@@ -128,7 +148,12 @@ def _last_links(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> li
         while body:
             body = int(model.body_parentid[body])
             above.add(body)
-    last = [model.body(b).name for b in dict.fromkeys(bodies) if b not in above]
+    return [b for b in dict.fromkeys(bodies) if b not in above]
+
+
+def _legs(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> list[str]:
+    """Names of the last links of four legs."""
+    last = [model.body(b).name for b in _last_links(model, joints)]
     if len(last) != 4:
         raise UsageError(f"robot {name}: its joints end in {len(last)} links ({', '.join(last)}), not four legs")
     return last

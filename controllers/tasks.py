@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import mujoco
 import numpy as np
 
 from robotics.controllers.model import NominalModel
-from robotics.controllers.rotation import log_between
+from robotics.controllers.rotation import log_between, rotation_matrix
 
 Array = np.ndarray
 
@@ -78,6 +79,71 @@ class EndEffectorPoseTask(Task):
             J[3:] *= root
             desired[3:] *= root
         return J, desired
+
+
+@dataclass
+class RelativeFrameTask(Task):
+    r"""One end effector keeps a pose in the frame of another one, wherever that goes.
+
+    With :math:`p = R_b^\top (p_h - p_b)` the position seen from the base hand, :math:`r = p_h - p_b` and its velocity
+    :math:`w = v_h - v_b - \omega_b \times r`, both in the world frame,
+
+    .. math::
+       \dot w = \underbrace{(J_h - J_b) \dot v + [r]_\times J_b^\omega \dot v}_{A \dot v}
+                + \dot J_h v - \dot J_b v - (\dot J_b^\omega v) \times r - \omega_b \times (v_h - v_b) ,
+
+    and seen from the base hand the point accelerates by :math:`\dot w - \omega_b \times w`; likewise
+    :math:`\omega_h - \omega_b` for the orientation.
+    """
+
+    end_effector: str
+    base: str
+    position: Array  # (3,) [m] of the end effector in the frame of `base`
+    quat: Array  # (4,) wxyz in the frame of `base`
+    weight: float = 1.0
+    kp: float = 400.0  # [1/s^2]
+    kd: float = 40.0  # [1/s]
+
+    def error(self, model: NominalModel) -> Array:
+        """Position error [m] and rotation vector [rad], world axes, from the end effector to where it shall be (6,)."""
+        position, quat = model.pose(self.end_effector)
+        origin, turn = model.pose(self.base)
+        wanted = np.empty(4)
+        mujoco.mju_mulQuat(wanted, turn, self.quat)
+        aim = origin + rotation_matrix(turn) @ self.position
+        return np.concatenate([aim - position, log_between(quat, wanted)])
+
+    def rows(self, model: NominalModel) -> tuple[Array, Array]:
+        Jh, Jb = model.jacobian(self.end_effector), model.jacobian(self.base)
+        drift = model.jacobian_rate_times_velocity(self.end_effector) - model.jacobian_rate_times_velocity(self.base)
+        turning = model.jacobian_rate_times_velocity(self.base)[3:]
+        r = model.pose(self.end_effector)[0] - model.pose(self.base)[0]
+        A = Jh - Jb
+        linear, omega, spin = A[:3] @ model.v, Jb[3:] @ model.v, A[3:] @ model.v
+        A[:3] -= np.cross(Jb[3:], r, axisa=0, axisc=0)
+        moving = linear - np.cross(omega, r)
+        drift[:3] -= np.cross(turning, r) + np.cross(omega, linear) + np.cross(omega, moving)
+        drift[3:] -= np.cross(omega, spin)
+        return A, self.kp * self.error(model) - self.kd * np.concatenate([moving, spin]) - drift
+
+
+@dataclass
+class JointTask(Task):
+    r"""One joint on a motion of its own: :math:`\dot v_i = a^* + k_p (q^* - q_i) + k_d (v^* - v_i)`."""
+
+    joint: int  # index among the actuated joints
+    position: float
+    velocity: float = 0.0
+    acceleration: float = 0.0
+    weight: float = 1.0
+    kp: float = 400.0  # [1/s^2]
+    kd: float = 40.0  # [1/s]
+
+    def rows(self, model: NominalModel) -> tuple[Array, Array]:
+        i, row = self.joint, np.zeros((1, model.n))
+        row[0, i] = 1.0
+        error, change = self.position - model.q[i], self.velocity - model.v[i]
+        return row, np.array([self.acceleration + self.kp * error + self.kd * change])
 
 
 @dataclass

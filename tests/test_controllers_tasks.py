@@ -1,11 +1,19 @@
 """Tasks: each row is the acceleration that it claims to be."""
 
+import mujoco
 import numpy as np
 import pytest
 
 from robotics.controllers.model import NominalModel
-from robotics.controllers.rotation import rotated
-from robotics.controllers.tasks import EndEffectorPoseTask, GripperForceTask, PostureTask, Reference
+from robotics.controllers.rotation import rotated, rotation_matrix
+from robotics.controllers.tasks import (
+    EndEffectorPoseTask,
+    GripperForceTask,
+    JointTask,
+    PostureTask,
+    Reference,
+    RelativeFrameTask,
+)
 from robotics.envs.robots.aloha import ALOHA, SIDES, nominal_model
 from tests.arm import random_state
 
@@ -79,3 +87,49 @@ def test_gripper_row_is_zero_where_the_motor_gives_its_force(model, opening, for
     wanted[finger] = force
     acceleration = np.linalg.solve(model.M, wanted - model.h)
     assert A @ acceleration == pytest.approx(b)
+
+
+def seen_from(model, end_effector, base):
+    """Pose of one hand in the frame of the other: position (3,), orientation (4,)."""
+    (position, quat), (origin, turn) = model.pose(end_effector), model.pose(base)
+    back, relative = np.empty(4), np.empty(4)
+    mujoco.mju_negQuat(back, turn)
+    mujoco.mju_mulQuat(relative, back, quat)
+    return rotation_matrix(turn).T @ (position - origin), relative
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_relative_rows_are_the_acceleration_in_the_other_hands_frame(model, seed):
+    """Second differences of the pose seen from a base that turns and moves itself, against A a - drift."""
+    q, v = random_state(model, seed)
+    a = 2 * np.random.default_rng(seed).normal(size=model.n)
+    step, positions = 1e-4, []
+    for t in (-step, 0.0, step):
+        model.update(q + t * v + 0.5 * t**2 * a, v + t * a)
+        positions.append(seen_from(model, "left", "right")[0])
+    model.update(q, v)
+    task = RelativeFrameTask("left", "right", *seen_from(model, "left", "right"), kp=0.0, kd=0.0)
+    A, b = task.rows(model)
+    turn = rotation_matrix(model.pose("right")[1])
+    expected = turn @ ((positions[2] - 2 * positions[1] + positions[0]) / step**2)
+    assert (A @ a - b)[:3] == pytest.approx(expected, abs=1e-4)
+    speed = turn @ ((positions[2] - positions[0]) / (2 * step))
+    damped = RelativeFrameTask("left", "right", task.position, task.quat, kp=0.0, kd=1.0).rows(model)[1] - b
+    assert damped[:3] == pytest.approx(-speed, abs=1e-5)
+
+
+def test_relative_error_vanishes_only_where_it_should(model):
+    q, v = random_state(model, 3)
+    model.update(q, v)
+    position, quat = seen_from(model, "left", "right")
+    assert RelativeFrameTask("left", "right", position, quat).error(model) == pytest.approx(np.zeros(6), abs=1e-9)
+    error = RelativeFrameTask("left", "right", position + [0, 0.01, 0], quat).error(model)
+    assert np.linalg.norm(error[:3]) == pytest.approx(0.01)
+
+
+def test_a_joint_task_moves_its_joint_alone(model):
+    q, v = random_state(model, 0)
+    model.update(q, v)
+    A, b = JointTask(3, q[3] + 0.1, velocity=v[3], acceleration=0.5).rows(model)
+    assert np.flatnonzero(A).tolist() == [3]
+    assert b == pytest.approx([0.5 + 400 * 0.1])

@@ -9,9 +9,13 @@ A robot file::
     base = "root"
     joints = ["LF_HAA", "LF_HFE", …]
     home = [0.0, 0.4, -0.8, …]
-    velocity_limits = 12.0          # one for all, or one per joint [rad/s]
+    velocity_limits = 12.0          # one for all, or one per joint [rad/s]; 20 unless given
     torque_limits = 80.0            # only where the model has none [N m]
     feet = ["LF_FOOT", "RF_FOOT", "LH_FOOT", "RH_FOOT"]   # geoms or bodies, front left to rear right
+
+An arm has no base and no feet, but `end_effectors`, each with a name, a site, and optionally its gripper's joint::
+
+    end_effectors = [{name = "hand", site = "grip", gripper_joint = "finger"}]
 """
 
 import os
@@ -166,9 +170,9 @@ def _surround(scene: mujoco.MjSpec) -> None:
     grounds = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
     if not any(geom.type in grounds for geom in scene.worldbody.geoms):
         add_sky(scene)
-        scene.worldbody.add_geom(
-            name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05], material=floor_material(scene)
-        )
+        floor = scene.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
+        floor.material, floor.rgba = floor_material(scene), [1, 1, 1, 1]
+        floor.contype = floor.conaffinity = 1  # whatever the model's own geoms are by default
     if not scene.lights:
         scene.worldbody.add_light(pos=[0, 0, 4], dir=[0, 0, -1], diffuse=[0.6] * 3)
 

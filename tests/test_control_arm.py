@@ -1,0 +1,139 @@
+"""The arm on its own: circles, payloads, targets out of reach, and arms that nobody tuned it for."""
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from robotics.control.arm import ArmSession
+from robotics.control.machine import load_machine
+from robotics.control.run import run_trial
+from robotics.control.trial import Conditions, Trial
+from robotics.errors import UsageError
+
+ROBOTS = Path(__file__).parent / "robots"
+REACHER, SEVEN = (ROBOTS / "reacher.xml").read_text(), (ROBOTS / "seven.urdf").read_text()
+SEVEN_TOML = (ROBOTS / "seven.toml").read_text().replace("seven.urdf", "robot.xml")
+REACHER_TOML = 'model = "robot.xml"\n[robot]\nvelocity_limits = 3.1\n'
+
+
+def robot_file(folder: Path, model: str, toml: str) -> str:
+    (folder / "robot.xml").write_text(model)
+    (folder / "robot.toml").write_text(toml)
+    return str(folder / "robot.toml")
+
+
+@pytest.mark.parametrize("payload", [0.0, 1.0])
+@pytest.mark.parametrize("state", ["truth", "estimated"])
+def test_circle(state, payload):
+    document = run_trial(Trial("arm", "track", seconds=3.0, state=state, conditions=Conditions(payload=payload)))
+    assert document["tracking_rms"]["position"] < (1e-3 if payload else 5e-4)
+    assert document["limits_exceeded"] == 0
+    assert document["faults"]["fallback_ticks"] == 0
+
+
+def motors_instead(model: str) -> str:
+    """Geared motors for the position servos."""
+    model = model.replace('<position kp="3000" kv="100" ctrlrange="-6.3 6.3"/>', '<motor gear="2"/>')
+    for limit in (28, 150):
+        model = model.replace(f'forcerange="-{limit} {limit}"', f'ctrlrange="-{limit / 2} {limit / 2}"')
+    return model.replace("<position ", "<motor ").replace(' kp="500" kv="20"', "")
+
+
+ARMS = {
+    "servos out of order": (REACHER, REACHER_TOML),
+    "motors with gears": (motors_instead(REACHER), REACHER_TOML),
+    "no site": (REACHER.replace('<site name="flange" pos="0 0.08 0" quat="-0.7071 0.7071 0 0"/>', ""), REACHER_TOML),
+    "a third of the mass": (
+        REACHER.replace('mass="8.4"', 'mass="2.8"').replace('mass="3.7"', 'mass="1.2"').replace('"2.3"', '"0.8"'),
+        REACHER_TOML,
+    ),
+    "seven joints, URDF": (SEVEN, SEVEN_TOML),
+}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_any_arm_draws_the_circle(tmp_path, arm):
+    robot = robot_file(tmp_path, *ARMS[arm])
+    document = run_trial(Trial(robot, "track", seconds=2.0, conditions=Conditions(payload=0.5)))
+    assert document["tracking_rms"]["position"] < 1e-3
+    assert document["limits_exceeded"] == 0
+    assert document["faults"]["fallback_ticks"] == 0
+
+
+def test_what_the_model_says_need_not_be_said_again():
+    six, seven = (load_machine(str(ROBOTS / f"{name}.toml")).spec for name in ("reacher", "seven"))
+    assert six.joints == ("a1", "a2", "a3", "a4", "a5", "a6")
+    assert six.home == (-1.57, -1.57, 1.57, -1.57, -1.57, 0.0)
+    assert six.end_effectors[0].site == "flange"
+    assert seven.end_effectors[0].site == "robotics_hand"
+
+
+def test_a_free_object_is_no_part_of_the_arm():
+    session = ArmSession(Trial(str(ROBOTS / "reacher.toml"), "hold"))
+    for _ in range(200):
+        session.tick()
+    assert session.data.body("crate").xpos == pytest.approx([0.8, 0.8, 0.1], abs=2e-3)
+    assert session.results()["tracking_rms"]["position"] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("model", "toml", "message"),
+    [
+        (
+            REACHER.replace("<site", '<site name="camera"/><site'),
+            REACHER_TOML,
+            "2 sites.*camera, flange.*end_effectors",
+        ),
+        (REACHER.replace(' forcerange="-150 150"', ""), REACHER_TOML, "without torque limit: a1, a2, a3"),
+        (REACHER.replace('name="home"', 'name="one"/><key name="two"'), REACHER_TOML, "no keyframe 'home'"),
+        (REACHER, REACHER_TOML + 'joints = ["a1", "a7"]\nhome = [0, 0]', "unknown joint.*'a7'"),
+        (REACHER, 'kind = "quadruped"\n' + REACHER_TOML, "quadruped"),
+        (SEVEN, SEVEN_TOML.replace("home", "# home"), "no keyframe 'home'"),
+        (SEVEN, SEVEN_TOML.replace("[1.5, ", "["), "velocity_limits has 6 entries for 7"),
+        (SEVEN.replace('effort="40"', 'effort="0"'), SEVEN_TOML, "A6, A7"),
+    ],
+)
+def test_arms_that_can_not_be_meant(tmp_path, model, toml, message):
+    with pytest.raises(UsageError, match=message):
+        load_machine(robot_file(tmp_path, model, toml))
+
+
+def test_targets_out_of_reach_are_approached_and_told():
+    """No limit is exceeded on the way, and how far off those stay that nobody can reach is in the document."""
+    document = run_trial(Trial("arm", "reach", seconds=12.0, state="truth", seed=1))
+    assert document["limits_exceeded"] == 0
+    assert document["faults"]["fallback_ticks"] == 0
+    assert document["targets"]["given"] == 5
+    assert 1 <= len(document["targets"]["out_of_reach"]) < 5
+
+
+def test_options_that_an_arm_does_not_have():
+    with pytest.raises(UsageError, match="no --slope"):
+        Trial("arm", "track", conditions=Conditions(slope=0.1))
+    with pytest.raises(UsageError, match="unknown task of arm 'trak'.*did you mean 'track'"):
+        Trial("arm", "trak")
+
+
+def test_the_payload_is_the_plants_alone():
+    session = ArmSession(Trial("arm", "hold", conditions=Conditions(payload=2.0)))
+    assert session.model.body_subtreemass[0] == pytest.approx(session.controller.model.model.body_subtreemass[0] + 2.0)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 1e9])
+def test_broken_sensors_never_reach_the_motors(broken):
+    session = ArmSession(Trial("arm", "track"))
+    for tick in range(60):
+        q, v = session.plant.truth()
+        q, v = q.copy(), v.copy()
+        if tick % 3:
+            q[tick % len(q)], v[(tick + 1) % len(v)] = broken, -broken
+        session._plan()
+        torque, _ = session.controller.torque(q, v)
+        assert np.isfinite(torque).all()
+        assert (np.abs(torque) <= session.controller.model.torque_upper).all()
+        session.plant.step(torque)
+    assert session.faults()["nan"] > 0
+    mujoco.mj_checkPos(session.model, session.data)
+    assert not any(session.data.warning.number)
