@@ -64,6 +64,7 @@ class BipedSettings:
     can_step: bool = True
     shift_s: float = 0.7  # to shift the weight before the first step
     both_feet_s: float = 0.03  # that the old foot stays down after the new one has landed
+    landing_s: float = 0.04  # before its time, that a foot which feels the ground has landed, if only with its heel
     late_s: float = 0.06  # for how long a foot that should have landed reaches down for the ground
     swing_height: float = 0.06
     fastest_swing: float = 3.0  # [m/s], on the way to the landing
@@ -89,6 +90,7 @@ class _SingleSupport:
     displacement: Array
     remaining_s: float
     elapsed_s: float = 0.0
+    landed: bool = False
 
     @property
     def flying(self) -> int:
@@ -227,7 +229,9 @@ class Biped:
             step = self._step
             step.elapsed_s += s.wbc_period_s
             step.remaining_s -= s.wbc_period_s
-            high = float(model.feet[step.flying, 2]) - self._ground > 0.004
+            if step.remaining_s < s.landing_s:
+                step.landed |= self._touches(step.flying)
+            high = float(model.feet[step.flying, 2]) - self._ground > 0.004 and not step.landed
             if step.remaining_s <= 0 and not (high and step.remaining_s > -s.late_s):
                 self.steps_taken += 1
                 if self.walking or not self._stands_well():
@@ -243,6 +247,11 @@ class Biped:
         else:
             middle = model.feet[:, :2].mean(axis=0)
             self.capture_target += (middle - self.capture_target) * (s.wbc_period_s / 0.3)
+
+    def _touches(self, foot: int) -> bool:
+        """Whether the robot feels the ground under any part of the sole; not, on one without switches."""
+        touch, balls = self.model.state.touch, self.model.corners.shape[1]
+        return touch is not None and bool(touch[foot * balls : (foot + 1) * balls].any())
 
     def _inside(self) -> float:
         """How far the capture point is inside the support of both feet [m], negative outside."""
