@@ -342,6 +342,30 @@ def test_steps_on_the_spot_and_stops_with_its_feet_side_by_side():
     assert np.abs(plant.heading_velocity()).max() < 0.05
 
 
+def ticks_of_a_step(heel: bool) -> int:
+    """How long the step lasts with which the robot catches itself, when its toes stay a centimetre up for good."""
+    controller = Biped(nominal_humanoid(), HUMANOID)
+    state = falling = dataclasses.replace(controller.model.home(), velocity=np.array([0.8, 0.0, 0.0]))
+    for tick in range(400):
+        trusted = controller.trusted_feet
+        if not trusted.all():
+            side = ("left", "right")[int(trusted[0])]
+            lifted = falling.q.copy()
+            lifted[HUMANOID.joints.index(f"{side}_ankle_pitch")] -= 0.3
+            touch = trusted.copy()
+            touch[4 * int(trusted[0])] = heel
+            state = dataclasses.replace(state, q=lifted, touch=touch)
+        controller.torque(state)
+        if controller.steps_taken:
+            return tick
+    pytest.fail("the step never ended")
+
+
+def test_a_heel_that_feels_the_ground_ends_the_step():
+    """A foot that is held up by its heel does not wait for the rest of it: the robot would fall past it."""
+    assert ticks_of_a_step(heel=True) + 20 < ticks_of_a_step(heel=False)
+
+
 @pytest.mark.parametrize(
     ("asked", "walked"),
     [
