@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
+from robotics.controllers.arm_mpc import ArmMPC, ArmMPCSettings, ArmPlan
 from robotics.controllers.cartesian_mpc import CartesianMPC, CartesianMPCSettings, Motion, Plan, resting_at
 from robotics.controllers.disturbance import DisturbanceObserver
 from robotics.controllers.hierarchy import HierarchicalController
@@ -42,6 +43,7 @@ class ArmSettings:
 
     wbc_period_s: float = 0.002
     mpc: CartesianMPCSettings = field(default_factory=CartesianMPCSettings)
+    """Of each hand by itself; with `ArmMPCSettings`, of all joints together, with their limits and around obstacles."""
     grip_force: float = 15.0  # motor force at which a closing gripper stops pushing [N]
     leash: tuple[float, float] = (0.05, 0.4)  # how far the reference may run ahead of the hand [m], [rad]
     strict: bool = False  # hands before posture by a hierarchy, not by weights: 2.5 times the cost of a tick
@@ -68,7 +70,12 @@ class ArmCerebellum:
         self.faults = Faults()
         self.model = NominalModel(model, spec)
         guarded = GuardedSolver(solver, faults=self.faults)
-        self._mpc = {e.name: CartesianMPC(self.settings.mpc, guarded) for e in spec.end_effectors}
+        s = self.settings
+        self._mpc = {e.name: CartesianMPC(s.mpc, guarded) for e in spec.end_effectors}
+        self._arm_mpc: ArmMPC | None = None
+        if isinstance(s.mpc, ArmMPCSettings):
+            self._arm_mpc = ArmMPC(model, spec, collision, s.mpc, guarded, s.velocity_share, s.position_margin)
+        self._posture = PostureTask(np.array(spec.home))
         self._hands = {e.name: EndEffectorPoseTask(e.name, self._here(e.name)) for e in spec.end_effectors}
         self._grippers = {
             e.name: GripperForceTask(spec.joints.index(e.gripper_joint), opening=0.0)
@@ -86,12 +93,10 @@ class ArmCerebellum:
             position_margin=s.position_margin, velocity_share=s.velocity_share, pressing=tuple(self.gripper_joints)
         )
         observer = DisturbanceObserver(self.model, s.wbc_period_s) if s.observed else None
-        hands, posture = [*self._hands.values(), *self._grippers.values()], PostureTask(np.array(self.model.spec.home))
+        hands, rest = [*self._hands.values(), *self._grippers.values()], [self._posture]
         if s.strict:
-            return HierarchicalController(
-                self.model, (), collision, limits, solver, observer, levels=(hands, [posture])
-            )
-        return WholeBodyController(self.model, [*hands, posture], collision, limits, solver, observer)
+            return HierarchicalController(self.model, (), collision, limits, solver, observer, levels=(hands, rest))
+        return WholeBodyController(self.model, [*hands, *rest], collision, limits, solver, observer)
 
     def reset(self, q: Array) -> None:
         """Forget every plan: references start at rest where the hands are at joint positions q (n,).
@@ -103,6 +108,7 @@ class ArmCerebellum:
         self.model.update(q, np.zeros(self.model.n))
         self.wbc.reset()
         self._plans: dict[str, Plan] = {}
+        self._joints = self._arm_mpc.rest(q) if self._arm_mpc is not None else None
         self._elapsed = 0.0
         for name, task in self._hands.items():
             task.reference = self._here(name)
@@ -133,13 +139,18 @@ class ArmCerebellum:
 
         Raises UsageError for an end effector that does not exist.
         """
-        for name, motion in motions.items():
+        for name in motions:
             if name not in self._hands:
                 raise unknown_name("end effector", name, self._hands)
-            plan, task = self._plans.get(name), self._hands[name]
-            task.reference = task.reference if plan is None else plan.at(self._elapsed)
-            start = self._on_leash(name, task.reference)
-            self._plans[name] = self._mpc[name].follow(start, motion)
+        for name, plan in self._plans.items():
+            self._hands[name].reference = plan.at(self._elapsed)
+        if self._arm_mpc is not None:
+            self._joints = self._arm_mpc.follow(*self._joints_on_leash(self._arm_mpc), self._complete(motions))
+            self._plans = dict(self._joints.hands)
+        else:
+            for name, motion in motions.items():
+                start = self._on_leash(name, self._hands[name].reference)
+                self._plans[name] = self._mpc[name].follow(start, motion)
         self._elapsed = 0.0
 
     def planned(self, name: str, times: Sequence[float]) -> Array:
@@ -151,6 +162,9 @@ class ArmCerebellum:
         """Torques (n,) for the next `wbc_period_s` at the measured state, and the accelerations they should give."""
         for name, plan in self._plans.items():
             self._hands[name].reference = plan.at(self._elapsed)
+        if self._joints is not None:
+            posture = self._posture
+            posture.posture, posture.velocity, posture.acceleration = self._joints.joints(self._elapsed)
         self._elapsed += self.settings.wbc_period_s
         return self.wbc.solve(q, v)
 
@@ -175,6 +189,18 @@ class ArmCerebellum:
         reach, turn = self.settings.leash
         near = error[:3].max() <= reach and error[3:].max() <= turn  # a reference that is no number is not near
         return reference if near else self._here(name)
+
+    def _complete(self, motions: Mapping[str, Motion]) -> dict[str, Motion]:
+        """The motions, and for hands without one to stay where their reference is."""
+        here = {name: task.reference for name, task in self._hands.items()}
+        return {name: motions.get(name) or resting_at(r.position, r.quat) for name, r in here.items()}
+
+    def _joints_on_leash(self, mpc: ArmMPC) -> tuple[ArmPlan, float]:
+        """The last plan of the joints and its age, or rest where the arm is if it was held back too far from it."""
+        plan = self._joints
+        if plan is not None and np.abs(plan.joints(self._elapsed)[0] - self.model.q)[mpc.moving].max() <= 0.2:
+            return plan, self._elapsed
+        return mpc.rest(self.model.q), 0.0
 
 
 class ServoTargets:

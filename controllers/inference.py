@@ -22,9 +22,9 @@ def complete_spec(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> RobotSpec:
 
     Inferred: the free joint with actuated joints below it as the base; every actuated hinge and slide joint; the
     keyframe `home` (or the only one) as the resting position; on a base with four legs, the lowest colliding geom of
-    each last link as its foot; on a fixed robot, the only site beyond its last joint as its end effector, or where there
-    is none, the frame of its last link. Bodies may stand for feet. What has no name and needs one is named in `scene`.
-    Raises UsageError naming what is ambiguous or missing.
+    each last link as its foot; on a fixed robot, the only site beyond its last joint as its end effector, or where
+    there is none, the frame of its last link. Bodies may stand for feet. What has no name and needs one gets one in
+    `scene`. Raises UsageError naming what is ambiguous or missing.
     """
     for field in given:
         if field not in FIELDS:

@@ -4,6 +4,7 @@ Torque, velocity and position limits are hard; a collision margin is soft, becau
 than the margin must not make the problem infeasible.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mujoco
@@ -67,6 +68,13 @@ class CollisionMargin:
     def rows(self, model: NominalModel) -> tuple[Array, Array]:
         """C (m, n) and d (m,) of the rows C v' + s >= d; m is the number of near pairs."""
         C, d = [], []
+        for row, room in self.near(model):
+            C.append(row)
+            d.append(-2 * self.rate * float(row @ model.v) - self.rate**2 * room)
+        return (np.array(C), np.array(d)) if C else (np.zeros((0, model.n)), np.zeros(0))
+
+    def near(self, model: NominalModel) -> Iterator[tuple[Array, float]]:
+        """Of each near pair, the gradient (n,) of its distance, and how much of it is more than the margin [m]."""
         fromto = np.empty(6)
         for first, second in self.pairs:
             distance = mujoco.mj_geomDistance(model.model, model.data, first, second, self.detection, fromto)
@@ -81,9 +89,7 @@ class CollisionMargin:
             row = normal @ (
                 model.point_jacobian(fromto[3:], int(body_second)) - model.point_jacobian(fromto[:3], int(body_first))
             )
-            C.append(row)
-            d.append(-2 * self.rate * float(row @ model.v) - self.rate**2 * (distance - self.margin))
-        return (np.array(C), np.array(d)) if C else (np.zeros((0, model.n)), np.zeros(0))
+            yield row, distance - self.margin
 
 
 def pairs_between(model: mujoco.MjModel, first: list[str], second: list[str]) -> tuple[tuple[int, int], ...]:

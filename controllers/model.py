@@ -74,6 +74,13 @@ class NominalModel:
         if self._has_friction:
             self.h += self._friction * np.tanh(v / self.FRICTION_BLEND)
 
+    def move(self, q: Array) -> None:
+        """Bring kinematics alone to joint positions q (n,): poses and Jacobians, for looking ahead."""
+        self.q = q
+        self._qpos[self._addresses] = self._T_moving @ q + self._offset
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)
+
     def pose(self, end_effector: str) -> tuple[Array, Array]:
         """World position (3,) [m] and orientation (4,) wxyz of an end effector. Copies."""
         site = self._site[end_effector]

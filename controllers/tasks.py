@@ -148,12 +148,17 @@ class JointTask(Task):
 
 @dataclass
 class PostureTask(Task):
-    """Every joint towards `posture`: decides what the end effectors leave free, and damps it."""
+    """Every joint towards `posture`: decides what the end effectors leave free, and damps it.
+
+    With `velocity` and `acceleration`, along a motion through it.
+    """
 
     posture: Array
     weight: float = 1e-3
     kp: float = 20.0
     kd: float = 10.0
+    velocity: Array | float = 0.0
+    acceleration: Array | float = 0.0
 
     def rows(self, model: NominalModel) -> tuple[Array, Array]:
         return np.eye(model.n), self._acceleration(model)
@@ -163,7 +168,7 @@ class PostureTask(Task):
         q -= self.weight * self._acceleration(model)
 
     def _acceleration(self, model: NominalModel) -> Array:
-        return self.kp * (self.posture - model.q) - self.kd * model.v
+        return self.acceleration + self.kp * (self.posture - model.q) + self.kd * (self.velocity - model.v)
 
 
 @dataclass

@@ -112,7 +112,7 @@ def test_targets_out_of_reach_are_approached_and_told():
 def test_options_that_an_arm_does_not_have():
     with pytest.raises(UsageError, match="no --slope"):
         Trial("arm", "track", conditions=Conditions(slope=0.1))
-    with pytest.raises(UsageError, match="unknown task of arm 'trak'.*did you mean 'track'"):
+    with pytest.raises(UsageError, match=r"unknown task of arm 'trak'.*did you mean 'track'"):
         Trial("arm", "trak")
 
 

@@ -13,6 +13,7 @@ from robotics.control import overlay
 from robotics.control.machine import Machine, embedded
 from robotics.control.session import rms, settled
 from robotics.control.trial import Conditions, Trial
+from robotics.controllers.arm_mpc import ArmMPCSettings
 from robotics.controllers.arms import ArmCerebellum, ArmSettings, HandTarget
 from robotics.controllers.motors import Motors
 from robotics.controllers.rotation import log_between, rotated
@@ -27,7 +28,7 @@ EMBEDDED = embedded("arm", ARM, arm_scene)
 RADIUS, RATE, RAMP_S = 0.1, 0.5, 1.0
 #: How long `reach` gives the hand for each target, and what counts as having reached it [s], [m].
 REACH_S, REACHED = 2.0, 0.002
-SETTINGS = ArmSettings(observed=True, position_margin=0.01, velocity_share=0.97)
+SETTINGS = ArmSettings(mpc=ArmMPCSettings(), observed=True, position_margin=0.01, velocity_share=0.97)
 
 
 @dataclass(frozen=True)
