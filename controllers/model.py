@@ -72,7 +72,11 @@ class NominalModel:
         # frictionloss is a constraint force in MuJoCo, not part of qfrc_passive
         self.h = (self._bias - self._passive) @ self.T
         if self._has_friction:
-            self.h += self._friction * np.tanh(v / self.FRICTION_BLEND)
+            self.h += self.friction(v, self.FRICTION_BLEND)
+
+    def friction(self, v: Array, blend: float) -> Array:
+        """Coulomb friction (n,) at joint velocities v (n,), blended in over the speed `blend` [rad/s, m/s]."""
+        return self._friction * np.tanh(v / blend)
 
     def move(self, q: Array) -> None:
         """Bring kinematics alone to joint positions q (n,): poses and Jacobians, for looking ahead."""

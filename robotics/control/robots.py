@@ -55,11 +55,18 @@ ROBOTS = {
         ),
         ControlledRobot(
             "arm",
-            tasks=("hold", "track", "reach"),
+            tasks=("hold", "track", "reach", "avoid"),
             moving_tasks=(),
             conditions=frozenset({"push", "payload", "delay_s"}),
             session="robotics.control.arm:ArmSession",
             kind="arm",
+        ),
+        ControlledRobot(
+            "bimanual",
+            tasks=("carry", "track"),
+            moving_tasks=(),
+            conditions=frozenset({"payload", "push", "delay_s"}),
+            session="robotics.control.bimanual:BimanualSession",
         ),
         ControlledRobot(
             "car",

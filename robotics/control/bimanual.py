@@ -1,0 +1,274 @@
+"""Two arms under their controller: both hands on circles, or one box between them along a path."""
+
+import math
+import time
+from collections import defaultdict
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from robotics.control import overlay
+from robotics.control.bimanual_plant import BOX_HALF, BOX_MASS, BimanualPlant, resolution
+from robotics.control.circle import Circle, turned
+from robotics.control.session import rms, settled
+from robotics.control.trial import Trial
+from robotics.controllers.arms import ArmSettings, HandTarget
+from robotics.controllers.bimanual import BimanualCerebellum
+from robotics.controllers.encoders import EncoderFilter
+from robotics.controllers.grasp import Held
+from robotics.controllers.rotation import from_axes, log_between, rotated
+from robotics.controllers.tasks import Reference
+from robotics.envs.robots.aloha import ALOHA, SIDES, collision_margin, nominal_model
+from robotics.errors import UsageError
+
+Array = np.ndarray
+
+#: How far off the accelerations of the joints are that the encoders' filter is told [rad/s^2, m/s^2].
+AGILITY = 3.0
+#: Hands level towards each other.
+LEVEL = {
+    "left": from_axes(np.array([1.0, 0, 0]), np.array([0, 1.0, 0])),
+    "right": from_axes(np.array([-1.0, 0, 0]), np.array([0, -1.0, 0])),
+}
+INWARDS = {"left": np.array([1.0, 0, 0]), "right": np.array([-1.0, 0, 0])}
+
+
+class BimanualSession:
+    """`track`: each hand on a circle of its own. `carry`: see `Carry`."""
+
+    camera = "angle"
+    settings = ArmSettings(position_margin=0.002, velocity_share=0.97)
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        nominal = nominal_model()
+        self.controller = BimanualCerebellum(nominal, ALOHA, collision_margin(nominal), self.settings, trial.solver)
+        self.period_s = self.settings.wbc_period_s
+        self.plant = BimanualPlant(trial.conditions, self.period_s, trial.task == "carry", trial.seed)
+        self.model, self.data = self.plant.model, self.plant.data
+        self.plant.place(np.array(ALOHA.home))
+        self.controller.reset(np.array(ALOHA.home))
+        self._filter = EncoderFilter(resolution(), np.full(14, AGILITY), self.period_s)
+        self._filter.reset(np.array(ALOHA.home))
+        self._meant = np.zeros(14)
+        self.job = Carry(self) if trial.task == "carry" else Track(self)
+        self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self.limits_exceeded = 0
+        self.peak_torque = np.zeros(14)
+        self._ticks = 0
+
+    @property
+    def now(self) -> float:
+        """Simulated time [s]."""
+        return self._ticks * self.period_s
+
+    def tick(self) -> None:
+        started = time.perf_counter()
+        if self.trial.state == "truth":
+            q, v = self.plant.truth()
+        else:
+            q, v = self._filter.update(self.plant.counts(), self._meant)
+        if self._ticks % 10 == 0:
+            self.job.plan()
+            self.timing_ms["mpc"].append((time.perf_counter() - started) * 1e3)
+        before = time.perf_counter()
+        torque, self._meant = self.controller.torque(q, v)
+        ended = time.perf_counter()
+        self.timing_ms["wbc"].append((ended - before) * 1e3)
+        self.timing_ms["tick"].append((ended - started) * 1e3)
+        self.plant.step(torque)
+        self._ticks += 1
+        self._check(torque)
+        self.job.note()
+
+    def _check(self, torque: Array) -> None:
+        model, (q, v) = self.controller.model, self.plant.truth()
+        self.peak_torque = np.maximum(self.peak_torque, np.abs(torque))
+        limits = (
+            (torque, model.torque_lower, model.torque_upper),
+            (q, model.position_lower, model.position_upper),
+            (v, -model.velocity_limit, model.velocity_limit),
+        )
+        self.limits_exceeded += int(any(((x < low - 1e-6) | (x > high + 1e-6)).any() for x, low, high in limits))
+
+    def fell(self) -> bool:
+        return self.job.failed()
+
+    def draw(self, scene: mujoco.MjvScene) -> None:
+        self.job.draw(scene)
+
+    def faults(self) -> dict[str, int]:
+        return self.controller.faults.as_dict()
+
+    def results(self) -> dict[str, Any]:
+        peak = np.round(self.peak_torque, 2).reshape(2, 7).max(axis=0)[:6]
+        names = (joint.split("/")[1] for joint in ALOHA.joints[:6])
+        return {**self.job.results(), "peak_torque": dict(zip(names, peak.tolist(), strict=True))}
+
+
+class Track:
+    """Each hand draws an upright circle of 5 cm, once in two seconds, against the other one's sense."""
+
+    def __init__(self, session: BimanualSession) -> None:
+        self._s = session
+        middle = {"left": np.array([-0.15, 0, 0.25]), "right": np.array([0.15, 0, 0.25])}
+        self._circles = {
+            side: Circle(middle[side], LEVEL[side], radius=0.05, rate=0.5 * sign, starts_at=1.0)
+            for side, sign in zip(SIDES, (1, -1), strict=True)
+        }
+        self._errors: list[Array] = []
+
+    def plan(self) -> None:
+        now = self._s.now
+        if now < 1.0:
+            self._s.controller.plan({n: HandTarget(c.at(0).position, c.quat, 0.01) for n, c in self._circles.items()})
+        else:
+            self._s.controller.follow({n: lambda t, c=c: c.at(now + t) for n, c in self._circles.items()})
+
+    def note(self) -> None:
+        errors = []
+        for side, circle in self._circles.items():
+            wanted, (position, quat) = circle.at(self._s.now), self._s.plant.hand(side)
+            errors.append([*(wanted.position - position), *log_between(quat, wanted.quat)])
+        self._errors.append(np.array(errors))
+
+    def failed(self) -> bool:
+        """Never: the arms are bolted down."""
+        return False
+
+    def draw(self, scene: mujoco.MjvScene) -> None:
+        for side, circle in self._circles.items():
+            overlay.path(scene, np.array([circle.at(10 + k / 20).position for k in range(41)]), overlay.TARGET, 0.002)
+            overlay.path(scene, self._s.controller.planned(side, np.linspace(0, 0.3, 12)), overlay.PLAN)
+
+    def results(self) -> dict[str, Any]:
+        errors = settled(self._errors, self._s.period_s)
+        tracking = {}
+        for number, side in enumerate(SIDES):
+            tracking[f"{side}_position"] = float(np.linalg.norm(rms(errors[:, number, :3])))
+            tracking[f"{side}_orientation"] = float(np.linalg.norm(rms(errors[:, number, 3:])))
+        return {"velocity_mean": [0.0, 0.0, 0.0], "tracking_rms": tracking}
+
+
+class Carry:
+    """A box of 1 kg stands between the hands: press on it, lift it by 12 cm, and move it around a closed path in space
+    while it turns to and fro."""
+
+    REACH_S, GAP, APPROACH = 1.5, 0.012, 0.02  # time to come near [s], how near [m], speed from there on [m/s]
+    TIP = 0.017  # from the end effector's site to its finger tips [m]
+    CONTACT, SURE_S = 5.0, 0.06  # force that is felt on contact [N], and for how long
+    SETTLE_S, LIFT_S, LIFT, RATE = 1.0, 2.0, 0.12, 1 / 6
+    SHORTEST_S = 5.0
+
+    def __init__(self, session: BimanualSession) -> None:
+        self._s = session
+        if session.trial.seconds < self.SHORTEST_S:
+            raise UsageError(f"--seconds {session.trial.seconds:g}: carry takes {self.SHORTEST_S:g} s to lift its box")
+        self._box = Held.box(BOX_MASS, BOX_HALF)
+        self._start = Reference(np.array([0, 0, BOX_HALF[2]]), np.array([1.0, 0, 0, 0]))
+        self._grasped_s: float | None = None
+        self._gap, self._felt_s, self._lost_s = self.GAP, 0.0, 0.0
+        self._errors: list[Array] = []
+        self._squeeze: list[tuple[float, float]] = []
+        self._velocities: list[Array] = []
+
+    def plan(self) -> None:
+        controller, period = self._s.controller, 10 * self._s.period_s
+        if self._grasped_s is not None:
+            then = self._s.now - self._grasped_s
+            controller.carry(lambda t: self.way(then + t))
+            return
+        if self._s.now > self.REACH_S:
+            self._gap -= self.APPROACH * period
+            touching = min(controller.felt_push(side, INWARDS[side]) for side in SIDES) > self.CONTACT
+            self._felt_s = self._felt_s + period if touching else 0.0
+            if self._felt_s >= self.SURE_S:
+                self._grasped_s = self._s.now
+                controller.grasp(self._box, self._start.position, self._start.quat)
+                return self.plan()
+        outside = BOX_HALF[0] + self.TIP + self._gap
+        controller.plan(
+            {side: HandTarget(self._start.position - outside * INWARDS[side], LEVEL[side], 0.01) for side in SIDES}
+        )
+
+    def way(self, t: float) -> Reference:
+        """The box so many seconds after it was grasped."""
+        lift, circle = self.SETTLE_S, self.SETTLE_S + self.LIFT_S
+        if t < lift:
+            return self._start
+        if t < circle:
+            return self._lifting((t - lift) / self.LIFT_S)
+        return self._around(t - circle)
+
+    def _lifting(self, s: float) -> Reference:
+        """Straight up, along the quintic of least jerk."""
+        up = np.array([0, 0, self.LIFT])
+        velocity, acceleration = np.zeros(6), np.zeros(6)
+        velocity[:3] = up * (30 * s**2 - 60 * s**3 + 30 * s**4) / self.LIFT_S
+        acceleration[:3] = up * (60 * s - 180 * s**2 + 120 * s**3) / self.LIFT_S**2
+        position = self._start.position + up * (10 * s**3 - 15 * s**4 + 6 * s**5)
+        return Reference(position, self._start.quat, velocity, acceleration)
+
+    def _around(self, t: float) -> Reference:
+        """Around a closed curve in space, once in six seconds, with the box turning to and fro."""
+        angle, rate, change = turned(t, self.RATE, 1.5)
+        s, c, s2, c2 = math.sin(angle), math.cos(angle), math.sin(2 * angle), math.cos(2 * angle)
+        place = np.array([0.05 * s, 0.06 * (1 - c), 0.02 * s2, 0, 0, 0.15 * s])
+        slope = np.array([0.05 * c, 0.06 * s, 0.04 * c2, 0, 0, 0.15 * c])
+        bend = np.array([-0.05 * s, 0.06 * c, -0.08 * s2, 0, 0, -0.15 * s])
+        position = self._start.position + np.array([0, 0, self.LIFT]) + place[:3]
+        return Reference(position, rotated(self._start.quat, place[3:]), rate * slope, change * slope + rate**2 * bend)
+
+    def note(self) -> None:
+        if self._grasped_s is None or self._s.now < self._grasped_s + self.SETTLE_S:
+            return
+        wanted, (position, quat) = self.way(self._s.now - self._grasped_s), self._s.plant.box()
+        forces = self._s.plant.forces()
+        self._errors.append(np.array([*(wanted.position - position), *log_between(quat, wanted.quat)]))
+        self._squeeze.append((0.5 * (forces["left"][0] - forces["right"][0]), self._s.controller.felt_squeeze()))
+        self._velocities.append(self._s.plant.box_velocity())
+        slack = min(forces["left"][0], -forces["right"][0]) < 0.1
+        self._lost_s = self._lost_s + self._s.period_s if slack else 0.0
+
+    def failed(self) -> bool:
+        """The box has slipped out, or was not found by the time that the hands would have met."""
+        return self._lost_s > 0.2 or self._gap < -BOX_HALF[0]
+
+    def draw(self, scene: mujoco.MjvScene) -> None:
+        around = [self._around(1.5 + k / 60 / self.RATE).position for k in range(61)]
+        overlay.path(scene, np.array(around), overlay.TARGET, 0.002)
+        if self._grasped_s is None:
+            return
+        then = self._s.now - self._grasped_s
+        overlay.path(scene, np.array([self.way(then + t).position for t in np.linspace(0, 0.5, 12)]), overlay.PLAN)
+        position, _ = self._s.plant.box()
+        axes = self._s.data.body("box").xmat.reshape(3, 3)
+        for side, force in self._s.plant.forces().items():
+            if side in SIDES:
+                at = position - BOX_HALF[0] * (axes @ INWARDS[side])
+                overlay.arrow(scene, at, 0.008 * (axes @ -force), overlay.FORCE)
+
+    def results(self) -> dict[str, Any]:
+        """Errors of the box on its path, from the moment that it shall leave the table, and the force that squeezes it
+        [N], by its contacts and as the joints feel it."""
+        if not self._errors:
+            raise UsageError("the hands found no box to carry")
+        errors, squeeze = np.array(self._errors), np.array(self._squeeze)
+        off = np.linalg.norm(errors[:, :3], axis=1)
+        true, felt = squeeze.T
+        low, high = true.min(), true.max()
+        wanted = self._s.controller.carry_settings.squeeze
+        return {
+            "velocity_mean": np.mean(self._velocities, axis=0).tolist(),
+            "tracking_rms": {"position": float(rms(off)), "orientation": float(np.linalg.norm(rms(errors[:, 3:])))},
+            "position_max": float(off.max()),
+            "squeeze": {
+                "wanted": wanted,
+                "mean": float(true.mean()),
+                "min": float(low),
+                "max": float(high),
+                "within_2N": float((np.abs(true - wanted) <= 2.0).mean()),
+                "felt_rms_error": float(rms(felt - true)),
+            },
+        }
