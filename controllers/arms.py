@@ -5,7 +5,7 @@ position servos, as ALOHA's are.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import mujoco
 import numpy as np
@@ -74,7 +74,7 @@ class ArmCerebellum:
         self._mpc = {e.name: CartesianMPC(s.mpc, guarded) for e in spec.end_effectors}
         self._arm_mpc: ArmMPC | None = None
         if isinstance(s.mpc, ArmMPCSettings):
-            self._arm_mpc = ArmMPC(model, spec, collision, s.mpc, guarded, s.velocity_share, s.position_margin)
+            self._arm_mpc = ArmMPC(model, spec, _wider(collision), s.mpc, guarded, s.velocity_share, s.position_margin)
         self._posture = PostureTask(np.array(spec.home))
         self._hands = {e.name: EndEffectorPoseTask(e.name, self._here(e.name)) for e in spec.end_effectors}
         self._grippers = {
@@ -201,6 +201,11 @@ class ArmCerebellum:
         if plan is not None and np.abs(plan.joints(self._elapsed)[0] - self.model.q)[mpc.moving].max() <= 0.2:
             return plan, self._elapsed
         return mpc.rest(self.model.q), 0.0
+
+
+def _wider(collision: CollisionMargin | None) -> CollisionMargin | None:
+    """A plan keeps twice the margin that control keeps: it turns in time, and control has nothing to correct."""
+    return replace(collision, margin=2 * collision.margin) if collision is not None else None
 
 
 class ServoTargets:

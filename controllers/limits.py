@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.model import NominalModel
+from robotics.controllers.robot_spec import RobotSpec
 
 Array = np.ndarray
 
@@ -95,3 +96,23 @@ class CollisionMargin:
 def pairs_between(model: mujoco.MjModel, first: list[str], second: list[str]) -> tuple[tuple[int, int], ...]:
     """All pairs of the named geoms, one from each list."""
     return tuple((model.geom(a).id, model.geom(b).id) for a in first for b in second)
+
+
+def link_pairs(model: mujoco.MjModel, spec: RobotSpec, others: list[str]) -> tuple[tuple[int, int], ...]:
+    """Pairs of every geom beyond the second joint of a fixed robot and each of the named ones.
+
+    Geoms that collide with nothing are for the eye, unless there are no others.
+    """
+    links = {int(model.jnt_bodyid[model.joint(joint).id]) for joint in spec.joints[2:]}
+    beyond = [g for g in range(model.ngeom) if _above(model, int(model.geom_bodyid[g])) & links]
+    solid = [g for g in beyond if model.geom_contype[g] or model.geom_conaffinity[g]] or beyond
+    return tuple((geom, model.geom(other).id) for geom in solid for other in others)
+
+
+def _above(model: mujoco.MjModel, body: int) -> set[int]:
+    """The body and everything that it hangs on."""
+    found = {body}
+    while body:
+        body = int(model.body_parentid[body])
+        found.add(body)
+    return found

@@ -116,9 +116,20 @@ def test_options_that_an_arm_does_not_have():
         Trial("arm", "trak")
 
 
-def test_the_payload_is_the_plants_alone():
-    session = ArmSession(Trial("arm", "hold", conditions=Conditions(payload=2.0)))
-    assert session.model.body_subtreemass[0] == pytest.approx(session.controller.model.model.body_subtreemass[0] + 2.0)
+@pytest.mark.parametrize("robot", ["arm", str(ROBOTS / "seven.toml")])
+def test_the_payload_is_the_plants_alone(robot):
+    session = ArmSession(Trial(robot, "hold", conditions=Conditions(payload=2.0)))
+    nominal = session.controller.model.model.body_subtreemass[0]
+    assert session.model.body_subtreemass[0] == pytest.approx(nominal + 2.0)
+
+
+@pytest.mark.parametrize("robot", ["arm", str(ROBOTS / "seven.toml")])
+def test_the_ball_is_avoided_on_the_way_there(robot):
+    document = run_trial(Trial(robot, "avoid", seconds=2.1))
+    assert document["clearance"] > 0.015
+    assert document["targets"] == {"given": 1, "out_of_reach": []}
+    assert document["limits_exceeded"] == 0
+    assert document["faults"]["fallback_ticks"] == 0
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, 1e9])

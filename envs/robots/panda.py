@@ -93,14 +93,7 @@ _WHITE, _DARK, _STEEL = (0.92, 0.93, 0.94, 1), (0.2, 0.21, 0.24, 1), (0.6, 0.62,
 _ARM, _OTHER = 1, 2
 
 
-class Obstacle(NamedTuple):
-    """A ball that hangs in the arm's way."""
-
-    position: Vector
-    radius: float
-
-
-def arm_scene(obstacle: Obstacle | None = None) -> mujoco.MjSpec:
+def arm_scene() -> mujoco.MjSpec:
     """The arm on its table, ready for objects to be added."""
     spec = mujoco.MjSpec()
     spec.modelname = "arm"
@@ -119,10 +112,6 @@ def arm_scene(obstacle: Obstacle | None = None) -> mujoco.MjSpec:
     for number, link in enumerate(LINKS, start=1):
         body = _add_link(spec, body, number, link)
     _add_hand(spec, body)
-    if obstacle is not None:
-        ball = spec.worldbody.add_geom(name="obstacle", type=mujoco.mjtGeom.mjGEOM_SPHERE, pos=obstacle.position)
-        ball.size, ball.rgba = [obstacle.radius, 0, 0], [0.85, 0.35, 0.25, 1]
-        ball.contype, ball.conaffinity = _OTHER, _ARM | _OTHER
     return spec
 
 
@@ -217,15 +206,12 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     world.add_camera(name="side", pos=[1.35, -1.25, 0.85], xyaxes=[0.72, 0.69, 0, -0.28, 0.29, 0.92], fovy=45)
 
 
-def nominal_arm(obstacle: Obstacle | None = None) -> mujoco.MjModel:
+def nominal_arm() -> mujoco.MjModel:
     """What the arm's controller believes in."""
-    return arm_scene(obstacle).compile()
+    return arm_scene().compile()
 
 
 def arm_margin(model: mujoco.MjModel) -> CollisionMargin:
-    """Hand, forearm and fingers keep clear of the table, and of the obstacle where there is one."""
+    """Hand, wrist and fingers keep clear of the table."""
     hand = ["palm", "link7_0", "link6_0", "link6_1", "finger1", "finger2"]
-    pairs = pairs_between(model, hand, ["table"])
-    if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, "obstacle") >= 0:
-        pairs += pairs_between(model, [*hand, "link5_0", "link5_1", "link5_2", "link4_0"], ["obstacle"])
-    return CollisionMargin(pairs, margin=0.01)
+    return CollisionMargin(pairs_between(model, hand, ["table"]), margin=0.01)

@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import mujoco
@@ -15,6 +16,8 @@ from robotics.control.session import rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.arm_mpc import ArmMPCSettings
 from robotics.controllers.arms import ArmCerebellum, ArmSettings, HandTarget
+from robotics.controllers.limits import CollisionMargin, link_pairs
+from robotics.controllers.model import NominalModel
 from robotics.controllers.motors import Motors
 from robotics.controllers.rotation import log_between, rotated
 from robotics.controllers.tasks import Reference
@@ -28,6 +31,12 @@ EMBEDDED = embedded("arm", ARM, arm_scene)
 RADIUS, RATE, RAMP_S = 0.1, 0.5, 1.0
 #: How long `reach` gives the hand for each target, and what counts as having reached it [s], [m].
 REACH_S, REACHED = 2.0, 0.002
+#: `avoid`: to and fro between home and a place to its left [m], past a ball half way a little above the straight line.
+AWAY, BALL_RADIUS, BALL_ABOVE = 0.3, 0.05, 0.01
+#: What arms keep clear of the ball [m]: their plans, and below that for certain their whole-body control.
+CLEARANCE = 0.02
+#: A collision bit that nobody has: of geoms that touch nothing, and yet are not discarded as URDF's visual ones are.
+UNTOUCHED = 1 << 30
 SETTINGS = ArmSettings(mpc=ArmMPCSettings(), observed=True, position_margin=0.01, velocity_share=0.97)
 
 
@@ -40,19 +49,22 @@ class SensorNoise:
 
 
 class ArmSession:
-    """An arm that holds still, draws a circle, or reaches for one random pose after the other."""
+    """An arm that holds still, draws a circle, reaches for one random pose after the other, or avoids a ball."""
 
     camera = "side"
 
     def __init__(self, trial: Trial, settings: ArmSettings = SETTINGS) -> None:
         self.trial = trial
         machine = trial.machine() or EMBEDDED
-        nominal = machine.nominal()
-        margin = arm_margin(nominal) if machine is EMBEDDED else None
+        scene = partial(_with_ball, machine) if trial.task == "avoid" else partial(machine.scene, None)
+        nominal = scene().compile()
+        table = arm_margin(nominal).pairs if machine is EMBEDDED else ()
+        self._ball = link_pairs(nominal, machine.spec, ["robotics_ball"]) if trial.task == "avoid" else ()
+        margin = CollisionMargin(table + self._ball, CLEARANCE / 2) if table or self._ball else None
         self.controller = ArmCerebellum(nominal, machine.spec, margin, settings, trial.solver)
         self.hand = machine.spec.end_effectors[0].name
         self.period_s = settings.wbc_period_s
-        self.plant = ArmPlant(trial.conditions, machine, self.period_s, trial.seed)
+        self.plant = ArmPlant(trial.conditions, machine, scene(), self.period_s, trial.seed)
         self.model, self.data = self.plant.model, self.plant.data
         if machine is not EMBEDDED:
             self.camera = "robotics_arm"
@@ -68,6 +80,7 @@ class ArmSession:
         self._velocities: list[Array] = []
         self._missed: list[float] = []
         self._targets = 0
+        self._clearance = math.inf
 
     def tick(self) -> None:
         started = time.perf_counter()
@@ -91,10 +104,10 @@ class ArmSession:
         if self.trial.task == "track":
             self.controller.follow({self.hand: lambda t: self._on_circle(now + t)})
             return
-        if self.trial.task == "reach" and self._tick % round(REACH_S / self.period_s) == 0:
+        if self.trial.task in ("reach", "avoid") and self._tick % round(REACH_S / self.period_s) == 0:
             if self._targets:
                 self._missed.append(self._distance())
-            self._target = self._somewhere()
+            self._target = self._somewhere() if self.trial.task == "reach" else self._beyond()
             self._targets += 1
         self.controller.plan({self.hand: HandTarget(self._target.position, self._target.quat, 0.02)})
 
@@ -125,6 +138,11 @@ class ArmSession:
             position = 2.0 * position
         return Reference(position, rotated(quat, self._rng.normal(0, 0.3, 3)))
 
+    def _beyond(self) -> Reference:
+        """The other side of the ball."""
+        there = self._home.position + np.array([0.0, AWAY, 0.0])
+        return self._home if self._targets % 2 else Reference(there, self._home.quat)
+
     def _distance(self) -> float:
         return float(np.linalg.norm(self.plant.hand()[0] - self._target.position))
 
@@ -141,6 +159,9 @@ class ArmSession:
         position, quat = self.plant.hand()
         self._errors.append(np.array([*(wanted.position - position), *log_between(quat, wanted.quat)]))
         self._velocities.append(self.plant.hand_velocity())
+        for first, second in self._ball:
+            apart = mujoco.mj_geomDistance(self.model, self.data, first, second, 1.0, None)
+            self._clearance = min(self._clearance, apart)
 
     def fell(self) -> bool:
         """Never: an arm is bolted down."""
@@ -159,7 +180,8 @@ class ArmSession:
         return self.controller.faults.as_dict()
 
     def results(self) -> dict[str, Any]:
-        """Errors of the hand's position [m] and orientation [rad]; of `reach`, by how much targets were missed [m]."""
+        """Errors of the hand's position [m] and orientation [rad]; by how much targets were missed, and how near the
+        arm came to the ball [m]."""
         errors = settled(self._errors, self.period_s)
         results: dict[str, Any] = {
             "velocity_mean": settled(self._velocities, self.period_s).mean(axis=0).tolist(),
@@ -169,7 +191,9 @@ class ArmSession:
             },
             "position": self.plant.hand()[0].tolist(),
         }
-        if self.trial.task == "reach":
+        if self._ball:
+            results["clearance"] = round(self._clearance, 4)
+        if self.trial.task in ("reach", "avoid"):
             missed = [round(d, 4) for d in self._missed if d > REACHED]
             results["targets"] = {"given": len(self._missed), "out_of_reach": missed}
         return results
@@ -178,14 +202,20 @@ class ArmSession:
 class ArmPlant:
     """An arm in MuJoCo: torques in, truth and noisy measurements out."""
 
-    def __init__(self, conditions: Conditions, machine: Machine, period_s: float = 0.002, seed: int = 0) -> None:
+    def __init__(
+        self,
+        conditions: Conditions,
+        machine: Machine,
+        scene: mujoco.MjSpec,
+        period_s: float = 0.002,
+        seed: int = 0,
+    ) -> None:
         self.conditions, spec = conditions, machine.spec
-        scene = machine.scene(None)
         site = next(s for s in scene.sites if s.name == spec.end_effectors[0].site)
         if conditions.payload:
             load = site.parent.add_body(name="robotics_payload", pos=site.pos)
             load.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.03, 0, 0], mass=conditions.payload)
-            load.geoms[0].contype = load.geoms[0].conaffinity = 0
+            load.geoms[0].contype, load.geoms[0].conaffinity = UNTOUCHED, 0
             load.geoms[0].rgba = [0.8, 0.5, 0.2, 1]
         if machine is not EMBEDDED:
             _film(scene)
@@ -247,6 +277,16 @@ class ArmPlant:
             self._motors.apply(self.data, torque, *self.truth())
             mujoco.mj_step(self.model, self.data)
         mujoco.mj_kinematics(self.model, self.data)
+
+
+def _with_ball(machine: Machine) -> mujoco.MjSpec:
+    """The robot with a ball in the way of its hand; it touches nothing, so that a film shows what goes through it."""
+    scene, home = machine.scene(None), NominalModel(machine.nominal(), machine.spec)
+    position, _ = home.pose(machine.spec.end_effectors[0].name)
+    ball = scene.worldbody.add_geom(name="robotics_ball", type=mujoco.mjtGeom.mjGEOM_SPHERE)
+    ball.size, ball.pos = [BALL_RADIUS, 0, 0], position + np.array([0.0, AWAY / 2, BALL_ABOVE])
+    ball.rgba, ball.contype, ball.conaffinity = [0.85, 0.35, 0.25, 1], UNTOUCHED, 0
+    return scene
 
 
 def _film(scene: mujoco.MjSpec) -> None:
