@@ -4,8 +4,10 @@ Two back ends: `ArmCerebellum.torque` for torque-controlled robots, and `ServoTa
 position servos, as ALOHA's are.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -42,6 +44,7 @@ class ArmSettings:
     """Timing and grip of the arms' controller."""
 
     wbc_period_s: float = 0.002
+    plan_period_s: float = 0.02  # references are computed that far ahead, with the plan: a tick then only looks them up
     mpc: CartesianMPCSettings = field(default_factory=CartesianMPCSettings)
     """Of each hand by itself; with `ArmMPCSettings`, of all joints together, with their limits and around obstacles."""
     grip_force: float = 15.0  # motor force at which a closing gripper stops pushing [N]
@@ -50,6 +53,13 @@ class ArmSettings:
     observed: bool = False  # learn what pulls at the joints: a payload; for robots whose torques are their own
     position_margin: float = 0.0  # kept free of each joint's range [rad, m]
     velocity_share: float = 1.0  # of each joint's speed that is used
+
+
+class _Aim(NamedTuple):
+    """References at one moment: of the hands, and position, velocity and acceleration of all joints."""
+
+    hands: dict[str, Reference]
+    joints: tuple[Array, Array, Array] | None
 
 
 class ArmCerebellum:
@@ -110,8 +120,10 @@ class ArmCerebellum:
         self._plans: dict[str, Plan] = {}
         self._joints = self._arm_mpc.rest(q) if self._arm_mpc is not None else None
         self._elapsed = 0.0
+        self._ahead: deque[_Aim] = deque()
         for name, task in self._hands.items():
             task.reference = self._here(name)
+        self._pursue(self._aim(0.0))
         for gripper in self._grippers.values():
             gripper.opening = float(q[gripper.joint])
 
@@ -152,6 +164,8 @@ class ArmCerebellum:
                 start = self._on_leash(name, self._hands[name].reference)
                 self._plans[name] = self._mpc[name].follow(start, motion)
         self._elapsed = 0.0
+        period = self.settings.wbc_period_s
+        self._ahead = deque(self._aim(k * period) for k in range(round(self.settings.plan_period_s / period)))
 
     def planned(self, name: str, times: Sequence[float]) -> Array:
         """Where a hand is meant to be so many seconds from its last plan on: (times, 3) [m]."""
@@ -160,13 +174,22 @@ class ArmCerebellum:
 
     def torque(self, q: Array, v: Array) -> tuple[Array, Array]:
         """Torques (n,) for the next `wbc_period_s` at the measured state, and the accelerations they should give."""
-        for name, plan in self._plans.items():
-            self._hands[name].reference = plan.at(self._elapsed)
-        if self._joints is not None:
-            posture = self._posture
-            posture.posture, posture.velocity, posture.acceleration = self._joints.joints(self._elapsed)
+        if self._plans:
+            self._pursue(self._ahead.popleft() if self._ahead else self._aim(self._elapsed))
         self._elapsed += self.settings.wbc_period_s
         return self.wbc.solve(q, v)
+
+    def _pursue(self, aim: "_Aim") -> None:
+        for name, reference in aim.hands.items():
+            self._hands[name].reference = reference
+        if aim.joints is not None:
+            posture = self._posture
+            posture.posture, posture.velocity, posture.acceleration = aim.joints
+
+    def _aim(self, t: float) -> "_Aim":
+        """What the whole-body controller shall do `t` seconds after the last plan."""
+        joints = self._joints.joints(t) if self._joints is not None else None
+        return _Aim({name: plan.at(t) for name, plan in self._plans.items()}, joints)
 
     def _check(self, targets: dict[str, HandTarget]) -> None:
         for name, target in targets.items():

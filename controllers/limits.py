@@ -6,6 +6,7 @@ than the margin must not make the problem infeasible.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import mujoco
 import numpy as np
@@ -38,20 +39,28 @@ class JointLimits:
 
     def bounds(self, model: NominalModel) -> tuple[Array, Array]:
         """Lower and upper joint acceleration, each (n,), lower <= upper always."""
-        T, v, a = self.lookahead_s, model.v, self.max_acceleration
-        coming, speed = (1 / T**2) * model.q + (2 / T) * v, v / self.velocity_horizon_s
-        stop_above = (1 / T**2) * model.position_upper - (coming + self.position_margin / T**2)
-        stop_below = (1 / T**2) * model.position_lower - (coming - self.position_margin / T**2)
-        if self.pressing:
-            pressing = list(self.pressing)
-            stop_above[pressing], stop_below[pressing] = np.inf, -np.inf
-        fastest = (self.velocity_share / self.velocity_horizon_s) * model.velocity_limit
-        upper = np.maximum(np.minimum(np.minimum(fastest - speed, stop_above), a), -a)
-        lower = np.minimum(np.maximum(np.maximum(-fastest - speed, stop_below), -a), a)
+        lines, ends = _brakes(self, model)
+        room = ends - lines @ np.concatenate([model.q, model.v])
+        n, a = model.n, self.max_acceleration
+        upper = np.maximum(np.minimum(np.minimum(room[:n], room[n : 2 * n]), a), -a)
+        lower = np.minimum(np.maximum(np.maximum(-room[2 * n : 3 * n], -room[3 * n :]), -a), a)
         crossed = lower > upper
         if crossed.any():  # fast and near both limits: brake towards their middle
             upper[crossed] = lower[crossed] = 0.5 * (lower + upper)[crossed]
         return lower, upper
+
+
+@lru_cache(maxsize=16)
+def _brakes(limits: JointLimits, model: NominalModel) -> tuple[Array, Array]:
+    """The bounds of `JointLimits` as ends - lines (q, v): of positions, then of velocities; upwards, then downwards."""
+    T, horizon, one = limits.lookahead_s, limits.velocity_horizon_s, np.eye(model.n)
+    coming, speed = np.hstack([one / T**2, 2 / T * one]), np.hstack([0 * one, one / horizon])
+    fastest = limits.velocity_share * model.velocity_limit / horizon
+    above, below = ((end - limits.position_margin) / T**2 for end in (model.position_upper, -model.position_lower))
+    for i in limits.pressing:
+        above[i] = below[i] = np.inf
+        coming[i] = 0.0
+    return np.vstack([coming, speed, -coming, -speed]), np.concatenate([above, fastest, below, fastest])
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Task(Protocol):
         P is contiguous. Tasks with few entries do it without their rows, which is all that makes them faster.
         """
         A, b = self.rows(model)
-        weighted = self.weight * A.T
+        weighted = A.T if self.weight == 1.0 else self.weight * A.T
         P += weighted @ A
         q -= weighted @ b
 
@@ -61,16 +61,18 @@ class EndEffectorPoseTask(Task):
     def error(self, model: NominalModel) -> Array:
         """Position error [m] and rotation vector [rad] from the end effector to the reference, shape (6,)."""
         position, quat = model.pose(self.end_effector)
-        return np.concatenate([self.reference.position - position, log_between(quat, self.reference.quat)])
+        error = np.empty(6)
+        np.subtract(self.reference.position, position, out=error[:3])
+        error[3:] = log_between(quat, self.reference.quat)
+        return error
 
     def rows(self, model: NominalModel) -> tuple[Array, Array]:
         J = model.jacobian(self.end_effector)
-        desired = (
-            self.reference.acceleration
-            + self.kp * self.error(model)
-            + self.kd * (self.reference.velocity - J @ model.v)
-            - model.jacobian_rate_times_velocity(self.end_effector)
-        )
+        desired = self.reference.velocity - J @ model.v
+        desired *= self.kd
+        desired += self.kp * self.error(model)
+        desired += self.reference.acceleration
+        desired -= model.jacobian_rate_times_velocity(self.end_effector)
         if self.part != "pose":
             rows = slice(0, 3) if self.part == "position" else slice(3, 6)
             return J[rows], desired[rows]
@@ -168,7 +170,13 @@ class PostureTask(Task):
         q -= self.weight * self._acceleration(model)
 
     def _acceleration(self, model: NominalModel) -> Array:
-        return self.acceleration + self.kp * (self.posture - model.q) + self.kd * (self.velocity - model.v)
+        wanted = self.posture - model.q
+        wanted *= self.kp
+        wanted += self.acceleration
+        damped = self.velocity - model.v
+        damped *= self.kd
+        wanted += damped
+        return wanted
 
 
 @dataclass
