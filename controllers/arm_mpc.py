@@ -31,7 +31,7 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from robotics.controllers.cartesian_mpc import CartesianMPCSettings, Motion, Plan
+from robotics.controllers.cartesian_mpc import CartesianMPCSettings, Motion, Plan, resting_at
 from robotics.controllers.limits import CollisionMargin
 from robotics.controllers.model import NominalModel
 from robotics.controllers.qp import QP, GuardedSolver
@@ -146,10 +146,10 @@ class ArmMPC:
         q = np.concatenate([q0[None], q0 + self._times[:, None] * v0 + self._Sx @ u])
         plans = {}
         for name, hand in hands.items():
+            if y is None:  # whatever the target was: it may be no number
+                hand.stay()
             velocity = np.einsum("kij,kj->ki", hand.J, v[:, moving]) - hand.V
-            plans[name] = Plan(
-                motions[name], hand.delta[0], velocity[0], np.diff(velocity, axis=0) / s.step_s, s.step_s
-            )
+            plans[name] = Plan(hand.motion, hand.delta[0], velocity[0], np.diff(velocity, axis=0) / s.step_s, s.step_s)
         return ArmPlan(plans, q, v, u, s.step_s)
 
     def problem(self, before: ArmPlan, elapsed: float, motions: Mapping[str, Motion]) -> QP:
@@ -259,6 +259,7 @@ class _Hand:
     """One hand along the guess: Jacobians (N + 1, 6, n), deviations from its target and that one's velocity."""
 
     def __init__(self, motion: Motion, times: list[float]) -> None:
+        self.motion = motion
         self._references = [motion(t) for t in times]
         self.V = np.array([reference.velocity for reference in self._references])
         self.delta = np.empty((len(times), 6))
@@ -266,10 +267,17 @@ class _Hand:
 
     def see(self, k: int, position: Array, quat: Array, jacobian: Array) -> None:
         """The hand at node k; nodes come in order."""
+        if k == 0:
+            self._start = position, quat
         reference = self._references[k]
         self.delta[k, :3] = position - reference.position
         self.delta[k, 3:] = log_between(reference.quat, quat)
         self._jacobians.append(jacobian)
+
+    def stay(self) -> None:
+        """Take where the hand is for its target."""
+        self.motion = resting_at(*self._start)
+        self.V, self.delta = np.zeros_like(self.V), np.zeros_like(self.delta)
 
     @property
     def J(self) -> Array:

@@ -109,6 +109,19 @@ def test_targets_out_of_reach_are_approached_and_told():
     assert 1 <= len(document["targets"]["out_of_reach"]) < 5
 
 
+@pytest.mark.parametrize("robot", ["arm", str(ROBOTS / "reacher.toml")])
+def test_no_limit_is_exceeded_by_targets_that_change_all_the_time(robot):
+    """A short version of what scripts/benchmarks/arm.py does 100 000 times."""
+    session = ArmSession(Trial(robot, "reach", seed=2))
+    rng = np.random.default_rng(0)
+    for tick in range(1500):
+        if tick % 10 == 0:
+            session.patience_s = float(rng.choice([0.02, 0.1, 0.6]))
+        session.tick()
+    assert session.limits_exceeded == 0
+    assert session.faults()["fallback_ticks"] == 0
+
+
 def test_options_that_an_arm_does_not_have():
     with pytest.raises(UsageError, match="no --slope"):
         Trial("arm", "track", conditions=Conditions(slope=0.1))

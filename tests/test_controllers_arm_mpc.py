@@ -123,5 +123,6 @@ def test_without_a_solution_it_brakes(mpc):
     plan = mpc.follow(fast, 0.02, {"hand": nowhere})
     assert mpc.solver.faults.nan == 1
     assert np.isfinite(plan.q).all()
+    assert np.isfinite(plan.hands["hand"].at(0.1).position).all()
     assert plan.v[-1] == pytest.approx(np.zeros(8), abs=1e-9)
     assert (np.abs(plan.u) <= mpc.settings.max_joint_acceleration).all()

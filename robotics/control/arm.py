@@ -79,7 +79,9 @@ class ArmSession:
         self._errors: list[Array] = []
         self._velocities: list[Array] = []
         self._missed: list[float] = []
-        self._targets = 0
+        self._targets, self._next_at = 0, 0
+        #: How long a hand has for each target [s].
+        self.patience_s = REACH_S
         self._clearance = math.inf
 
     def tick(self) -> None:
@@ -104,7 +106,8 @@ class ArmSession:
         if self.trial.task == "track":
             self.controller.follow({self.hand: lambda t: self._on_circle(now + t)})
             return
-        if self.trial.task in ("reach", "avoid") and self._tick % round(REACH_S / self.period_s) == 0:
+        if self.trial.task in ("reach", "avoid") and self._tick >= self._next_at:
+            self._next_at = self._tick + round(self.patience_s / self.period_s)
             if self._targets:
                 self._missed.append(self._distance())
             self._target = self._somewhere() if self.trial.task == "reach" else self._beyond()
