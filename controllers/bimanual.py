@@ -17,7 +17,7 @@ from robotics.controllers.grasp import Held, squeeze_of
 from robotics.controllers.limits import CollisionMargin
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.controllers.rotation import rotation_matrix
-from robotics.controllers.tasks import PostureTask, Reference
+from robotics.controllers.tasks import PostureTask, Reference, Task
 from robotics.errors import UsageError
 
 Array = np.ndarray
@@ -82,7 +82,13 @@ class BimanualCerebellum(ArmCerebellum):
         self._object_plan: Plan | None = None
         self._carrier = CarryingController(
             self.model,
-            [self._object, self._together(), *self._grippers.values(), PostureTask(self.model.q.copy(), kp=0.0)],
+            [
+                self._object,
+                self._together(),
+                *self._grippers.values(),
+                *self._body_tasks(),
+                PostureTask(self.model.q.copy(), kp=0.0),
+            ],
             None,
             self.wbc.joint_limits,
             self.wbc.solver,
@@ -147,6 +153,10 @@ class BimanualCerebellum(ArmCerebellum):
             self._object.reference = self._object_plan.at(self._elapsed)
         self._elapsed += dt
         return self._carrier.solve(q, v)
+
+    def _body_tasks(self) -> list[Task]:
+        """What else the robot does while it holds something."""
+        return []
 
     def _together(self) -> PressingTask:
         """The hands as they are to each other now."""

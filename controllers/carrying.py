@@ -34,7 +34,7 @@ Array = np.ndarray
 
 #: Joint speed [rad/s] over which friction changes its sign here. Encoders know speeds no better than that, and plans
 #: do not know what really moves; half of each lets squeezing forces keep within 2 N when joints turn back.
-_FRICTION_BLEND = 0.004
+_FRICTION_BLEND = 0.003
 #: A moment of 1 N m at a contact costs as much as so many newtons: finger tips hold forces, hardly moments.
 _MOMENT = 30.0
 

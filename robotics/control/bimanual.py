@@ -1,31 +1,27 @@
-"""Two arms under their controller: both hands on circles, or one box between them along a path."""
+"""Two arms at a table under their controller: both hands on circles, or one box between them along a path."""
 
 import math
-import time
-from collections import defaultdict
 from typing import Any
 
 import mujoco
 import numpy as np
 
 from robotics.control import overlay
-from robotics.control.bimanual_plant import BOX_HALF, BOX_MASS, BimanualPlant, resolution
 from robotics.control.circle import Circle, turned
+from robotics.control.hands import SETTINGS, HandsSession, hand_errors, hand_tracking
+from robotics.control.hands_plant import BOX_HALF, BOX_MASS, HandsPlant, add_box
 from robotics.control.session import rms, settled
 from robotics.control.trial import Trial
-from robotics.controllers.arms import ArmSettings, HandTarget
+from robotics.controllers.arms import HandTarget
 from robotics.controllers.bimanual import BimanualCerebellum
-from robotics.controllers.encoders import EncoderFilter
 from robotics.controllers.grasp import Held
 from robotics.controllers.rotation import from_axes, log_between, rotated
 from robotics.controllers.tasks import Reference
-from robotics.envs.robots.aloha import ALOHA, SIDES, collision_margin, nominal_model
+from robotics.envs.robots.aloha import ALOHA, SIDES, aloha_scene, collision_margin, nominal_model
 from robotics.errors import UsageError
 
 Array = np.ndarray
 
-#: How far off the accelerations of the joints are that the encoders' filter is told [rad/s^2, m/s^2].
-AGILITY = 3.0
 #: Hands level towards each other.
 LEVEL = {
     "left": from_axes(np.array([1.0, 0, 0]), np.array([0, 1.0, 0])),
@@ -34,83 +30,26 @@ LEVEL = {
 INWARDS = {"left": np.array([1.0, 0, 0]), "right": np.array([-1.0, 0, 0])}
 
 
-class BimanualSession:
-    """`track`: each hand on a circle of its own. `carry`: see `Carry`."""
+class BimanualSession(HandsSession):
+    """`track`: each hand on a circle of its own. `carry`: see `Carry`. A payload is mass of the box in secret."""
 
     camera = "angle"
-    settings = ArmSettings(position_margin=0.002, velocity_share=0.97)
 
     def __init__(self, trial: Trial) -> None:
-        self.trial = trial
-        nominal = nominal_model()
-        self.controller = BimanualCerebellum(nominal, ALOHA, collision_margin(nominal), self.settings, trial.solver)
-        self.period_s = self.settings.wbc_period_s
-        self.plant = BimanualPlant(trial.conditions, self.period_s, trial.task == "carry", trial.seed)
-        self.model, self.data = self.plant.model, self.plant.data
-        self.plant.place(np.array(ALOHA.home))
-        self.controller.reset(np.array(ALOHA.home))
-        self._filter = EncoderFilter(resolution(), np.full(14, AGILITY), self.period_s)
-        self._filter.reset(np.array(ALOHA.home))
-        self._meant = np.zeros(14)
-        self.job = Carry(self) if trial.task == "carry" else Track(self)
-        self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
-        self.limits_exceeded = 0
-        self.peak_torque = np.zeros(14)
-        self._ticks = 0
-
-    @property
-    def now(self) -> float:
-        """Simulated time [s]."""
-        return self._ticks * self.period_s
-
-    def tick(self) -> None:
-        started = time.perf_counter()
-        if self.trial.state == "truth":
-            q, v = self.plant.truth()
-        else:
-            q, v = self._filter.update(self.plant.counts(), self._meant)
-        if self._ticks % 10 == 0:
-            self.job.plan()
-            self.timing_ms["mpc"].append((time.perf_counter() - started) * 1e3)
-        before = time.perf_counter()
-        torque, self._meant = self.controller.torque(q, v)
-        ended = time.perf_counter()
-        self.timing_ms["wbc"].append((ended - before) * 1e3)
-        self.timing_ms["tick"].append((ended - started) * 1e3)
-        self.plant.step(torque)
-        self._ticks += 1
-        self._check(torque)
-        self.job.note()
-
-    def _check(self, torque: Array) -> None:
-        model, (q, v) = self.controller.model, self.plant.truth()
-        self.peak_torque = np.maximum(self.peak_torque, np.abs(torque))
-        limits = (
-            (torque, model.torque_lower, model.torque_upper),
-            (q, model.position_lower, model.position_upper),
-            (v, -model.velocity_limit, model.velocity_limit),
-        )
-        self.limits_exceeded += int(any(((x < low - 1e-6) | (x > high + 1e-6)).any() for x, low, high in limits))
-
-    def fell(self) -> bool:
-        return self.job.failed()
-
-    def draw(self, scene: mujoco.MjvScene) -> None:
-        self.job.draw(scene)
-
-    def faults(self) -> dict[str, int]:
-        return self.controller.faults.as_dict()
-
-    def results(self) -> dict[str, Any]:
-        peak = np.round(self.peak_torque, 2).reshape(2, 7).max(axis=0)[:6]
-        names = (joint.split("/")[1] for joint in ALOHA.joints[:6])
-        return {**self.job.results(), "peak_torque": dict(zip(names, peak.tolist(), strict=True))}
+        nominal, scene, carrying = nominal_model(), aloha_scene("motor"), trial.task == "carry"
+        controller = BimanualCerebellum(nominal, ALOHA, collision_margin(nominal), SETTINGS, trial.solver)
+        if carrying:
+            add_box(scene, BOX_MASS + trial.conditions.payload)
+        pushed = "box" if carrying else "left/gripper_link"
+        plant = HandsPlant(scene, ALOHA, trial.conditions, SETTINGS.wbc_period_s, pushed, trial.seed)
+        super().__init__(trial, controller, plant)
+        self.job = Carry(self) if carrying else Track(self)
 
 
 class Track:
     """Each hand draws an upright circle of 5 cm, once in two seconds, against the other one's sense."""
 
-    def __init__(self, session: BimanualSession) -> None:
+    def __init__(self, session: HandsSession) -> None:
         self._s = session
         middle = {"left": np.array([-0.15, 0, 0.25]), "right": np.array([0.15, 0, 0.25])}
         self._circles = {
@@ -127,11 +66,8 @@ class Track:
             self._s.controller.follow({n: lambda t, c=c: c.at(now + t) for n, c in self._circles.items()})
 
     def note(self) -> None:
-        errors = []
-        for side, circle in self._circles.items():
-            wanted, (position, quat) = circle.at(self._s.now), self._s.plant.hand(side)
-            errors.append([*(wanted.position - position), *log_between(quat, wanted.quat)])
-        self._errors.append(np.array(errors))
+        wanted = {side: circle.at(self._s.now) for side, circle in self._circles.items()}
+        self._errors.append(hand_errors(self._s, wanted))
 
     def failed(self) -> bool:
         """Never: the arms are bolted down."""
@@ -143,11 +79,7 @@ class Track:
             overlay.path(scene, self._s.controller.planned(side, np.linspace(0, 0.3, 12)), overlay.PLAN)
 
     def results(self) -> dict[str, Any]:
-        errors = settled(self._errors, self._s.period_s)
-        tracking = {}
-        for number, side in enumerate(SIDES):
-            tracking[f"{side}_position"] = float(np.linalg.norm(rms(errors[:, number, :3])))
-            tracking[f"{side}_orientation"] = float(np.linalg.norm(rms(errors[:, number, 3:])))
+        tracking = hand_tracking(settled(self._errors, self._s.period_s))
         return {"velocity_mean": [0.0, 0.0, 0.0], "tracking_rms": tracking}
 
 
@@ -161,7 +93,7 @@ class Carry:
     SETTLE_S, LIFT_S, LIFT, RATE = 1.0, 2.0, 0.12, 1 / 6
     SHORTEST_S = 5.0
 
-    def __init__(self, session: BimanualSession) -> None:
+    def __init__(self, session: HandsSession) -> None:
         self._s = session
         if session.trial.seconds < self.SHORTEST_S:
             raise UsageError(f"--seconds {session.trial.seconds:g}: carry takes {self.SHORTEST_S:g} s to lift its box")
@@ -227,7 +159,7 @@ class Carry:
         forces = self._s.plant.forces()
         self._errors.append(np.array([*(wanted.position - position), *log_between(quat, wanted.quat)]))
         self._squeeze.append((0.5 * (forces["left"][0] - forces["right"][0]), self._s.controller.felt_squeeze()))
-        self._velocities.append(self._s.plant.box_velocity())
+        self._velocities.append(self._s.plant.velocity("box"))
         slack = min(forces["left"][0], -forces["right"][0]) < 0.1
         self._lost_s = self._lost_s + self._s.period_s if slack else 0.0
 
@@ -246,8 +178,9 @@ class Carry:
         axes = self._s.data.body("box").xmat.reshape(3, 3)
         for side, force in self._s.plant.forces().items():
             if side in SIDES:
-                at = position - BOX_HALF[0] * (axes @ INWARDS[side])
-                overlay.arrow(scene, at, 0.008 * (axes @ -force), overlay.FORCE)
+                way = 0.008 * (axes @ force)
+                above = axes @ [-BOX_HALF[0] * INWARDS[side][0], 0, BOX_HALF[2] + 0.02]
+                overlay.arrow(scene, position + above - way, way, overlay.FORCE)
 
     def results(self) -> dict[str, Any]:
         """Errors of the box on its path, from the moment that it shall leave the table, and the force that squeezes it

@@ -69,6 +69,13 @@ ROBOTS = {
             session="robotics.control.bimanual:BimanualSession",
         ),
         ControlledRobot(
+            "mobile",
+            tasks=("track", "reach"),
+            moving_tasks=("track",),
+            conditions=frozenset({"push", "delay_s"}),
+            session="robotics.control.mobile:MobileSession",
+        ),
+        ControlledRobot(
             "car",
             tasks=("track", "parking", "limit"),
             moving_tasks=(),

@@ -1,0 +1,262 @@
+r"""Whole-body control of arms on a base that drives in every direction: base and arms in one quadratic program.
+
+The base is three more joints (x, y, yaw) of the robot, so a hand is moved by whatever moves it best. Its tasks are far
+weaker than those of the hands: they say where the base goes as far as the hands do not mind. Left to itself it follows
+the targets of the hands: with :math:`m` the middle of the targets, :math:`m_0` where the middle of the hands is at
+home, seen from a base at :math:`b` with heading :math:`\psi`, and a slack d,
+
+.. math:: e = m - (b + R_\psi m_0),\qquad b^* = b + e \max(0, 1 - d / \lVert e \rVert) ,
+
+so that it stands still while the arms can do it alone, and comes as near as needed when they can not.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from robotics.controllers.arms import ArmSettings, HandTarget
+from robotics.controllers.bimanual import BimanualCerebellum, CarrySettings
+from robotics.controllers.cartesian_mpc import CartesianMPC, CartesianMPCSettings, Motion, Plan, resting_at
+from robotics.controllers.limits import CollisionMargin
+from robotics.controllers.qp import GuardedSolver
+from robotics.controllers.robot_spec import RobotSpec
+from robotics.controllers.rotation import log_between, rotation_matrix
+from robotics.controllers.tasks import JointTask, PostureTask, Reference, Task
+from robotics.controllers.wbc import WholeBodyController
+from robotics.errors import UsageError
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class BaseSettings:
+    """How the base moves."""
+
+    weight: float = 0.1  # of its joints against a hand's: it stands still while arms move
+    gains: tuple[float, float] = (25.0, 10.0)  # [1/s^2], [1/s]
+    slack: tuple[float, float] = (0.1, 0.25)  # how far targets may be off before it follows [m], [rad]
+    mpc: CartesianMPCSettings = field(
+        default_factory=lambda: CartesianMPCSettings(
+            step_s=0.1, max_velocity=(1.0, 1.0), max_acceleration=(0.8, 1.5), acceleration_weight=0.02
+        )
+    )
+
+
+@dataclass(frozen=True)
+class BasePose:
+    """Where the base shall be on the floor: position [m], heading [rad]."""
+
+    x: float
+    y: float
+    yaw: float
+
+
+@dataclass(frozen=True)
+class BaseTwist:
+    """How the base shall drive, in its own frame: ahead and to the left [m/s], turning left [rad/s]."""
+
+    vx: float
+    vy: float
+    wz: float
+
+
+class MobileCerebellum(BimanualCerebellum):
+    """Hands go to their targets in the world, on a base that goes where it is told, or where the hands need it.
+
+    The first three joints of `spec` are the base's: along x, along y, and turning. Raises UsageError where they are
+    not, or `spec` has not two hands.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        spec: RobotSpec,
+        collision: CollisionMargin | None = None,
+        settings: ArmSettings | None = None,
+        solver: str = "daqp",
+        carry: CarrySettings | None = None,
+        base: BaseSettings | None = None,
+    ) -> None:
+        spec.validate(model)
+        _require_planar(model, spec)
+        self.base_settings = base or BaseSettings()
+        stiffness, damping = self.base_settings.gains
+        self._base = [JointTask(i, 0.0, weight=self.base_settings.weight, kp=stiffness, kd=damping) for i in range(3)]
+        super().__init__(model, spec, collision, settings, solver, carry)
+        middle = np.mean([self.model.pose(hand)[0] for hand in self._pair], axis=0)
+        home = _on_floor(*spec.home[:3])
+        self._comfort = (rotation_matrix(home.quat).T @ (middle - home.position))[:2]  # of the hands, at home
+
+    def _wbc(self, collision: CollisionMargin | None, solver: GuardedSolver) -> WholeBodyController:
+        wbc = super()._wbc(collision, solver)
+        wbc.tasks = [*wbc.tasks, *self._base]
+        self._posture = next(task for task in wbc.tasks if isinstance(task, PostureTask))
+        self._base_mpc = CartesianMPC(self.base_settings.mpc, solver)
+        return wbc
+
+    def _body_tasks(self) -> list[Task]:
+        return [*self._base]
+
+    def reset(self, q: Array) -> None:
+        super().reset(q)
+        self._order: BasePose | BaseTwist | None = None
+        self._base_plan: Plan | None = None
+        self._base_reference = _on_floor(*q[:3])
+        self._riders: dict[str, HandTarget] = {}
+        self._set_base()
+
+    def drive(self, order: BasePose | BaseTwist | None) -> None:
+        """From the next plan on the base goes to a pose, or drives by a twist; None leaves it to the hands.
+
+        Raises UsageError for numbers that are not finite.
+        """
+        if order is not None and not np.isfinite([*vars(order).values()]).all():
+            raise UsageError(f"the base can not go to {order}")
+        self._order = order
+
+    def base_pose(self) -> BasePose:
+        """Where the base is by the last measurement."""
+        return BasePose(*map(float, self.model.q[:3]))
+
+    def plan(self, targets: dict[str, HandTarget], with_base: bool = False) -> None:
+        """As `ArmCerebellum.plan`; `with_base`, targets are given in the frame of the base, and move along with it."""
+        self._riders = dict(targets) if with_base else {}
+        super().plan(targets)
+
+    def follow(self, motions: Mapping[str, Motion]) -> None:
+        riders, self._riders = self._riders, {}
+        plan = self._plan_base({} if riders else {hand: motion(0.0) for hand, motion in motions.items()})
+        super().follow({name: _riding(plan, target) for name, target in riders.items()} or motions)
+
+    def carry(self, motion: Motion) -> None:
+        self._plan_base({"object": motion(0.0)})
+        super().carry(motion)
+
+    def torque(self, q: Array, v: Array) -> tuple[Array, Array]:
+        self._base_reference = self._base_at(self._elapsed)
+        self._set_base()
+        return super().torque(q, v)
+
+    def _base_at(self, t: float) -> Reference:
+        return self._base_reference if self._base_plan is None else self._base_plan.at(t)
+
+    def _set_base(self) -> None:
+        """The base's reference as that of its three joints."""
+        reference = self._base_reference
+        yaw = float(self.model.q[2])
+        turn = log_between(_on_floor(0.0, 0.0, yaw).quat, reference.quat)[2]  # the short way round
+        positions = (reference.position[0], reference.position[1], yaw + turn)
+        for task, position, axis in zip(self._base, positions, (0, 1, 5), strict=True):
+            task.position = float(position)
+            task.velocity, task.acceleration = float(reference.velocity[axis]), float(reference.acceleration[axis])
+        self._posture.posture[:3] = positions
+
+    def _plan_base(self, hands: Mapping[str, Reference]) -> Plan:
+        start, here = self._base_at(self._elapsed), self.model.q
+        lost = math.hypot(start.position[0] - here[0], start.position[1] - here[1]) > 0.3
+        if lost:  # something holds it back
+            start = _on_floor(*here[:3])
+        order = self._order
+        if isinstance(order, BasePose):
+            goal = resting_at(*_pose_of(order))
+        elif isinstance(order, BaseTwist):
+            goal = _driving(start, order)
+        else:
+            goal = self._needed(start, hands)
+        self._base_plan = self._base_mpc.follow(start, goal)
+        return self._base_plan
+
+    def _needed(self, start: Reference, hands: Mapping[str, Reference]) -> Motion:
+        """Where the base must go for the targets of the hands; where it is, while the arms can do it alone."""
+        if not hands:
+            return resting_at(start.position, start.quat)
+        reach, turn = self.base_settings.slack
+        middle = np.mean([hand.position for hand in hands.values()], axis=0)
+        velocity = np.zeros(6)
+        yaw = _heading(start.quat)
+        if set(hands) == set(self._pair):
+            across = hands[self._pair[0]].position - hands[self._pair[1]].position
+            if math.hypot(across[0], across[1]) > 0.15:
+                off = math.remainder(math.atan2(-across[0], across[1]) - yaw, math.tau)
+                yaw += off * max(0.0, 1.0 - turn / max(abs(off), 1e-9))
+        c, s = math.cos(yaw), math.sin(yaw)
+        x, y = self._comfort
+        comfort = np.array([c * x - s * y, s * x + c * y])
+        e = middle[:2] - start.position[:2] - comfort
+        far = float(np.linalg.norm(e))
+        if far > reach:
+            velocity[:2] = np.mean([hand.velocity[:2] for hand in hands.values()], axis=0)
+        goal = start.position[:2] + e * max(0.0, 1.0 - reach / max(far, 1e-9))
+        rest = _on_floor(goal[0], goal[1], yaw)
+        return lambda t: Reference(rest.position + t * velocity[:3], rest.quat, velocity)
+
+
+def _require_planar(model: mujoco.MjModel, spec: RobotSpec) -> None:
+    """Raise UsageError unless the first three joints slide along x and y and turn about z."""
+    kinds = (mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE)
+    for joint, kind, axis in zip(spec.joints, kinds, np.eye(3), strict=False):
+        index = model.joint(joint).id
+        if int(model.jnt_type[index]) != kind or not np.allclose(model.jnt_axis[index], axis):
+            what = "turns about z" if axis[2] else f"slides along {'xy'[int(axis[1])]}"
+            raise UsageError(f"robot {spec.name}: joint '{joint}' is to be one of its base that {what}")
+
+
+def _on_floor(x: float, y: float, yaw: float) -> Reference:
+    return Reference(np.array([x, y, 0.0]), np.array([math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]))
+
+
+def _pose_of(pose: BasePose) -> tuple[Array, Array]:
+    reference = _on_floor(pose.x, pose.y, pose.yaw)
+    return reference.position, reference.quat
+
+
+def _heading(quat: Array) -> float:
+    return 2 * math.atan2(quat[3], quat[0])
+
+
+def _driving(start: Reference, twist: BaseTwist) -> Motion:
+    """The motion of a base that drives by a constant twist from where `start` is."""
+    yaw = _heading(start.quat)
+
+    def motion(t: float) -> Reference:
+        # Along an arc: the integral of the turned velocity, by its mean heading and the sine of half the turn
+        half = 0.5 * twist.wz * t
+        length = t * (math.sin(half) / half if abs(half) > 1e-9 else 1.0)
+        step = length * _turned(yaw + half, twist.vx, twist.vy)
+        here = _on_floor(start.position[0] + step[0], start.position[1] + step[1], yaw + 2 * half)
+        vx, vy = _turned(yaw + 2 * half, twist.vx, twist.vy)
+        velocity = np.array([vx, vy, 0, 0, 0, twist.wz])
+        return Reference(here.position, here.quat, velocity, twist.wz * np.array([-vy, vx, 0, 0, 0, 0]))
+
+    return motion
+
+
+def _turned(angle: float, x: float, y: float) -> Array:
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([c * x - s * y, s * x + c * y])
+
+
+def _moved(base: Reference, target: HandTarget) -> tuple[Array, Array]:
+    """A pose in the frame of the base, in the world."""
+    quat = np.empty(4)
+    mujoco.mju_mulQuat(quat, base.quat, target.quat)
+    return base.position + rotation_matrix(base.quat) @ target.position, quat
+
+
+def _riding(plan: Plan, target: HandTarget) -> Motion:
+    """The motion of a point that moves with the base along its plan."""
+
+    def motion(t: float) -> Reference:
+        base = plan.at(t)
+        position, quat = _moved(base, target)
+        r, (wz, change) = position - base.position, (base.velocity[5], base.acceleration[5])
+        across = np.array([-r[1], r[0], 0.0])
+        velocity, acceleration = base.velocity.copy(), base.acceleration.copy()
+        velocity[:3] += wz * across
+        acceleration[:3] += change * across - wz**2 * np.array([r[0], r[1], 0.0])
+        return Reference(position, quat, velocity, acceleration)
+
+    return motion

@@ -1,0 +1,136 @@
+"""A robot with two ViperX arms in MuJoCo: torques in, truth and encoder counts out, and what a held box feels."""
+
+from collections import deque
+
+import mujoco
+import numpy as np
+
+from robotics.control.trial import Conditions
+from robotics.controllers.motors import Motors
+from robotics.controllers.robot_spec import RobotSpec
+from robotics.controllers.rotation import rotation_matrix
+from robotics.envs.robots.aloha import LEFT, OBJECT, RIGHT, SIDES, STATIC
+
+Array = np.ndarray
+
+#: The box that is carried: half lengths [m], mass [kg], friction of its cardboard; the finger tips' own is higher.
+BOX_HALF, BOX_MASS, BOX_FRICTION = (0.07, 0.06, 0.05), 1.0, 0.8
+#: One count of a Dynamixel XM540 (4096 a turn) [rad], and of the fingers, whose motor turns 360 degrees in 12 cm [m].
+COUNT, FINGER_COUNT = 2 * np.pi / 4096, 3e-5
+
+
+#: Steps in which a base on wheels knows where it is [m, rad], and how much its wheels slip and differ from nominal.
+WHEEL_COUNT, SLIP = 1e-4, 1e-3
+
+
+def resolution(spec: RobotSpec) -> Array:
+    """Step of each joint's encoder (n,) [rad, m]."""
+    steps = {"base": WHEEL_COUNT, "finger": FINGER_COUNT}
+    return np.array([next((s for part, s in steps.items() if part in joint), COUNT) for joint in spec.joints])
+
+
+class HandsPlant:
+    """The robot `spec` in `scene`, under `conditions`: a push hits the body `pushed`."""
+
+    def __init__(
+        self,
+        scene: mujoco.MjSpec,
+        spec: RobotSpec,
+        conditions: Conditions,
+        period_s: float,
+        pushed: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.conditions = conditions
+        self.model = scene.compile()
+        self.data = mujoco.MjData(self.model)
+        self._motors = Motors(self.model, spec.joints)
+        self._q = np.array([self.model.joint(j).qposadr[0] for j in spec.joints])
+        self._v = np.array([self.model.joint(j).dofadr[0] for j in spec.joints])
+        self._followers = np.array([self.model.joint(f"{side}/right_finger").qposadr[0] for side in SIDES])
+        self._leaders = np.array([self.model.joint(f"{side}/left_finger").qposadr[0] for side in SIDES])
+        self._substeps = round(period_s / self.model.opt.timestep)
+        self._queue = deque([np.zeros(len(spec.joints))] * round(conditions.delay_s / period_s))
+        self._pushed = None if pushed is None else self.model.body(pushed).id
+        rng, self._step = np.random.default_rng([seed, 1]), resolution(spec)
+        #: Encoders are mounted somewhere within a count; wheels are a little larger or smaller than they should be.
+        self._offset = rng.uniform(-0.5, 0.5, len(self._step)) * self._step
+        self._scale = np.array([1 + SLIP * rng.uniform(-1, 1) if "base" in joint else 1.0 for joint in spec.joints])
+        towards = conditions.push_towards
+        self._push = conditions.push / conditions.PUSH_S * np.array([np.cos(towards), np.sin(towards), 0.0])
+
+    def place(self, q: Array) -> None:
+        """Put the joints at q (n,), at rest."""
+        self.data.qpos[self._q] = q
+        self.data.qpos[self._followers] = self.data.qpos[self._leaders]
+        mujoco.mj_forward(self.model, self.data)
+
+    def truth(self) -> tuple[Array, Array]:
+        """Joint positions and velocities (n,), as they are."""
+        return self.data.qpos[self._q], self.data.qvel[self._v]
+
+    def counts(self) -> Array:
+        """What the encoders say of the positions (n,)."""
+        return np.round((self._scale * self.truth()[0] + self._offset) / self._step) * self._step
+
+    def step(self, torque: Array) -> None:
+        """One period of the controller under the (delayed) torques."""
+        self._queue.append(torque)
+        self._motors.apply(self.data, self._queue.popleft(), *self.truth())
+        if self._pushed is not None:
+            pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
+            self.data.xfrc_applied[self._pushed, :3] = self._push if pushing else 0.0
+        mujoco.mj_step(self.model, self.data, nstep=self._substeps)
+        mujoco.mj_kinematics(self.model, self.data)
+
+    def hand(self, side: str) -> tuple[Array, Array]:
+        """True position (3,) [m] and orientation (4,) wxyz of a hand."""
+        quat = np.empty(4)
+        site = self.model.site(f"{side}/gripper").id
+        mujoco.mju_mat2Quat(quat, self.data.site_xmat[site])
+        return self.data.site_xpos[site].copy(), quat
+
+    def velocity(self, body: str) -> Array:
+        """Of a body along x and y [m/s] and about z [rad/s], (3,)."""
+        velocity = np.empty(6)
+        index = self.model.body(body).id
+        mujoco.mj_objectVelocity(self.model, self.data, mujoco.mjtObj.mjOBJ_BODY, index, velocity, 0)
+        return velocity[[3, 4, 2]]
+
+    def box(self) -> tuple[Array, Array]:
+        """True position (3,) [m] and orientation (4,) wxyz of the box."""
+        box = self.data.body("box")
+        return box.xpos.copy(), box.xquat.copy()
+
+    def forces(self) -> dict[str, Array]:
+        """Force (3,) [N] of each hand, and of the table, on the box in its own axes, summed over all contacts."""
+        model, data, box = self.model, self.data, self.model.body("box").id
+        total = {name: np.zeros(3) for name in (*SIDES, "table")}
+        wrench = np.empty(6)
+        for number, contact in enumerate(data.contact):
+            first, second = (int(model.geom_bodyid[g]) for g in (contact.geom1, contact.geom2))
+            if box not in (first, second):
+                continue
+            mujoco.mj_contactForce(model, data, number, wrench)
+            force = contact.frame.reshape(3, 3).T @ wrench[:3]  # on the second one
+            side, arm, _ = model.body(first if second == box else second).name.partition("/")
+            total[side if arm else "table"] += force if second == box else -force
+        back = rotation_matrix(data.xquat[box]).T
+        return {name: back @ force for name, force in total.items()}
+
+
+def add_box(scene: mujoco.MjSpec, mass: float) -> None:
+    """Put the box in the middle of the table."""
+    box = scene.worldbody.add_body(name="box", pos=[0, 0, BOX_HALF[2]])
+    box.add_freejoint(name="box")
+    box.add_geom(
+        name="box",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=BOX_HALF,
+        mass=mass,
+        rgba=[0.76, 0.6, 0.42, 1],
+        condim=4,
+        friction=[BOX_FRICTION, 0.005, 0.0001],
+        contype=OBJECT,
+        conaffinity=LEFT | RIGHT | STATIC,
+    )
