@@ -47,7 +47,7 @@ class LocomotionSettings:
     mpc_period_s: float = 0.02
     stand_s: float = 0.3  # before the first step
     ramp_s: float = 1.0  # until a command is reached in full
-    swing_height: float = 0.28
+    swing_height: float = 0.34  # a stair of 8 cm catches feet that clear it by nothing
     extension: float = 0.95  # a foothold's largest distance from its shoulder, as share of the leg's length
     hurry: float = 0.5  # [s/m]: how much faster a robot steps that moves faster than it shall
     calm: float = 0.2  # by how much it may without hurrying [m/s]
@@ -61,7 +61,7 @@ class LocomotionSettings:
     grace: float = 0.2  # share of the stance that a foot may take to land
     reaching: float = 0.8  # how fast a foot that is late reaches down for the ground [m/s]
     landing: float = 0.15  # share of the stance during which a foot may not be down yet, or not any more
-    adaptation: float = 60.0  # how fast a sagging body is believed to be loaded [1/s^3]; 0 believes the model
+    adaptation: float = 120.0  # how fast a sagging body is believed to be loaded [1/s^3]; 0 believes the model
     max_load: float = 8.0  # largest acceleration that a load is believed to cost [m/s^2]
     path: PathSettings = field(default_factory=PathSettings)
     srbd: SrbdSettings = field(default_factory=SrbdSettings)

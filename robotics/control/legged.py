@@ -89,7 +89,8 @@ class LeggedSession:
         return self.controller.faults.as_dict()
 
     def results(self) -> dict[str, Any]:
-        """How the base moved; `estimate_rms` is the error of the estimated velocity (3,) [m/s]."""
+        """How the base moved; `height_error` is its mean above where it shall be [m], `estimate_rms` the error of the
+        estimated velocity (3,) [m/s]."""
         twist = self.trial.twist
         velocities = settled(self._velocities, self.period_s)
         errors = rms(velocities - [twist.vx, twist.vy, twist.wz])
@@ -98,6 +99,7 @@ class LeggedSession:
         return {
             "velocity_mean": velocities.mean(axis=0).tolist(),
             "tracking_rms": {**dict(zip(("vx", "vy", "wz"), errors, strict=True)), "height": rms(height)},
+            "height_error": float(height.mean()),
             "estimate_rms": rms(settled(self._estimate_errors, self.period_s)) if estimated else None,
             "position": self.plant.state().position.tolist(),
         }

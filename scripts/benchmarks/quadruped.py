@@ -1,13 +1,15 @@
 """The quadruped under everything that it shall stand, over many seeds.
 
-    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/quadruped.py [--seeds 20] [--only WORD]
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/quadruped.py [--seeds 20] [--only WORD …]
 
 Estimated state unless a row says otherwise. A seed draws the joints' initial errors, the moment of a push and the
 scattered boxes. `back_m` is how far beside its path the robot ends after a push, `speed_error` the relative error of
-the mean velocity along the command.
+the mean velocity along the command, `sag_mm` how much lower than meant the base is on average. Every row carries the
+commit it was measured at.
 """
 
 import argparse
+import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -15,7 +17,7 @@ from math import radians
 from typing import Any
 
 import numpy as np
-from provenance import publish
+from provenance import RESULTS, provenance, publish
 
 from robotics.control.run import run_trial
 from robotics.control.trial import Conditions, Trial
@@ -82,6 +84,7 @@ def summary(row: Row, documents: list[dict[str, Any]]) -> dict[str, Any]:
         if wanted.any() and not row.conditions.push:
             errors = np.abs(means @ wanted / (wanted @ wanted) - 1.0)
             result["speed_error"] = {"mean": round(float(errors.mean()), 4), "worst": round(float(errors.max()), 4)}
+        result["sag_mm"] = round(-1e3 * float(np.mean([d["height_error"] for d in stood])), 1)
         result["height_rms_mm"] = round(1e3 * float(np.mean([d["tracking_rms"]["height"] for d in stood])), 1)
         if row.conditions.push:
             beside = [abs(d["position"][1]) for d in stood]
@@ -92,19 +95,28 @@ def summary(row: Row, documents: list[dict[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def previous() -> dict[str, Any]:
+    """The rows that were measured before."""
+    file = RESULTS / "quadruped.json"
+    return dict(json.loads(file.read_text())["rows"]) if file.exists() else {}
+
+
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--only", nargs="+", default=[], help="rows whose names hold one of these; the others stay")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    table = {}
-    with ProcessPoolExecutor(options.workers) as pool:
-        for name, row in rows().items():
-            if options.only in name:
+    table = previous() if options.only else {}
+    commit = provenance()["commit"]
+    try:
+        with ProcessPoolExecutor(options.workers) as pool:
+            for name, row in rows().items():
+                if options.only and not any(word in name for word in options.only):
+                    continue
                 documents = list(pool.map(one, [row] * options.seeds, range(options.seeds)))
-                table[name] = summary(row, documents)
+                table[name] = {"commit": commit, **summary(row, documents)}
                 print(name, table[name], flush=True)
-    if not options.only:
+    finally:
         publish("quadruped", {"seeds": options.seeds, "rows": table})
