@@ -57,7 +57,7 @@ class ArmMPCSettings(CartesianMPCSettings):
     effort_weight: float = 1e-7
     bend_weight: float = 1e-6  # of accelerations that go up and down from node to node
     slack_weight: float = 100.0
-    pull: tuple[float, float] = (0.3, 1.0)  # targets further off pull no harder: they would tear at the constraints
+    pull: tuple[float, float] = (0.3, 0.2)  # targets further off pull no harder: they would tear at the constraints
     torque_share: float = 0.9  # of the torque limits that a plan uses
     projection_damping: float = 0.05  # singular values of J below it count as free
 

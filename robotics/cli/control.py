@@ -85,6 +85,14 @@ def run(options: Options) -> None:
         raise RoboticsError(f"{options.robot} fell after {document['seconds']} s")
 
 
+def _targets(targets: dict[str, Any] | None) -> list[str]:
+    """What became of the targets of a robot that is given some."""
+    if targets is None:
+        return []
+    missed = ", ".join(f"{distance:g}" for distance in targets["out_of_reach"])
+    return [f"targets      {targets['given']} given, " + (f"missed by [m]: {missed}" if missed else "all met")]
+
+
 def describe(document: dict[str, Any]) -> str:
     """The document as a few lines for people."""
     vx, vy, wz = document["velocity_mean"]
@@ -93,6 +101,7 @@ def describe(document: dict[str, Any]) -> str:
         f"{document['robot']}: {document['task']} for {document['seconds']} s",
         f"velocity     {vx:.3f} of {cx:g} m/s forward, {vy:.3f} of {cy:g} m/s left, {wz:.3f} of {cz:g} rad/s",
         "rms error    " + ", ".join(f"{name} {value:.4g}" for name, value in document["tracking_rms"].items()),
+        *_targets(document.get("targets")),
         f"speed        {document['realtime_factor']:.2f} x real time",
         f"limits       exceeded in {document['limits_exceeded']} ticks",
         "faults       " + ", ".join(f"{name} {count}" for name, count in document["faults"].items()),

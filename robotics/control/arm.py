@@ -30,7 +30,7 @@ EMBEDDED = embedded("arm", ARM, arm_scene)
 #: The circle of `track`: radius [m], rounds per second, and how long it takes to come up to speed [s].
 RADIUS, RATE, RAMP_S = 0.1, 0.5, 1.0
 #: How long `reach` gives the hand for each target, and what counts as having reached it [s], [m].
-REACH_S, REACHED = 2.0, 0.002
+REACH_S, REACHED = 3.0, 0.002
 #: `avoid`: to and fro between home and a place to its left [m], past a ball half way a little above the straight line.
 AWAY, BALL_RADIUS, BALL_ABOVE = 0.3, 0.05, 0.01
 #: What arms keep clear of the ball [m]: their plans, and below that for certain their whole-body control.
@@ -60,8 +60,9 @@ class ArmSession:
         nominal = scene().compile()
         table = arm_margin(nominal).pairs if machine is EMBEDDED else ()
         self._ball = link_pairs(nominal, machine.spec, ["robotics_ball"]) if trial.task == "avoid" else ()
-        margin = CollisionMargin(table + self._ball, CLEARANCE / 2) if table or self._ball else None
-        self.controller = ArmCerebellum(nominal, machine.spec, margin, settings, trial.solver)
+        self._margin = CollisionMargin(table + self._ball, CLEARANCE / 2) if table or self._ball else None
+        self.controller = ArmCerebellum(nominal, machine.spec, self._margin, settings, trial.solver)
+        self._imagined = NominalModel(nominal, machine.spec)  # where hands could be; the controller's is where they are
         self.hand = machine.spec.end_effectors[0].name
         self.period_s = settings.wbc_period_s
         self.plant = ArmPlant(trial.conditions, machine, scene(), self.period_s, trial.seed)
@@ -131,11 +132,13 @@ class ArmSession:
 
     def _somewhere(self) -> Reference:
         """A pose that the hand has for random joint positions, one time in five twice as far away as that."""
-        model = self.controller.model
+        model = self._imagined
         lower = np.maximum(model.position_lower, np.array(model.spec.home) - math.pi)
         upper = np.minimum(model.position_upper, np.array(model.spec.home) + math.pi)
-        q = lower + (upper - lower) * self._rng.uniform(0.1, 0.9, model.n)
-        model.update(q, np.zeros(model.n))
+        for _ in range(50):
+            model.move(lower + (upper - lower) * self._rng.uniform(0.1, 0.9, model.n))
+            if self._margin is None or all(room > 0 for _, room in self._margin.near(model)):
+                break  # not in the table
         position, quat = model.pose(self.hand)
         if self._rng.uniform() < 0.2:
             position = 2.0 * position

@@ -68,7 +68,7 @@ def random_targets(seed: int, targets: int) -> dict[str, int]:
     given, until, ticks = 0, 0, 0
     while given < targets:
         if ticks >= until:
-            session.patience_s = float(rng.choice([0.02, 0.04, 0.6], p=[0.8, 0.18, 0.02]))
+            session.patience_s = float(rng.choice([0.02, 0.04, 0.6], p=[0.9, 0.09, 0.01]))
             until = ticks + round(session.patience_s / session.period_s)
             given += 1
         session.tick()
