@@ -136,6 +136,13 @@ def test_list_knows_what_exists(capsys):
     assert {"expert", "random", "zero", "act"} <= {row["name"] for row in json.loads(out)["policies"]}
 
 
+def test_every_robot_has_a_line_and_a_controller():
+    from robotics.control.robots import ROBOTS as CONTROLLED
+    from robotics.envs import ROBOTS
+
+    assert set(ROBOTS) == set(CONTROLLED)
+
+
 def test_bench_document_is_kept_and_never_silently_replaced(capsys, tmp_path):
     call = ["bench", "--env", TOY_ID, "--policy", "expert", "--episodes", "2", "--out", tmp_path]
     assert run(capsys, *call)[0] == 0

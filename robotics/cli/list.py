@@ -34,7 +34,7 @@ class ControllersOptions(Options):
 
 @dataclass(frozen=True)
 class RobotsOptions(Options):
-    """Embedded robots."""
+    """Embedded robots, and the tasks that `robotics control` has for them."""
 
 
 def environments() -> list[Row]:
@@ -78,9 +78,10 @@ def controllers() -> list[Row]:
 
 
 def robots() -> list[Row]:
+    from robotics.control.robots import ROBOTS as CONTROLLED
     from robotics.envs import ROBOTS
 
-    return [{"name": name, "summary": text} for name, text in ROBOTS.items()]
+    return [{"name": name, "tasks": list(CONTROLLED[name].tasks), "summary": text} for name, text in ROBOTS.items()]
 
 
 def run(key: str, rows_of: Callable[[], list[Row]], options: Options) -> None:
