@@ -66,7 +66,7 @@ def test_plans_keep_speeds_ranges_and_torques(mpc, away):
         assert (np.abs(v) <= 1.1 * m.velocity_limit)[arm].all()  # soft, and only at the nodes
         assert (np.abs(u) <= s.max_joint_acceleration + 1e-6).all()
         m.update(q, v)
-        assert np.abs(m.jacobian("hand") @ v)[:3].max() <= 1.1 * s.max_velocity[0]  # soft, and linearised
+        assert np.abs(m.jacobian("hand") @ v)[:3].max() <= 1.15 * s.max_velocity[0]  # soft, and linearised
         assert (m.M @ u + m.h <= m.torque_upper)[arm].all()
         assert (m.M @ u + m.h >= m.torque_lower)[arm].all()
     assert mpc.solver.faults.as_dict() == {"qp_infeasible": 0, "fallback_ticks": 0, "nan": 0}
