@@ -121,8 +121,11 @@ class BimanualCerebellum(ArmCerebellum):
             torque, acceleration = super().torque(q, v)
         else:
             torque, acceleration = self._hold(q, v)
-        self._felt.update(self.model)
-        self._felt.applied(v, torque)
+        if self.model.v is v:
+            self._felt.update(self.model)
+            self._felt.applied(v, torque)
+        else:
+            self._felt.reset()  # a state that nobody believed says nothing of forces either
         return torque, acceleration
 
     def felt_wrenches(self) -> Array:
