@@ -170,7 +170,6 @@ class Locomotion:
         self._tick += 1
         ended = time.perf_counter()
         self.timing_ms |= {"model": (known - started) * 1e3, "wbc": (ended - known - planned) * 1e3}
-        self.timing_ms["tick"] = (ended - started) * 1e3
         return torque
 
     @property

