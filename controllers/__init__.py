@@ -7,7 +7,7 @@ CONTROLLERS = {
     "arms": "Cartesian MPC feeding the whole-body controller, as torques or as position-servo targets",
     "carrying": "500 Hz: motion, squeezing force and torques of two hands on one object, grasp matrix in one dense QP",
     "bimanual": "50 Hz: trajectory MPC of an object between two hands, which approach, press, carry and let go",
-    "mobile": "arms and the holonomic base they stand on in one whole-body controller; the base goes where hands need it",
+    "mobile": "arms and the holonomic base they stand on in one whole-body QP; the base goes where the hands need it",
     "srbd_mpc": "50 Hz: ground reaction forces of a legged robot as one rigid body, one condensed QP",
     "legged_wbc": "500 Hz: accelerations, contact forces and torques of a floating base, one dense QP",
     "locomotion": "gaits, footholds, convex MPC and whole-body control of a robot on legs",
