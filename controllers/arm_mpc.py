@@ -31,7 +31,7 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from robotics.controllers.cartesian_mpc import CartesianMPCSettings, Motion, Plan, resting_at
+from robotics.controllers.cartesian_mpc import AXES, CartesianMPCSettings, Motion, Plan, resting_at
 from robotics.controllers.limits import CollisionMargin
 from robotics.controllers.model import NominalModel
 from robotics.controllers.qp import QP, GuardedSolver
@@ -51,6 +51,7 @@ class ArmMPCSettings(CartesianMPCSettings):
     """Limits and weights; of each pair, the first is for metres and the second for radians."""
 
     orientation_weight: float = 0.02  # of a radian against a metre: where a pose is out of reach, it decides
+    minor_orientation_weight: float = 1e-4  # the same for an arm of fewer than six joints, which can not have both
     max_joint_acceleration: float = 20.0  # [rad/s^2, m/s^2]
     posture_weight: float = 1e-4
     damping_weight: float = 1e-4
@@ -122,7 +123,8 @@ class ArmMPC:
         self._fastest = np.tile(velocity_share * m.velocity_limit[self.moving], N)
         self._lowest = np.tile(m.position_lower[self.moving] + position_margin, N)
         self._highest = np.tile(m.position_upper[self.moving] - position_margin, N)
-        one = np.repeat([1.0, s.orientation_weight], 3)
+        turning = s.orientation_weight if n >= AXES * len(spec.end_effectors) else s.minor_orientation_weight
+        one = np.repeat([1.0, turning], 3)
         self._root_x, self._root_v, self._root_a = (
             np.sqrt(w * one) for w in (s.position_weight, s.velocity_weight, s.acceleration_weight)
         )

@@ -48,9 +48,11 @@ class ArmSettings:
     mpc: CartesianMPCSettings = field(default_factory=CartesianMPCSettings)
     """Of each hand by itself; with `ArmMPCSettings`, of all joints together, with their limits and around obstacles."""
     grip_force: float = 15.0  # motor force at which a closing gripper stops pushing [N]
+    grip_rate: float | None = None  # bandwidth of grippers [1/s], whose gains then follow their inertia; None: ALOHA's
     leash: tuple[float, float] = (0.05, 0.4)  # how far the reference may run ahead of the hand [m], [rad]
     strict: bool = False  # hands before posture by a hierarchy, not by weights: 2.5 times the cost of a tick
     observed: bool = False  # learn what pulls at the joints: a payload; for robots whose torques are their own
+    hand_weight: float = 1.0  # of a hand's pose; the posture has 1e-3, which shows where hands cost much motion
     position_margin: float = 0.0  # kept free of each joint's range [rad, m]
     velocity_share: float = 1.0  # of each joint's speed that is used
 
@@ -86,14 +88,20 @@ class ArmCerebellum:
         if isinstance(s.mpc, ArmMPCSettings):
             self._arm_mpc = ArmMPC(model, spec, _wider(collision), s.mpc, guarded, s.velocity_share, s.position_margin)
         self._posture = PostureTask(np.array(spec.home))
-        self._hands = {e.name: EndEffectorPoseTask(e.name, self._here(e.name)) for e in spec.end_effectors}
+        self._hands = {
+            e.name: EndEffectorPoseTask(e.name, self._here(e.name), self.settings.hand_weight)
+            for e in spec.end_effectors
+        }
         self._grippers = {
             e.name: GripperForceTask(spec.joints.index(e.gripper_joint), opening=0.0)
             for e in spec.end_effectors
             if e.gripper_joint is not None
         }
         for gripper in self._grippers.values():
-            gripper.max_force = self.settings.grip_force
+            gripper.max_force = min(s.grip_force, float(self.model.torque_upper[gripper.joint]))
+            if s.grip_rate is not None:
+                inertia = float(self.model.M[gripper.joint, gripper.joint])
+                gripper.stiffness, gripper.damping = s.grip_rate**2 * inertia, 2 * s.grip_rate * inertia
         self.wbc = self._wbc(collision, guarded)
         self.reset(np.array(spec.home))
 

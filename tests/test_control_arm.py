@@ -34,6 +34,13 @@ def test_circle(state, payload):
     assert document["faults"]["fallback_ticks"] == 0
 
 
+def test_old_torques():
+    """With torques of 10 ms ago nothing swings: not the arm, and not its fingers."""
+    document = run_trial(Trial("arm", "track", seconds=3.0, conditions=Conditions(delay_s=0.01)))
+    assert document["tracking_rms"]["position"] < 5e-4
+    assert document["limits_exceeded"] == 0
+
+
 def motors_instead(model: str) -> str:
     """Geared motors for the position servos."""
     model = model.replace('<position kp="3000" kv="100" ctrlrange="-6.3 6.3"/>', '<motor gear="2"/>')
@@ -42,7 +49,15 @@ def motors_instead(model: str) -> str:
     return model.replace("<position ", "<motor ").replace(' kp="500" kv="20"', "")
 
 
+def five_joints(model: str) -> str:
+    """Without its last joint, which could turn the hand."""
+    model = model.replace('<joint name="a6" axis="0 1 0" range="-6.2 6.2" armature="0.02" damping="0.5"/>', "")
+    model = model.replace('<position name="s6" joint="a6" forcerange="-28 28" kp="500" kv="20"/>', "")
+    return model.replace(' -1.57 0"/>', ' -1.57"/>')
+
+
 ARMS = {
+    "five joints": (five_joints(REACHER), REACHER_TOML),
     "servos out of order": (REACHER, REACHER_TOML),
     "motors with gears": (motors_instead(REACHER), REACHER_TOML),
     "no site": (REACHER.replace('<site name="flange" pos="0 0.08 0" quat="-0.7071 0.7071 0 0"/>', ""), REACHER_TOML),

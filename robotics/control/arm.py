@@ -37,7 +37,7 @@ AWAY, BALL_RADIUS, BALL_ABOVE = 0.3, 0.05, 0.01
 CLEARANCE = 0.02
 #: A collision bit that nobody has: of geoms that touch nothing, and yet are not discarded as URDF's visual ones are.
 UNTOUCHED = 1 << 30
-SETTINGS = ArmSettings(mpc=ArmMPCSettings(), observed=True, position_margin=0.01, velocity_share=0.97)
+SETTINGS = ArmSettings(mpc=ArmMPCSettings(), grip_rate=40.0, observed=True, position_margin=0.01, velocity_share=0.97)
 
 
 @dataclass(frozen=True)
