@@ -32,9 +32,10 @@ from robotics.controllers.wbc import WholeBodyController
 
 Array = np.ndarray
 
-#: Joint speed [rad/s] over which friction changes its sign here. Encoders know speeds no better than that, and plans
-#: do not know what really moves; half of each lets squeezing forces keep within 2 N when joints turn back.
-_FRICTION_BLEND = 0.003
+#: Joint speed [rad/s] over which friction changes its sign here, and how much of a tick's reading is believed about how
+#: far joints are off the speeds they are meant to have: encoders with few counts know those no better than 0.01 rad/s,
+#: and a Coulomb friction of 1 N m with the wrong sign in an elbow is 4 N between the hands.
+_FRICTION_BLEND, _TRUST = 0.003, 0.01
 #: A moment of 1 N m at a contact costs as much as so many newtons: finger tips hold forces, hardly moments.
 _MOMENT = 30.0
 
@@ -134,6 +135,10 @@ class CarryingController(WholeBodyController):
     wrench_weight: float = 1e-2  # of 1 N against 1 m/s^2 of a hand
     wrenches: Array = field(default_factory=lambda: np.zeros(12))  # that the last tick planned
 
+    def reset(self) -> None:
+        super().reset()
+        self._off_plan = np.zeros(self.model.n)  # by how much joints are faster than meant, smoothed
+
     def solve(self, q: Array, v: Array) -> tuple[Array, Array]:
         self._pressing = np.zeros(self.model.n)
         torque, acceleration = super().solve(q, v)
@@ -153,17 +158,16 @@ class CarryingController(WholeBodyController):
         return y
 
     def _friction(self) -> Array:
-        """What to add to the friction in the model (n,): it takes its sign from where the joints are meant to go, too.
-
-        A Coulomb friction of 1 N m in an elbow is 4 N between the hands, so when a joint turns back it counts when.
-        """
+        """What to add to the friction in the model (n,) so that it turns when the joints turn, not when noise does."""
         model, k = self.model, self._kinematics
         assert self.grip is not None
         goal = next(task.reference.velocity for task in self.tasks if isinstance(task, HeldPoseTask))
         back = rotation_matrix(k.quat).T
         twist = np.concatenate([back @ goal[:3], back @ goal[3:]])
         meant = np.linalg.lstsq(k.contacts, grasp_matrix(self.grip.held.half_width).T @ twist, rcond=1e-6)[0]
-        return model.friction(0.5 * (meant + model.v), _FRICTION_BLEND) - model.friction(model.v, model.FRICTION_BLEND)
+        self._off_plan += _TRUST * (model.v - meant - self._off_plan)
+        likely = meant + self._off_plan
+        return model.friction(likely, _FRICTION_BLEND) - model.friction(model.v, model.FRICTION_BLEND)
 
     def problem(self) -> QP:
         """The quadratic program at the state that the model was last updated to, for `_kinematics`."""

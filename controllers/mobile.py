@@ -35,7 +35,7 @@ Array = np.ndarray
 class BaseSettings:
     """How the base moves."""
 
-    weight: float = 0.1  # of its joints against a hand's: it stands still while arms move
+    weight: float = 3.0  # of its joints against the posture's 1e-3: it stands still while arms move
     gains: tuple[float, float] = (25.0, 10.0)  # [1/s^2], [1/s]
     slack: tuple[float, float] = (0.1, 0.25)  # how far targets may be off before it follows [m], [rad]
     mpc: CartesianMPCSettings = field(

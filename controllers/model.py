@@ -47,6 +47,10 @@ class NominalModel:
         self._site_xpos, self._site_xmat = data.site_xpos, data.site_xmat
         self._friction = self.T.T @ model.dof_frictionloss
         self._has_friction = bool(self._friction.any())
+        #: How long a torque is held [s]. A joint that speeds up meets more damping by then: it feels like inertia. Of
+        #: light joints with geared motors it is most of it (the last joint of a ViperX: 60 % at 2 ms).
+        self.held_s = 0.0
+        self._damping = np.einsum("ki,k,kj->ij", self.T, np.asarray(model.dof_damping).reshape(model.nv), self.T)
         self._full_mass = np.empty((model.nv, model.nv))
         self._bias = np.empty(model.nv)
         self._jacobian = np.empty((6, model.nv))  # one block: MuJoCo writes its two halves, we read the whole
@@ -69,6 +73,8 @@ class NominalModel:
         mujoco.mj_rne(model, data, 0, self._bias)
         mujoco.mj_fullM(model, data, self._full_mass)
         self.M = self.T.T @ self._full_mass @ self.T
+        if self.held_s:
+            self.M += self.held_s * self._damping
         # frictionloss is a constraint force in MuJoCo, not part of qfrc_passive
         self.h = (self._bias - self._passive) @ self.T
         if self._has_friction:

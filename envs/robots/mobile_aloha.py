@@ -25,8 +25,8 @@ MOUNT = np.array([0.331, 0.3, 1.042])
 FORCE, SPEED = (150.0, 150.0, 60.0), (1.6, 1.6, 1.5)
 #: What rolling costs [N s/m, N s/m, N m s/rad].
 _ROLLING = (20.0, 20.0, 5.0)
-#: Both hands level, before the chest.
-_HOME_ARM = (0.0, -0.96, 1.16, 0.0, -0.4, 0.0, 0.024)
+#: Both hands level before the chest, wrists well bent: straight, they would be singular.
+_HOME_ARM = (0.0, -0.5, 1.4, 0.0, -0.9, 0.0, 0.024)
 _ARM_VELOCITY = (3.14,) * 6 + (0.25,)
 
 MOBILE_ALOHA = RobotSpec(

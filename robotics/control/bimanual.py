@@ -90,7 +90,8 @@ class Carry:
     REACH_S, GAP, APPROACH = 1.5, 0.012, 0.02  # time to come near [s], how near [m], speed from there on [m/s]
     TIP = 0.017  # from the end effector's site to its finger tips [m]
     CONTACT, SURE_S = 5.0, 0.06  # force that is felt on contact [N], and for how long
-    SETTLE_S, LIFT_S, LIFT, RATE = 1.0, 2.0, 0.12, 1 / 6
+    SETTLE_S, LIFT_S, RATE = 1.0, 2.0, 1 / 6
+    LIFT = np.array([0.03, 0.0, 0.12])  # [m]: a little sideways, so that the elbows do not both turn back at once
     SHORTEST_S = 5.0
 
     def __init__(self, session: HandsSession) -> None:
@@ -134,8 +135,8 @@ class Carry:
         return self._around(t - circle)
 
     def _lifting(self, s: float) -> Reference:
-        """Straight up, along the quintic of least jerk."""
-        up = np.array([0, 0, self.LIFT])
+        """Up, along the quintic of least jerk."""
+        up = self.LIFT
         velocity, acceleration = np.zeros(6), np.zeros(6)
         velocity[:3] = up * (30 * s**2 - 60 * s**3 + 30 * s**4) / self.LIFT_S
         acceleration[:3] = up * (60 * s - 180 * s**2 + 120 * s**3) / self.LIFT_S**2
@@ -149,7 +150,7 @@ class Carry:
         place = np.array([0.05 * s, 0.06 * (1 - c), 0.02 * s2, 0, 0, 0.15 * s])
         slope = np.array([0.05 * c, 0.06 * s, 0.04 * c2, 0, 0, 0.15 * c])
         bend = np.array([-0.05 * s, 0.06 * c, -0.08 * s2, 0, 0, -0.15 * s])
-        position = self._start.position + np.array([0, 0, self.LIFT]) + place[:3]
+        position = self._start.position + self.LIFT + place[:3]
         return Reference(position, rotated(self._start.quat, place[3:]), rate * slope, change * slope + rate**2 * bend)
 
     def note(self) -> None:

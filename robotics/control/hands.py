@@ -22,7 +22,7 @@ Array = np.ndarray
 #: How far off the accelerations of the joints are that the encoders' filter is told [rad/s^2, m/s^2].
 AGILITY = 3.0
 #: How the controller keeps clear of limits that encoders with few counts do not see.
-SETTINGS = ArmSettings(position_margin=0.002, velocity_share=0.97)
+SETTINGS = ArmSettings(hand_weight=10.0, position_margin=0.002, velocity_share=0.97)
 
 
 class Job(Protocol):
