@@ -1,18 +1,32 @@
-"""What every MuJoCo task shares: stepping, observing, rendering, and the checks on what comes in."""
+"""What every MuJoCo task is: written once over a batch of simulations, and the serial environment as a batch of one."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import gymnasium as gym
 import mujoco
 import numpy as np
 
+from robotics.envs.eyes import Eye
 from robotics.envs.rendering import Camera
+from robotics.envs.state import SerialState, Simulation, State
 from robotics.errors import UsageError, unknown_name
 
 Array = np.ndarray
 Observation = dict[str, Array]
+
+#: Counters of a simulation that has blown up. MuJoCo then resets its state by itself, and only these tell.
+UNSTABLE = [
+    int(warning)
+    for warning in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
+]
+DIVERGED = "the simulation diverged"
 
 
 class Expert(Protocol):
@@ -27,11 +41,54 @@ class Expert(Protocol):
         ...
 
 
-class MujocoTask(gym.Env[Observation, Array]):
-    """One task: a scene, its random instances, its observation, reward and success.
+class Executor(Protocol):
+    """A controller inside the step of one simulation, for action modes that are no plain actuator commands."""
 
-    Subclasses give the constants and the abstract methods; STYLE of a task file: constants, scene, observation,
-    reward, success, expert.
+    def reset(self, simulation: Simulation) -> None:
+        """A new episode begins: `simulation` has just been placed."""
+        ...
+
+    def plan(self, action: Array, simulation: Simulation) -> None:
+        """Once per control step: a valid, clipped action."""
+        ...
+
+    def control(self, simulation: Simulation) -> Array:
+        """Actuator commands (nu,) for the coming physics step."""
+        ...
+
+    def faults(self) -> dict[str, int]:
+        """Counters so far, by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a control step was worth, for each of n simulations."""
+
+    terms: dict[str, Array]
+    reward: Array
+    success: Array
+    terminated: Array
+
+    def begun(self, mask: Array) -> "Judgement":
+        """The same with nothing earned and nothing ended where `mask` (n,) says that the episode has just begun."""
+        reward = np.where(mask, 0.0, self.reward)
+        return Judgement(self.terms, reward, self.success & ~mask, self.terminated & ~mask)
+
+    def info(self, index: int) -> dict[str, Any]:
+        """Gymnasium's `info` of one simulation."""
+        return {"success": bool(self.success[index]), **{k: float(v[index]) for k, v in self.terms.items()}}
+
+
+class MujocoTask(gym.Env[Observation, Array]):
+    """One task: a scene, its random instances, its observation, reward and success; and its serial environment.
+
+    A task gives the constants and the methods under "what a task gives". Those that take a `State` work on n
+    simulations at once and return arrays (n, …): the serial environment calls them with n = 1, the vector environment
+    (`gymnasium.make_vec`) with all its copies. For the same bits with every n they compute elementwise, along the last
+    axis, or by `np.einsum`; products by `@` may sum in another order for another n.
+
+    STYLE of a task file: constants, scene, observation, reward, success, expert.
 
     Args:
         action_mode: what an action means; one of `ACTION_MODES`.
@@ -44,14 +101,19 @@ class MujocoTask(gym.Env[Observation, Array]):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (Gymnasium's way)
 
-    #: Language instruction, robot, control rate [Hz], steps that success must hold: set by the task.
+    #: Language instruction, other ways to say it, robot, control rate [Hz], steps that success must hold.
     task: ClassVar[str]
+    paraphrases: ClassVar[tuple[str, ...]] = ()
     robot_type: ClassVar[str]
     control_hz: ClassVar[float] = 50.0
     ACTION_MODES: ClassVar[tuple[str, ...]] = ("joint",)
     camera_names: ClassVar[tuple[str, ...]]
     default_camera: ClassVar[str] = "angle"
     HOLD_STEPS: ClassVar[int] = 10
+    #: Derived MjData fields that the task reads, besides the state (`state.STATE_FIELDS`).
+    FIELDS: ClassVar[tuple[str, ...]] = ("xpos", "xquat", "site_xpos", "site_xmat", "sensordata")
+    #: MjModel fields that `place` may change from instance to instance; nominal again before each.
+    RANDOMISED: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -75,18 +137,25 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.render_mode, self.render_size = render_mode, render_size
         self.render_camera = render_camera or self.default_camera
         self.model = self.build_scene(action_mode).compile()
+        if "geom_size" in self.RANDOMISED:  # the bounding volumes of the midphase are those of the nominal sizes
+            self.model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MIDPHASE)
         self.data = mujoco.MjData(self.model)
         self.substeps = round(1.0 / (self.control_hz * self.model.opt.timestep))
-        self.action_space = self.make_action_space()
+        self.action_space: gym.spaces.Box = self.make_action_space()
         self.observation_space: gym.spaces.Dict = gym.spaces.Dict(  # type: ignore[assignment]
             {
                 **self.state_spaces(),
                 **{f"image_{camera}": gym.spaces.Box(0, 255, (*image_size, 3), np.uint8) for camera in cameras},
             }
         )
-        self._eyes: Camera | None = None
+        self.nominal = {name: getattr(self.model, name).copy() for name in self.RANDOMISED}
+        self.state: State = SerialState(self.model, self.data, self.FIELDS, self.RANDOMISED)
+        self._simulation = Simulation(self.state, 0)
+        self._executor = self.make_executor()
+        self._held = np.zeros(1, np.int64)
+        self._scratch: mujoco.MjData | None = None
+        self._eye: Eye | None = None
         self._film: Camera | None = None
-        self._held = 0
 
     # -- what a task gives ---------------------------------------------------------------------------------------
 
@@ -98,71 +167,149 @@ class MujocoTask(gym.Env[Observation, Array]):
     def make_action_space(self) -> gym.spaces.Box: ...
 
     @abstractmethod
-    def state_spaces(self) -> dict[str, gym.Space]:
+    def state_spaces(self) -> dict[str, gym.spaces.Box]:
         """Spaces of `state` and `environment_state`."""
 
     @abstractmethod
-    def place(self, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
-        """Put a random instance of the task into `self.data`, which has just been reset."""
+    def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
+        """Put a random instance of the task into a simulation that has just been reset.
+
+        Numbers that belong to the instance (a goal, a command) go into `simulation.userdata`; masses, friction and
+        sizes into `simulation.parameter(field)` for a field in `RANDOMISED`.
+        """
 
     @abstractmethod
-    def observe(self) -> Observation:
-        """`state` and `environment_state` now."""
+    def observe(self, state: State) -> Observation:
+        """`state` and `environment_state` now (n, …); clipped to their spaces and made float32 by the caller."""
+
+    def controls(self, actions: Array) -> Array:
+        """Actuator commands (n, nu) of valid, clipped actions (n, k), in a mode without an executor."""
+        return actions
+
+    def make_executor(self) -> Executor | None:
+        """A fresh controller for one simulation, or None in a mode whose actions are plain actuator commands."""
+        return None
+
+    def disturb(self, state: State) -> None:
+        """Write what acts from outside during the coming control step: pushes, moving goals."""
 
     @abstractmethod
-    def apply(self, action: Array) -> None:
-        """Let a valid, clipped action act for one control step."""
+    def reward_terms(self, state: State) -> dict[str, Array]:
+        """Named terms in [0, 1] (n,); the reward is their mean."""
 
     @abstractmethod
-    def reward_terms(self) -> dict[str, float]:
-        """Named terms in [0, 1]; the reward is their mean."""
+    def succeeds(self, state: State) -> Array:
+        """Whether the goal condition holds in this very step (n,); success is `HOLD_STEPS` of them in a row."""
 
-    @abstractmethod
-    def succeeds(self) -> bool:
-        """Whether the goal condition holds in this very step (success is `HOLD_STEPS` of them in a row)."""
-
-    def lost(self) -> bool:
-        """Whether the task can no longer be solved."""
-        return False
+    def lost(self, state: State) -> Array:
+        """Whether the task can no longer be solved (n,)."""
+        return np.zeros(state.size, bool)
 
     @abstractmethod
     def expert(self) -> Expert:
         """A fresh teacher for this task."""
 
-    def faults(self) -> dict[str, int]:
-        """Counters of the controller inside the step, where the action mode has one."""
-        return {}
+    # -- what the serial and the vector environment share ---------------------------------------------------------
+
+    def judge(self, state: State, held: Array, faulty: Array) -> Judgement:
+        """Rewards and ends of a control step; counts in `held` (n,) for how many steps the goal condition held.
+
+        A `faulty` (n,) simulation has failed and earns nothing.
+        """
+        held[:] = np.where(self.succeeds(state) & ~faulty, held + 1, 0)
+        success = held >= self.HOLD_STEPS
+        terms = self.reward_terms(state)
+        reward = np.where(faulty, 0.0, sum(terms.values()) / len(terms))
+        return Judgement(terms, reward, success, success | faulty | self.lost(state))
+
+    def seen(self, state: State) -> Observation:
+        """The observation without images, within its space: float32 (n, …), new arrays."""
+        spaces = self.observation_space
+        bounded = {}
+        for key, values in self.observe(state).items():
+            box: Any = spaces[key]
+            bounded[key] = np.clip(values, box.low, box.high, dtype=box.dtype, casting="unsafe")
+        return bounded
+
+    def instance(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
+        """A new instance with nominal parameters but for those that the task draws."""
+        for name, value in self.nominal.items():
+            simulation.parameter(name)[:] = value
+        self.place(simulation, rng, options)
+
+    def checked(self, actions: Array, shape: tuple[int, ...], name: str, matters: Array | None = None) -> Array:
+        """Actions inside their bounds; ValueError for a shape or number that can not be meant.
+
+        `matters` (n,) marks the rows that are going to be used.
+        """
+        try:
+            values = np.asarray(actions, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name}: actions are numbers of shape {shape}, not {type(actions).__name__}") from None
+        if values.shape != shape:
+            raise ValueError(f"{name}: action of shape {values.shape}, expected {shape}")
+        finite = np.isfinite(values)
+        if not finite.all():
+            bad = ~finite if matters is None else ~finite & matters[:, None]
+            if bad.any():
+                where = "" if matters is None else f" in environments {np.flatnonzero(bad.any(1)).tolist()}"
+                raise ValueError(f"{name}: action of shape {shape} holds NaN or infinity{where}")
+        return np.clip(values, self.action_space.low, self.action_space.high)
 
     # -- Gymnasium ----------------------------------------------------------------------------------------------
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         super().reset(seed=seed)
         mujoco.mj_resetData(self.model, self.data)
-        self.place(self.np_random, options or {})
+        self.instance(self._simulation, self.np_random, options or {})
+        if self.RANDOMISED:
+            if self._scratch is None:
+                self._scratch = mujoco.MjData(self.model)
+            mujoco.mj_setConst(self.model, self._scratch)
+        if self._executor is not None:
+            self._executor.reset(self._simulation)
         mujoco.mj_forward(self.model, self.data)
-        self._held = 0
-        return self._observation(), {"success": False, **self.reward_terms()}
+        self._held[:] = 0
+        return self._observation(), {"success": False, **self._terms()}
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        self.apply(self._checked(action))
-        self._held = self._held + 1 if self.succeeds() else 0
-        terms = self.reward_terms()
-        success = self._held >= self.HOLD_STEPS
-        info: dict[str, Any] = {"success": success, **terms}
-        diverged = self._diverged()
-        if diverged:
-            info["fault"] = "the simulation diverged"
-        reward = 0.0 if diverged else float(np.mean(list(terms.values())))
-        return self._observation(), reward, success or diverged or self.lost(), False, info
+        name = self.spec.id if self.spec else type(self).__name__
+        values = self.checked(action, self.action_space.shape, name)
+        fault = self._advance(values)
+        judgement = self.judge(self.state, self._held, np.array([fault is not None]))
+        info = judgement.info(0)
+        if fault is not None:
+            info["fault"] = fault
+        return self._observation(), float(judgement.reward[0]), bool(judgement.terminated[0]), False, info
 
-    def _diverged(self) -> bool:
-        """Whether the simulation has blown up. MuJoCo then resets its state by itself, and only its counters tell."""
-        unstable = (
-            mujoco.mjtWarning.mjWARN_BADQPOS,
-            mujoco.mjtWarning.mjWARN_BADQVEL,
-            mujoco.mjtWarning.mjWARN_BADQACC,
-        )
-        return any(self.data.warning[warning].number for warning in unstable) or not np.isfinite(self.data.qpos).all()
+    def _terms(self) -> dict[str, float]:
+        return {name: float(term[0]) for name, term in self.reward_terms(self.state).items()}
+
+    def _advance(self, action: Array) -> str | None:
+        """One control step; what went wrong, if anything did: then the simulation stands at its default state."""
+        fault = None
+        self.disturb(self.state)
+        try:
+            if self._executor is None:
+                self.data.ctrl[:] = self.controls(action[None])[0]
+                mujoco.mj_step(self.model, self.data, nstep=self.substeps)
+            else:
+                self._executor.plan(action, self._simulation)
+                for _ in range(self.substeps):
+                    self.data.ctrl[:] = self._executor.control(self._simulation)
+                    mujoco.mj_step(self.model, self.data)
+        except mujoco.FatalError as error:
+            fault = str(error)
+        if self.data.warning.number[UNSTABLE].any() or not np.isfinite(self.data.qpos).all():
+            fault = DIVERGED
+        if fault is not None:
+            mujoco.mj_resetData(self.model, self.data)
+            mujoco.mj_forward(self.model, self.data)
+        return fault
+
+    def faults(self) -> dict[str, int]:
+        """Counters of the controller inside the step, where the action mode has one."""
+        return self._executor.faults() if self._executor is not None else {}
 
     def render(self) -> Array | None:
         if self.render_mode is None:
@@ -172,28 +319,16 @@ class MujocoTask(gym.Env[Observation, Array]):
         return self._film.image(self.data, self.render_camera)
 
     def close(self) -> None:
-        for camera in (self._eyes, self._film):
+        for camera in (self._eye, self._film):
             if camera is not None:
                 camera.close()
-        self._eyes = self._film = None
-
-    def _checked(self, action: Array) -> Array:
-        """The action inside its bounds; ValueError for a shape or number that can not be meant."""
-        name = self.spec.id if self.spec else type(self).__name__
-        values = np.asarray(action, dtype=np.float64)
-        if values.shape != self.action_space.shape:
-            raise ValueError(f"{name}: action of shape {values.shape}, expected {self.action_space.shape}")
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name}: action of shape {values.shape} holds NaN or infinity")
-        box = self.action_space
-        assert isinstance(box, gym.spaces.Box)
-        return np.clip(values, box.low, box.high)
+        self._eye = self._film = None
 
     def _observation(self) -> Observation:
-        observation = self.observe()
+        observation = {key: values[0] for key, values in self.seen(self.state).items()}
         if self.cameras:
-            if self._eyes is None:
-                self._eyes = Camera(self.model, self.image_size, fast=True)
-            for camera in self.cameras:
-                observation[f"image_{camera}"] = self._eyes.image(self.data, camera)
+            if self._eye is None:
+                self._eye = Eye(self.model, self.image_size, fast=True)
+            images = self._eye.look(self.state, 0, self.cameras)
+            observation.update({f"image_{camera}": image for camera, image in zip(self.cameras, images, strict=True)})
         return observation

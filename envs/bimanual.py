@@ -7,8 +7,9 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import ArmCerebellum, HandTarget, ServoTargets
-from robotics.envs.base import Array, MujocoTask
+from robotics.envs.base import Array, Executor, MujocoTask
 from robotics.envs.robots.aloha import ALOHA, CLOSED, OPEN, SIDES, aloha_scene, collision_margin, nominal_model
+from robotics.envs.state import Simulation
 
 #: Numbers per hand in an `ee` action: position [m], orientation wxyz, finger distance from the middle [m].
 EE_SIZE = 8
@@ -35,10 +36,8 @@ class BimanualTask(MujocoTask):
     def __init__(self, action_mode: str = "joint", **kwargs: Any) -> None:
         super().__init__(action_mode, **kwargs)
         self._q = np.array([self.model.joint(j).qposadr[0] for j in ALOHA.joints])
-        self._v = np.array([self.model.joint(j).dofadr[0] for j in ALOHA.joints])
         self._followers = np.array([self.model.joint(f"{side}/right_finger").qposadr[0] for side in SIDES])
         self._leaders = np.array([self.model.joint(f"{side}/left_finger").qposadr[0] for side in SIDES])
-        self._cerebellum = make_cerebellum() if action_mode == "ee" else None
 
     def build_scene(self, action_mode: str) -> mujoco.MjSpec:
         spec = aloha_scene("servo" if action_mode == "joint" else "motor")
@@ -59,32 +58,41 @@ class BimanualTask(MujocoTask):
             high = np.tile([*self.WORKSPACE[1], 1, 1, 1, 1, OPEN], 2)
         return gym.spaces.Box(low.astype(np.float32), high.astype(np.float32))
 
-    def place_robot(self) -> None:
+    def make_executor(self) -> Executor | None:
+        return HandExecutor(self.model) if self.action_mode == "ee" else None
+
+    def place_robot(self, simulation: Simulation) -> None:
         """The robot at its home, at rest, holding itself there."""
-        self.data.qpos[self._q] = ALOHA.home
-        self.data.qpos[self._followers] = self.data.qpos[self._leaders]
-        if self._cerebellum is None:
-            self.data.ctrl[:] = ALOHA.home
-        else:
-            self._cerebellum.reset(np.array(ALOHA.home))
+        simulation.qpos[self._q] = ALOHA.home
+        simulation.qpos[self._followers] = simulation.qpos[self._leaders]
+        if self.action_mode == "joint":
+            simulation.ctrl[:] = ALOHA.home
 
     def joint_positions(self) -> Array:
-        """Measured positions of the actuated joints, float64 (14,). A copy."""
+        """Measured positions of the actuated joints of the serial environment, float64 (14,). A copy."""
         return self.data.qpos[self._q]
 
-    def apply(self, action: Array) -> None:
-        if self._cerebellum is None:
-            self.data.ctrl[:] = action
-            mujoco.mj_step(self.model, self.data, nstep=self.substeps)
-            return
+
+class HandExecutor:
+    """Carries out `ee` actions by the cerebellum."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._q = np.array([model.joint(j).qposadr[0] for j in ALOHA.joints])
+        self._v = np.array([model.joint(j).dofadr[0] for j in ALOHA.joints])
+        self._cerebellum = make_cerebellum()
+
+    def reset(self, simulation: Simulation) -> None:
+        self._cerebellum.reset(simulation.qpos[self._q])
+
+    def plan(self, action: Array, simulation: Simulation) -> None:
         self._cerebellum.plan(hand_targets(action))
-        for _ in range(self.substeps):
-            torque, _ = self._cerebellum.torque(self.data.qpos[self._q], self.data.qvel[self._v])
-            self.data.ctrl[:] = torque
-            mujoco.mj_step(self.model, self.data)
+
+    def control(self, simulation: Simulation) -> Array:
+        torque, _ = self._cerebellum.torque(simulation.qpos[self._q], simulation.qvel[self._v])
+        return torque
 
     def faults(self) -> dict[str, int]:
-        return self._cerebellum.faults.as_dict() if self._cerebellum else {}
+        return self._cerebellum.faults.as_dict()
 
 
 def make_cerebellum(solver: str = "daqp") -> ArmCerebellum:

@@ -6,15 +6,29 @@ is imported until an environment is made.
 
 from gymnasium.envs.registration import register as _register
 
+from robotics.plugins import load_plugins as _load_plugins
+
 __version__ = "0.1.0"
 
-#: Environment id -> (entry point, keyword arguments of the registration). The one list of what exists.
-ENVIRONMENTS: dict[str, dict] = {
-    "robotics/TransferCube-v0": {
-        "entry_point": "robotics.envs.tasks.transfer_cube:TransferCube",
-        "max_episode_steps": 400,
-    },
-}
+#: Environment id -> the class of its task, "module:Class". The one list of what exists.
+ENVIRONMENTS: dict[str, str] = {}
 
-for _id, _kwargs in ENVIRONMENTS.items():
-    _register(id=_id, **_kwargs)
+
+def register_task(env_id: str, task: str, max_episode_steps: int) -> None:
+    """Make a task, of ours or of another package, known to `gymnasium.make`, its `make_vec` and `robotics list envs`.
+
+    `task` is "module:Class" of a `robotics.envs.base.MujocoTask`; the module is imported when the environment is made.
+    """
+    module, kind = task.split(":")
+    _register(
+        id=env_id,
+        entry_point=task,
+        vector_entry_point=f"robotics.envs.vector:{module}.{kind}",
+        max_episode_steps=max_episode_steps,
+    )
+    ENVIRONMENTS[env_id] = task
+
+
+register_task("robotics/TransferCube-v0", "robotics.envs.tasks.transfer_cube:TransferCube", max_episode_steps=400)
+
+_load_plugins(ENVIRONMENTS)

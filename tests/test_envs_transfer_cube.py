@@ -183,7 +183,7 @@ def test_success_must_last(monkeypatch):
     env = make_env(ID)
     env.reset(seed=0)
     held = iter([True] * 9 + [False] + [True] * 10)
-    monkeypatch.setattr(env.unwrapped, "succeeds", lambda: next(held))
+    monkeypatch.setattr(env.unwrapped, "succeeds", lambda state: np.array([next(held)]))
     home = env.unwrapped.data.ctrl.copy()
     outcomes = []
     for _ in range(20):

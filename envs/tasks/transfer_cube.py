@@ -14,6 +14,7 @@ from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.bimanual import BimanualTask, ee_action, make_cerebellum, servo_targets
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import BASE_X, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
+from robotics.envs.state import Simulation, State
 from robotics.errors import UsageError
 
 # -- constants ------------------------------------------------------------------------------------------------------
@@ -26,6 +27,7 @@ REGION = (np.array([0.0, -0.1]), np.array([0.2, 0.1]))
 LIFTED = 0.05  # clearance under the cube that counts as lifted [m]
 #: Where the hands meet [m].
 MEETING = np.array([0.0, 0.0, 0.27])
+FINGERS = ("left_finger", "right_finger")
 
 
 # -- success: a pure function of the state --------------------------------------------------------------------------
@@ -33,18 +35,24 @@ MEETING = np.array([0.0, 0.0, 0.27])
 
 @dataclass(frozen=True)
 class TransferState:
-    """What success depends on. A finger touches when MuJoCo reports a contact with the cube."""
+    """What success depends on, of one simulation or of n: shapes without or with a leading n.
 
-    clearance: float  # height of the cube's centre above its resting height [m]
-    left_fingers: tuple[bool, bool]
-    right_fingers: tuple[bool, bool]
-    right_hand: bool = False  # any other part of the right arm touches
+    A finger touches when MuJoCo reports a contact with the cube.
+    """
+
+    clearance: Array | float  # height of the cube's centre above its resting height [m]
+    left_fingers: Array | tuple[bool, bool]  # (…, 2)
+    right_fingers: Array | tuple[bool, bool]  # (…, 2)
+    right_hand: Array | bool = False  # any other part of the right arm touches
 
 
-def held_by_left(state: TransferState) -> bool:
-    """Lifted by 5 cm, in both fingers of the left gripper, and touched by nothing of the right arm."""
+def held_by_left(state: TransferState) -> Array:
+    """Lifted by 5 cm, in both fingers of the left gripper, touched by nothing of the right arm: bool, (n,) or ()."""
     return (
-        state.clearance >= LIFTED and all(state.left_fingers) and not any(state.right_fingers) and not state.right_hand
+        np.greater_equal(state.clearance, LIFTED)
+        & np.all(state.left_fingers, axis=-1)
+        & ~np.any(state.right_fingers, axis=-1)
+        & np.logical_not(state.right_hand)
     )
 
 
@@ -55,6 +63,10 @@ class TransferCube(BimanualTask):
     """The right arm picks a red cube at a random pose and hands it to the left arm, which must hold it alone."""
 
     task = "pick up the red cube with the right arm and hand it over to the left arm"
+    paraphrases = (
+        "pass the red cube from the right gripper to the left one",
+        "take the cube with your right hand and give it to your left hand",
+    )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         cube = spec.worldbody.add_body(name="cube", pos=[0.1, 0, CUBE_HALF])
@@ -71,74 +83,62 @@ class TransferCube(BimanualTask):
             conaffinity=LEFT | RIGHT | STATIC,
         )
         for side in SIDES:
-            for finger in ("left_finger", "right_finger"):
+            for finger in FINGERS:
                 _add_touch_sensor(spec, f"{side}/{finger}", f"{side}/{finger}_link")
             _add_touch_sensor(spec, f"{side}/hand", f"{side}/gripper_link", whole_subtree=True)
 
-    def place(self, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
+    def __init__(self, action_mode: str = "joint", **kwargs: Any) -> None:
+        super().__init__(action_mode, **kwargs)
+        names = [f"{side}/{finger}" for side in SIDES for finger in FINGERS]
+        self._touch = np.array([self.model.sensor(name).adr[0] for name in (*names, "right/hand")])
+
+    def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
         """A uniform pose in `REGION`; `options={"cube": (x, y, yaw)}` puts it anywhere [m, rad]."""
-        self.place_robot()
+        self.place_robot(simulation)
         x, y = rng.uniform(*REGION)
         yaw = rng.uniform(-np.pi / 4, np.pi / 4)
         unknown = set(options) - {"cube"}
         if unknown:
             raise UsageError(f"reset option {sorted(unknown)[0]!r} does not exist; available: cube=(x, y, yaw)")
         x, y, yaw = options.get("cube", (x, y, yaw))
-        address = self.model.joint("cube").qposadr[0]
-        self.data.qpos[address : address + 7] = [x, y, CUBE_HALF, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+        simulation.joint("cube")[:] = [x, y, CUBE_HALF, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
 
-    def state_spaces(self) -> dict[str, gym.Space]:
+    def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
             "state": gym.spaces.Box(-4.0, 4.0, (14,), np.float32),
             "environment_state": gym.spaces.Box(-10.0, 10.0, (7,), np.float32),
         }
 
-    def observe(self) -> Observation:
+    def observe(self, state: State) -> Observation:
         """`state`: joint positions; `environment_state`: the cube's position [m] and orientation wxyz with w >= 0."""
-        address = self.model.joint("cube").qposadr[0]
-        pose = self.data.qpos[address : address + 7].copy()
-        if pose[3] < 0:
-            pose[3:] *= -1  # q and -q are the same rotation: the policy shall see one of them
-        return {
-            "state": self._bounded("state", self.joint_positions()),
-            "environment_state": self._bounded("environment_state", pose),
-        }
+        pose = state.joint("cube").copy()
+        pose[pose[:, 3] < 0, 3:] *= -1  # q and -q are the same rotation: the policy shall see one of them
+        return {"state": state.qpos[:, self._q], "environment_state": pose}
 
-    def _bounded(self, key: str, values: Array) -> Array:
-        box = self.observation_space[key]
-        assert isinstance(box, gym.spaces.Box)
-        return np.clip(values, box.low, box.high).astype(np.float32)
+    def transfer_state(self, state: State) -> TransferState:
+        """What success depends on, read from the simulations."""
+        touches = state.sensordata[:, self._touch] > 0
+        return TransferState(state.body("cube")[:, 2] - CUBE_HALF, touches[:, :2], touches[:, 2:4], touches[:, 4])
 
-    def transfer_state(self) -> TransferState:
-        """What success depends on, read from the simulation."""
-
-        def touches(name: str) -> bool:
-            return bool(self.data.sensor(name).data[0] > 0)
-
-        return TransferState(
-            clearance=float(self.data.body("cube").xpos[2] - CUBE_HALF),
-            left_fingers=(touches("left/left_finger"), touches("left/right_finger")),
-            right_fingers=(touches("right/left_finger"), touches("right/right_finger")),
-            right_hand=touches("right/hand"),
+    def reward_terms(self, state: State) -> dict[str, Array]:
+        transfer = self.transfer_state(state)
+        cube, held = state.body("cube"), held_by_left(transfer).astype(float)
+        left, right = (
+            tolerance(np.linalg.norm(state.site(f"{side}/gripper") - cube, axis=-1), 0.01, 0.3) for side in SIDES
         )
-
-    def reward_terms(self) -> dict[str, float]:
-        state = self.transfer_state()
-        cube = self.data.body("cube").xpos
-        reach = {s: float(np.linalg.norm(self.data.site(f"{s}/gripper").xpos - cube)) for s in SIDES}
         return {
-            "right_reaches": max(tolerance(reach["right"], 0.01, 0.3), float(held_by_left(state))),
-            "lifted": tolerance(min(state.clearance - LIFTED, 0.0), 0.0, LIFTED),
-            "left_reaches": tolerance(reach["left"], 0.01, 0.3),
-            "held_by_left": float(held_by_left(state)),
+            "right_reaches": np.maximum(right, held),
+            "lifted": tolerance(np.minimum(transfer.clearance - LIFTED, 0.0), 0.0, LIFTED),
+            "left_reaches": left,
+            "held_by_left": held,
         }
 
-    def succeeds(self) -> bool:
-        return held_by_left(self.transfer_state())
+    def succeeds(self, state: State) -> Array:
+        return held_by_left(self.transfer_state(state))
 
-    def lost(self) -> bool:
+    def lost(self, state: State) -> Array:
         """The cube has fallen off the table."""
-        return bool(self.data.body("cube").xpos[2] < -0.05)
+        return state.body("cube")[:, 2] < -0.05
 
     def expert(self) -> Expert:
         return TransferExpert()
