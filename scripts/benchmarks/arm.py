@@ -1,6 +1,7 @@
 """Arms on their circle, among random targets, and their programs against the same ones in cvxpy.
 
-    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/arm.py [--targets 100000]
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/arm.py
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/arm.py --targets 100000   # only these, as arm_targets.json
 
 `circle`: radius 10 cm, 0.5 Hz, for the embedded 7-DoF arm and two arms of tests/robots that nothing was tuned for, with
 5 seeds each; errors are medians over the seeds of the rms from 2 s on. `tick_ms` is model and whole-body control of one
@@ -285,21 +286,21 @@ def against_cvxpy(task: str) -> dict[str, Any]:
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser()
-    parser.add_argument("--targets", type=int, default=100_000)
+    parser.add_argument("--targets", type=int, help="so many random targets, and nothing else")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    document: dict[str, Any] = {"circle": {"radius_m": RADIUS, "rate_hz": RATE}}
-    for name, robot in ARMS.items():
-        for payload in (0.0, 1.0):
-            for state in get_args(StateSource):
-                document["circle"][f"{name}, {payload:g} kg, {state}"] = circle(robot, state, payload)
-        print(document["circle"], flush=True)
-    document["residual_of_level_1_changed_by"] = strictness()
-    document["against_cvxpy"] = {task: against_cvxpy(task) for task in ("track", "reach")}
-    print(document["against_cvxpy"], flush=True)
-    with ProcessPoolExecutor(options.workers) as pool:
-        share = options.targets // (4 * options.workers)
-        parts = list(pool.map(random_targets, range(4 * options.workers), [share] * 4 * options.workers))
-    document["random_targets"] = {key: sum(part[key] for part in parts) for key in parts[0]}
-    document["settings"] = {"position_margin": SETTINGS.position_margin, "velocity_share": SETTINGS.velocity_share}
-    publish("arm", document)
+    if options.targets:
+        parts = 4 * options.workers
+        with ProcessPoolExecutor(options.workers) as pool:
+            seen = list(pool.map(random_targets, range(parts), [-(-options.targets // parts)] * parts))
+        counts = {key: sum(part[key] for part in seen) for key in seen[0]}
+        kept = {"position_margin": SETTINGS.position_margin, "velocity_share": SETTINGS.velocity_share}
+        publish("arm_targets", {"random_targets": counts, "settings": kept})
+    else:
+        circles: dict[str, Any] = {"radius_m": RADIUS, "rate_hz": RATE}
+        for name, robot in ARMS.items():
+            for payload in (0.0, 1.0):
+                for state in get_args(StateSource):
+                    circles[f"{name}, {payload:g} kg, {state}"] = circle(robot, state, payload)
+        against = {task: against_cvxpy(task) for task in ("track", "reach")}
+        publish("arm", {"circle": circles, "residual_of_level_1_changed_by": strictness(), "against_cvxpy": against})
