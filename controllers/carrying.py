@@ -22,11 +22,10 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.grasp import GRAVITY, Held, contact_rows, grasp_matrix, internal
-from robotics.controllers.humanoid.model import cross_matrix
 from robotics.controllers.model import NominalModel
 from robotics.controllers.qp import QP
 from robotics.controllers.qp.problem import OPEN, Rows
-from robotics.controllers.rotation import log_between, rotated, rotation_matrix
+from robotics.controllers.rotation import cross_matrix, log_between, rotated, rotation_matrix
 from robotics.controllers.tasks import Reference, RelativeFrameTask, Task
 from robotics.controllers.wbc import WholeBodyController
 
@@ -55,6 +54,7 @@ class Grip:
 
     def __init__(self, model: NominalModel, hands: tuple[str, str], held: Held, position: Array, quat: Array) -> None:
         self.hands, self.held = hands, held
+        self.grasp, self.friction = grasp_matrix(held.half_width), contact_rows(held)
         self._centres, self._turns, self._contacts = [], [], []
         for hand, side in zip(hands, (-held.half_width, held.half_width), strict=True):
             p, q = model.pose(hand)
@@ -164,7 +164,7 @@ class CarryingController(WholeBodyController):
         goal = next(task.reference.velocity for task in self.tasks if isinstance(task, HeldPoseTask))
         back = rotation_matrix(k.quat).T
         twist = np.concatenate([back @ goal[:3], back @ goal[3:]])
-        meant = np.linalg.lstsq(k.contacts, grasp_matrix(self.grip.held.half_width).T @ twist, rcond=1e-6)[0]
+        meant = np.linalg.lstsq(k.contacts, self.grip.grasp.T @ twist, rcond=1e-6)[0]
         self._off_plan += _TRUST * (model.v - meant - self._off_plan)
         likely = meant + self._off_plan
         return model.friction(likely, _FRICTION_BLEND) - model.friction(model.v, model.FRICTION_BLEND)
@@ -172,7 +172,7 @@ class CarryingController(WholeBodyController):
     def problem(self) -> QP:
         """The quadratic program at the state that the model was last updated to, for `_kinematics`."""
         assert self.grip is not None
-        model, n, held = self.model, self.model.n, self.grip.held
+        model, n = self.model, self.model.n
         k = self._kinematics
         P, q = np.zeros((n + 12, n + 12)), np.zeros(n + 12)
         motion = self.regularisation * np.eye(n)
@@ -185,9 +185,9 @@ class CarryingController(WholeBodyController):
         P[range(n, n + 12), range(n, n + 12)] = scale
         q[n:] = -scale * internal(self.squeeze)
         inertia, load = self._object(k)
-        friction = contact_rows(held)
+        friction = self.grip.friction
         lower, upper = self.joint_limits.bounds(model)
-        equations = np.concatenate([-inertia @ k.jacobian, grasp_matrix(held.half_width)], axis=1)
+        equations = np.concatenate([-inertia @ k.jacobian, self.grip.grasp], axis=1)
         torques = np.concatenate([model.M, k.contacts.T], axis=1)
         free, rest = np.full(12, OPEN), np.zeros(len(friction))
         rows = Rows(

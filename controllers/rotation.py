@@ -43,3 +43,9 @@ def rotation_matrix(quat: Array) -> Array:
     matrix = np.empty(9)
     mujoco.mju_quat2Mat(matrix, quat)
     return matrix.reshape(3, 3)
+
+
+def cross_matrix(a: Array) -> Array:
+    """The matrix (3, 3) of a x."""
+    x, y, z = a.tolist()
+    return np.array(((0.0, -z, y), (z, 0.0, -x), (-y, x, 0.0)))

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.model import NominalModel
-from robotics.controllers.rotation import log_between, rotation_matrix
+from robotics.controllers.rotation import cross_matrix, log_between, rotation_matrix
 
 Array = np.ndarray
 
@@ -119,13 +119,13 @@ class RelativeFrameTask(Task):
         Jh, Jb = model.jacobian(self.end_effector), model.jacobian(self.base)
         drift = model.jacobian_rate_times_velocity(self.end_effector) - model.jacobian_rate_times_velocity(self.base)
         turning = model.jacobian_rate_times_velocity(self.base)[3:]
-        r = model.pose(self.end_effector)[0] - model.pose(self.base)[0]
+        r = cross_matrix(model.pose(self.end_effector)[0] - model.pose(self.base)[0])
         A = Jh - Jb
-        linear, omega, spin = A[:3] @ model.v, Jb[3:] @ model.v, A[3:] @ model.v
-        A[:3] -= np.cross(Jb[3:], r, axisa=0, axisc=0)
-        moving = linear - np.cross(omega, r)
-        drift[:3] -= np.cross(turning, r) + np.cross(omega, linear) + np.cross(omega, moving)
-        drift[3:] -= np.cross(omega, spin)
+        linear, omega, spin = A[:3] @ model.v, cross_matrix(Jb[3:] @ model.v), A[3:] @ model.v
+        A[:3] += r @ Jb[3:]
+        moving = A[:3] @ model.v
+        drift[:3] += r @ turning - omega @ linear - omega @ moving
+        drift[3:] -= omega @ spin
         return A, self.kp * self.error(model) - self.kd * np.concatenate([moving, spin]) - drift
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.robot_spec import RobotSpec, torque_limits
-from robotics.controllers.rotation import rotation_matrix
+from robotics.controllers.rotation import cross_matrix, rotation_matrix
 from robotics.errors import UsageError
 
 Array = np.ndarray
@@ -124,12 +124,6 @@ class BipedModel:
             self.rates[foot] = J[:, dofs] @ self.nu
             self.arms[foot] = self.corner_offsets[foot] @ rotation.T
         self.foot_velocities = self.jacobians @ self.nu
-
-
-def cross_matrix(a: Array) -> Array:
-    """The matrix (3, 3) of a x."""
-    x, y, z = a.tolist()
-    return np.array(((0.0, -z, y), (z, 0.0, -x), (-y, x, 0.0)))
 
 
 def _run(indices: list[int]) -> slice | Array:

@@ -103,13 +103,16 @@ class Carry:
         self._grasped_s: float | None = None
         self._gap, self._felt_s, self._lost_s = self.GAP, 0.0, 0.0
         self._errors: list[Array] = []
-        self._squeeze: list[tuple[float, float]] = []
+        self._squeeze: list[float] = []
+        self._misfelt: list[float] = []
         self._velocities: list[Array] = []
 
     def plan(self) -> None:
         controller, period = self._s.controller, 10 * self._s.period_s
         if self._grasped_s is not None:
             then = self._s.now - self._grasped_s
+            if self._squeeze:
+                self._misfelt.append(controller.felt_squeeze() - self._squeeze[-1])
             controller.carry(lambda t: self.way(then + t))
             return
         if self._s.now > self.REACH_S:
@@ -159,7 +162,7 @@ class Carry:
         wanted, (position, quat) = self.way(self._s.now - self._grasped_s), self._s.plant.box()
         forces = self._s.plant.forces()
         self._errors.append(np.array([*(wanted.position - position), *log_between(quat, wanted.quat)]))
-        self._squeeze.append((0.5 * (forces["left"][0] - forces["right"][0]), self._s.controller.felt_squeeze()))
+        self._squeeze.append(0.5 * (forces["left"][0] - forces["right"][0]))
         self._velocities.append(self._s.plant.velocity("box"))
         slack = min(forces["left"][0], -forces["right"][0]) < 0.1
         self._lost_s = self._lost_s + self._s.period_s if slack else 0.0
@@ -188,9 +191,8 @@ class Carry:
         [N], by its contacts and as the joints feel it."""
         if not self._errors:
             raise UsageError("the hands found no box to carry")
-        errors, squeeze = np.array(self._errors), np.array(self._squeeze)
+        errors, true = np.array(self._errors), np.array(self._squeeze)
         off = np.linalg.norm(errors[:, :3], axis=1)
-        true, felt = squeeze.T
         low, high = true.min(), true.max()
         wanted = self._s.controller.carry_settings.squeeze
         return {
@@ -203,6 +205,6 @@ class Carry:
                 "min": float(low),
                 "max": float(high),
                 "within_2N": float((np.abs(true - wanted) <= 2.0).mean()),
-                "felt_rms_error": float(rms(felt - true)),
+                "felt_rms_error": float(rms(np.array(self._misfelt))),
             },
         }
