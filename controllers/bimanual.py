@@ -129,6 +129,12 @@ class BimanualCerebellum(ArmCerebellum):
             self._felt.reset()  # a state that nobody believed says nothing of forces either
         return torque, acceleration
 
+    def static_torque(self) -> Array:
+        """Torques (n,) against gravity and what the held object presses, at the state the model was last updated to;
+        of a robot at rest, without friction."""
+        pressing = self._grip.kinematics(self.model).contacts.T @ self._carrier.wrenches if self._grip else 0.0
+        return self.model.h + pressing
+
     def felt_wrenches(self) -> Array:
         """Forces and moments (12,) that the hands put on what they touch, by the joints alone: at the contacts in the
         axes of the held object, or at free hands in the world. Friction that the model has wrong is among them."""

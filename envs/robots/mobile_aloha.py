@@ -49,9 +49,9 @@ def mobile_scene() -> mujoco.MjSpec:
     # MuJoCo 4.0.0's sparse Newton factor can be wrong (google-deepmind/mujoco#3767)
     spec.option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
     add_sky(spec)
-    spec.visual.headlight.diffuse = [0.35] * 3
+    spec.visual.headlight.diffuse = [0.4] * 3
+    spec.visual.headlight.ambient = [0.25] * 3
     world = spec.worldbody
-    world.add_light(pos=[1.5, -1.5, 3.5], dir=[-0.3, 0.35, -1], diffuse=[0.6] * 3, castshadow=True)
     world.add_geom(
         name="floor",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
@@ -110,8 +110,10 @@ def _add_base(world: mujoco.MjsBody) -> mujoco.MjsBody:
             conaffinity=0,
             mass=0,
         )
+    track = mujoco.mjtCamLight.mjCAMLIGHT_TRACK
+    base.add_light(pos=[0.9, -1.2, 3.2], dir=[-0.22, 0.33, -1], diffuse=[0.6] * 3, castshadow=True, mode=track)
     base.add_camera(name="head", pos=[0.23, 0, 1.27], xyaxes=[0, -1, 0, 0.57, 0, 0.82], fovy=75)
-    base.add_camera(name="chase", pos=[2.6, -2.2, 1.9], xyaxes=[0.65, 0.76, 0, -0.26, 0.22, 0.94], fovy=45)
+    base.add_camera(name="chase", pos=[2.3, -1.9, 1.9], xyaxes=[0.64, 0.77, 0, -0.25, 0.21, 0.95], fovy=42)
     return base
 
 
