@@ -12,7 +12,7 @@ so that it stands still while the arms can do it alone, and comes as near as nee
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import mujoco
 import numpy as np
@@ -70,6 +70,8 @@ class MobileCerebellum(BimanualCerebellum):
     not, or `spec` has not two hands.
     """
 
+    _mpc: dict[str, CartesianMPC]  # of the two below, that which is in use
+
     def __init__(
         self,
         model: mujoco.MjModel,
@@ -87,6 +89,8 @@ class MobileCerebellum(BimanualCerebellum):
         self._base = [JointTask(i, 0.0, weight=self.base_settings.weight, kp=stiffness, kd=damping) for i in range(3)]
         super().__init__(model, spec, collision, settings, solver, carry)
         middle = np.mean([self.model.pose(hand)[0] for hand in self._pair], axis=0)
+        self._standing_mpc = self._mpc
+        self._riding_mpc = self._hands_of_a_driver()
         home = _on_floor(*spec.home[:3])
         self._comfort = (rotation_matrix(home.quat).T @ (middle - home.position))[:2]  # of the hands, at home
 
@@ -129,7 +133,23 @@ class MobileCerebellum(BimanualCerebellum):
     def follow(self, motions: Mapping[str, Motion]) -> None:
         riders, self._riders = self._riders, {}
         plan = self._plan_base({} if riders else {hand: motion(0.0) for hand, motion in motions.items()})
+        self._mpc = self._riding_mpc if riders else self._standing_mpc
         super().follow({name: _riding(plan, target) for name, target in riders.items()} or motions)
+
+    def _hands_of_a_driver(self) -> dict[str, CartesianMPC]:
+        """Of hands that move with the base: as fast as they are without it, and what it adds."""
+        hand, base = self.settings.mpc, self.base_settings.mpc
+        reach = max(float(np.linalg.norm(self.model.pose(name)[0][:2] - self.model.q[:2])) for name in self._pair)
+
+        def both(own: tuple[float, float], added: tuple[float, float]) -> tuple[float, float]:
+            return own[0] + added[0] + reach * added[1], own[1] + added[1]
+
+        limits = replace(
+            hand,
+            max_velocity=both(hand.max_velocity, base.max_velocity),
+            max_acceleration=both(hand.max_acceleration, base.max_acceleration),
+        )
+        return {name: CartesianMPC(limits, self.wbc.solver) for name in self._pair}
 
     def carry(self, motion: Motion) -> None:
         self._plan_base({"object": motion(0.0)})

@@ -137,8 +137,6 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.render_mode, self.render_size = render_mode, render_size
         self.render_camera = render_camera or self.default_camera
         self.model = self.build_scene(action_mode).compile()
-        if "geom_size" in self.RANDOMISED:  # the bounding volumes of the midphase are those of the nominal sizes
-            self.model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MIDPHASE)
         self.data = mujoco.MjData(self.model)
         self.substeps = round(1.0 / (self.control_hz * self.model.opt.timestep))
         self.action_space: gym.spaces.Box = self.make_action_space()

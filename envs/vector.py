@@ -171,10 +171,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         after.update(
             final_obs=final,
             _final_obs=done.copy(),
-            final_info={
-                key: values & done if key[0] == "_" else np.where(done, values, np.zeros((), values.dtype)[()])
-                for key, values in info.items()
-            },
+            final_info={key: values & done if key[0] == "_" else _only(values, done) for key, values in info.items()},
             _final_info=done.copy(),
         )
         return self._observation(), verdict.reward, verdict.terminated, truncated, after
@@ -265,8 +262,13 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         """Gymnasium's form: each value beside a mask of where it is meant."""
         info: dict[str, Any] = {}
         for key, value in values.items():
-            info[key], info[f"_{key}"] = np.where(mask, value, np.zeros((), value.dtype)), mask.copy()
+            info[key], info[f"_{key}"] = _only(value, mask), mask.copy()
         return info
+
+
+def _only(values: Array, mask: Array) -> Array:
+    """`values` where `mask` holds, and elsewhere what Gymnasium puts there: zeros, or None among objects."""
+    return np.where(mask, values, None if values.dtype == object else np.zeros((), values.dtype))
 
 
 def __getattr__(name: str) -> Any:

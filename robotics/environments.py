@@ -21,9 +21,27 @@ def make_env(env_id: str, **kwargs: Any) -> gym.Env:
     Raises UsageError for an unknown id, module, option or value, RoboticsError when the environment lacks a dependency.
     """
     spec = find_spec(env_id)
-    _refuse_unknown_options(spec, kwargs)
+    _refuse_unknown_options(spec, kwargs, _parameters(spec))
     try:
         return gym.make(spec, disable_env_checker=True, **kwargs)
+    except (gym.error.Error, ImportError) as error:
+        raise RoboticsError(f"environment '{spec.id}' can not be made: {error}") from None
+
+
+def make_vector(env_id: str, num_envs: int, **kwargs: Any) -> gym.vector.VectorEnv:
+    """`num_envs` copies of one of our environments (or a plugin's), stepped natively: `envs.vector.VectorTask`.
+
+    `kwargs` go to its constructor: those of `make_env`, and `autoreset_mode`, `threads`, `max_episode_steps`. Raises as
+    `make_env` does; UsageError for an environment that has no native vector environment.
+    """
+    spec = find_spec(env_id)
+    if spec.vector_entry_point is None:
+        raise UsageError(f"environment '{spec.id}' has no vector environment of its own; gymnasium.make_vec makes one")
+    accepted = _parameters(spec)
+    own = {"autoreset_mode", "threads", "max_episode_steps"}
+    _refuse_unknown_options(spec, kwargs, None if accepted is None else accepted | own)
+    try:
+        return gym.make_vec(spec, num_envs=num_envs, **kwargs)
     except (gym.error.Error, ImportError) as error:
         raise RoboticsError(f"environment '{spec.id}' can not be made: {error}") from None
 
@@ -53,8 +71,9 @@ def accepted_options(env_id: str) -> set[str] | None:
     return _parameters(find_spec(env_id))
 
 
-def _refuse_unknown_options(spec: gym.envs.registration.EnvSpec, kwargs: dict[str, Any]) -> None:
-    accepted = _parameters(spec)
+def _refuse_unknown_options(
+    spec: gym.envs.registration.EnvSpec, kwargs: dict[str, Any], accepted: set[str] | None
+) -> None:
     for name in kwargs:
         if accepted is not None and name not in accepted:
             raise unknown_name(f"option of environment {spec.id}", name, accepted)

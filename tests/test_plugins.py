@@ -1,0 +1,76 @@
+"""Tasks of other packages: found by entry point, left out with a warning when their module fails."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parent.parent / "scripts" / "examples" / "slide_task.py"
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A function that installs a module as a distribution with an entry point, and returns what runs beside it."""
+
+    def install(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[robotics.tasks]\n{name} = {name}\n")
+
+    def run(*arguments):
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+
+    return install, run
+
+
+def test_the_example_is_a_task_like_ours(installed):
+    install, run = installed
+    install("slide_task", EXAMPLE.read_text())
+    listed = run("-m", "robotics.cli.main", "list", "envs", "--json")
+    rows = {row["id"]: row for row in json.loads(listed.stdout)["envs"]}
+    assert {"robotics/TransferCube-v0", "example/Slide-v0"} <= set(rows)
+    assert (rows["example/Slide-v0"]["robot"], rows["example/Slide-v0"]["horizon"]) == ("sled", 200)
+    code = """
+import gymnasium, numpy, robotics
+from gymnasium.utils.env_checker import check_env
+from robotics.evaluation.agents import open_policy
+from robotics.evaluation.rollout import run_episode
+env = gymnasium.make("example/Slide-v0", disable_env_checker=True)
+check_env(env.unwrapped, skip_render_check=True)
+agent = open_policy("expert").agent(env)
+assert all(run_episode(env, agent, seed).success for seed in range(20))
+vector = gymnasium.make_vec("example/Slide-v0", num_envs=20)
+observation, _ = vector.reset(seed=0)
+solved = numpy.zeros(20, bool)
+for _ in range(200):
+    observation, _, _, _, info = vector.step(observation["environment_state"])
+    solved |= info["success"]
+assert solved.all()
+"""
+    done = run("-W", "error", "-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_example_is_short():
+    assert len([line for line in EXAMPLE.read_text().splitlines() if line.strip()]) <= 40
+
+
+@pytest.mark.parametrize("failure", ["import nothing_of_this_name", "raise SystemExit(3)", "1 / 0", "import robotics;"])
+def test_a_plugin_that_fails_warns_and_is_left_out(installed, failure):
+    install, run = installed
+    registration = 'import robotics\nrobotics.register_task("broken/It-v0", "broken:It", 10)\n'
+    install("broken", f"{registration}{failure}\nraise RuntimeError('no')\n")
+    install("slide_task", EXAMPLE.read_text())
+    code = "import gymnasium, robotics; print(*robotics.ENVIRONMENTS); assert 'broken/It-v0' not in gymnasium.registry"
+    done = run("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) >= {"robotics/TransferCube-v0", "example/Slide-v0"}
+    assert "broken/It-v0" not in done.stdout
+    assert "plugin 'broken'" in done.stderr
+    assert "left out" in done.stderr
