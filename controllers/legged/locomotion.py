@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.legged.gaits import gait
+from robotics.controllers.legged.jacobian_transpose import JacobianTransposeControl
 from robotics.controllers.legged.model import FloatingBaseModel, LeggedState
 from robotics.controllers.legged.path import Path, PathSettings
 from robotics.controllers.legged.srbd_mpc import GRAVITY, Body, Horizon, SrbdMPC, SrbdSettings
@@ -63,6 +64,7 @@ class LocomotionSettings:
     landing: float = 0.15  # share of the stance during which a foot may not be down yet, or not any more
     adaptation: float = 120.0  # how fast a sagging body is believed to be loaded [1/s^3]; 0 believes the model
     max_load: float = 8.0  # largest acceleration that a load is believed to cost [m/s^2]
+    whole_body: bool = True  # False: planned forces through the Jacobians, to see what whole-body control is worth
     path: PathSettings = field(default_factory=PathSettings)
     srbd: SrbdSettings = field(default_factory=SrbdSettings)
     wbc: LeggedWbcSettings = field(default_factory=LeggedWbcSettings)
@@ -92,7 +94,11 @@ class Locomotion:
         self.faults = Faults()
         guarded = GuardedSolver(solver, faults=self.faults)
         self.mpc = SrbdMPC(self.settings.srbd, guarded)
-        self.wbc = LeggedWbc(self.model, self.settings.wbc, solver=guarded)
+        self.wbc: LeggedWbc | JacobianTransposeControl = (
+            LeggedWbc(self.model, self.settings.wbc, solver=guarded)
+            if self.settings.whole_body
+            else JacobianTransposeControl(self.model, self.settings.wbc)
+        )
         self.model.update(home)
         self._ground_to_com = float(self.model.com[2])
         self._hips: list[complex] = (self.model.hips @ [1, 1j]).tolist()

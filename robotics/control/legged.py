@@ -13,7 +13,7 @@ from robotics.control.machine import Machine, embedded
 from robotics.control.session import rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.legged.estimator import LeggedEstimator, LeggedMeasurement
-from robotics.controllers.legged.locomotion import Locomotion
+from robotics.controllers.legged.locomotion import Locomotion, LocomotionSettings
 from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.motors import Motors
 from robotics.controllers.robot_spec import RobotSpec
@@ -33,10 +33,10 @@ class LeggedSession:
 
     camera = "robotics_track"
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, settings: LocomotionSettings | None = None) -> None:
         self.trial = trial
         machine = trial.machine() or EMBEDDED
-        self.controller = Locomotion(machine.nominal(), machine.spec, solver=trial.solver)
+        self.controller = Locomotion(machine.nominal(), machine.spec, settings, solver=trial.solver)
         self.period_s = self.controller.settings.wbc_period_s
         self.plant = LeggedPlant(trial.conditions, machine, self.period_s, trial.seed)
         self.model, self.data = self.plant.model, self.plant.data

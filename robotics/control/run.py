@@ -21,15 +21,15 @@ from robotics.versions import versions
 VIDEO_HZ, VIDEO_SIZE = 50, (480, 640)
 
 
-def run_trial(trial: Trial, video: Path | None = None) -> dict[str, Any]:
+def run_trial(trial: Trial, video: Path | None = None, session: Session | None = None) -> dict[str, Any]:
     """Run `trial` and return the document of `robotics control --json`; with `video`, film it.
 
     Velocities and tracking errors are measured from two seconds on, when commands have been ramped up, or over the
-    second half of a shorter trial.
+    second half of a shorter trial. `session` is one for this trial that has been set up otherwise than usual.
     """
     if video is not None:
         require_writable(video.parent)
-    session = find_robot(trial.robot).start(trial)
+    session = session or find_robot(trial.robot).start(trial)
     with FrameSpool() as frames:
         outcome = _loop(trial, session, frames if video else None)
         if video is not None:

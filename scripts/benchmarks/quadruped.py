@@ -1,11 +1,13 @@
 """The quadruped under everything that it shall stand, over many seeds.
 
     OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/quadruped.py [--seeds 20] [--only WORD …]
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/quadruped.py --without   # as quadruped_without.json
 
 Estimated state unless a row says otherwise. A seed draws the joints' initial errors, the moment of a push and the
 scattered boxes. `back_m` is how far beside its path the robot ends after a push, `speed_error` the relative error of
 the mean velocity along the command, `sag_mm` how much lower than meant the base is on average. Every row carries the
-commit it was measured at.
+commit it was measured at. `--without` holds the controller as it is against itself without whole-body control (planned
+forces through the Jacobians) and without adaptation to a load, side by side.
 """
 
 import argparse
@@ -13,16 +15,24 @@ import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import radians
 from typing import Any
 
 import numpy as np
 from provenance import RESULTS, provenance, publish
 
+from robotics.control.legged import LeggedSession
 from robotics.control.run import run_trial
 from robotics.control.trial import Conditions, Trial
-from robotics.controllers.legged.locomotion import Twist
+from robotics.controllers.legged.locomotion import LocomotionSettings, Twist
 from robotics.evaluation.statistics import wilson
+
+VARIANTS = {
+    "as it is": LocomotionSettings(),
+    "without whole-body control": LocomotionSettings(whole_body=False),
+    "without adaptation": LocomotionSettings(adaptation=0.0),
+}
 
 
 @dataclass(frozen=True)
@@ -64,13 +74,13 @@ def rows() -> dict[str, Row]:
     return table
 
 
-def one(row: Row, seed: int) -> dict[str, Any]:
+def one(row: Row, seed: int, variant: str = "as it is") -> dict[str, Any]:
     conditions = row.conditions
     if conditions.push:
         moment = float(np.random.default_rng(seed).uniform(2.0, 2.4))  # anywhere in the gait
         conditions = replace(conditions, push_at_s=moment)
     trial = Trial("quadruped", row.task, row.twist, row.seconds, seed, conditions=conditions, state=row.state)
-    return run_trial(trial)
+    return run_trial(trial, session=LeggedSession(trial, VARIANTS[variant]))
 
 
 def summary(row: Row, documents: list[dict[str, Any]]) -> dict[str, Any]:
@@ -89,15 +99,14 @@ def summary(row: Row, documents: list[dict[str, Any]]) -> dict[str, Any]:
         if row.conditions.push:
             beside = [abs(d["position"][1]) for d in stood]
             result["back_m"] = {"mean": round(float(np.mean(beside)), 3), "worst": round(max(beside), 3)}
-        result["realtime_factor"] = round(float(np.median([d["realtime_factor"] for d in stood])), 2)
     result["limits_exceeded"] = sum(d["limits_exceeded"] for d in documents)
     result["fallback_ticks"] = sum(d["faults"]["fallback_ticks"] for d in documents)
     return result
 
 
-def previous() -> dict[str, Any]:
+def previous(document: str) -> dict[str, Any]:
     """The rows that were measured before."""
-    file = RESULTS / "quadruped.json"
+    file = RESULTS / f"{document}.json"
     return dict(json.loads(file.read_text())["rows"]) if file.exists() else {}
 
 
@@ -106,17 +115,22 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--only", nargs="+", default=[], help="rows whose names hold one of these; the others stay")
+    parser.add_argument("--without", action="store_true", help="the value of its parts")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    table = previous() if options.only else {}
+    document = "quadruped_without" if options.without else "quadruped"
+    table = previous(document) if options.only else {}
     commit = provenance()["commit"]
     try:
         with ProcessPoolExecutor(options.workers) as pool:
             for name, row in rows().items():
                 if options.only and not any(word in name for word in options.only):
                     continue
-                documents = list(pool.map(one, [row] * options.seeds, range(options.seeds)))
-                table[name] = {"commit": commit, **summary(row, documents)}
+                results = {
+                    variant: summary(row, list(pool.map(partial(one, row, variant=variant), range(options.seeds))))
+                    for variant in (VARIANTS if options.without else ("as it is",))
+                }
+                table[name] = {"commit": commit, **(results if options.without else results["as it is"])}
                 print(name, table[name], flush=True)
     finally:
-        publish("quadruped", {"seeds": options.seeds, "rows": table})
+        publish(document, {"seeds": options.seeds, "rows": table})
