@@ -13,7 +13,6 @@ writing the arrays and solving. Both sides start from the same linearised model,
 
 import argparse
 import os
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -22,6 +21,7 @@ from typing import Any, get_args
 import cvxpy as cp
 import numpy as np
 from provenance import publish
+from readable import compared
 
 from robotics.control.arm import RADIUS, RATE, SETTINGS, ArmSession
 from robotics.control.trial import Conditions, StateSource, Trial
@@ -181,53 +181,6 @@ class ReadableMPC:
 
     def point(self) -> np.ndarray:
         return np.append(self.u.value.ravel(), self.s.value)
-
-
-_EXACT = {"tol_gap_abs": 1e-14, "tol_gap_rel": 1e-12, "tol_feas": 1e-10}
-#: Of cvxpy, each with its options; an arm at its target has an objective of 1e-5, which takes the tight tolerances.
-SOLVERS: dict[str, dict[str, Any]] = {
-    "CLARABEL": {},
-    "CLARABEL, tight": _EXACT,
-    "OSQP": {"eps_abs": 1e-6, "eps_rel": 1e-6, "max_iter": 20000},
-    "PIQP": {},
-    "DAQP": {},
-}
-
-
-def compared(fast, readable, qps, cases) -> dict[str, Any]:
-    """Median times [ms] over the cases, and the worst relative difference of the objective."""
-    times: list[float] = []
-    for _ in range(RUNS):
-        for case in cases:
-            started = time.perf_counter()
-            fast(*case)
-            times.append((time.perf_counter() - started) * 1e3)
-    table: dict[str, Any] = {}
-    for name, options in SOLVERS.items():
-        slow, differences = [], []
-        for case in cases:
-            qp, x, arguments = qps(*case)
-            started = time.perf_counter()
-            readable.set(*arguments)
-            try:
-                readable.problem.solve(solver=name.partition(",")[0], **options)
-            except cp.error.SolverError:
-                continue
-            slow.append((time.perf_counter() - started) * 1e3)
-            ours, theirs = qp.objective(x), qp.objective(readable.point())
-            differences.append(abs(ours - theirs) / max(abs(ours), 1e-9))
-        if slow:
-            table[name] = {
-                "ms": round(median(slow), 3),
-                "solved": f"{len(slow)}/{len(cases)}",
-                "objective_difference": {"median": float(median(differences)), "worst": float(max(differences))},
-            }
-    best = min(entry["ms"] for entry in table.values())
-    return {
-        "fast_ms": round(median(times), 4),
-        "cvxpy": table,
-        "times_faster_than_the_best": round(best / median(times), 1),
-    }
 
 
 def against_cvxpy(task: str) -> dict[str, Any]:

@@ -7,13 +7,13 @@ Each course is driven to its end with 5 seeds, by the true and by an estimated s
 times hold setting the parameters and solving. Both sides start from the same linearised model, in the same run.
 """
 
-import time
 from statistics import median
 from typing import Any
 
 import cvxpy as cp
 import numpy as np
 from provenance import publish
+from readable import compared
 
 from robotics.control.car import TASKS, CarSession
 from robotics.control.trial import Conditions, StateSource, Trial
@@ -107,6 +107,9 @@ class Parametrised:
         back = np.where(backwards, car.max_acceleration, car.max_braking)
         self.upper.value, self.lower.value = np.column_stack([ahead, rate]), -np.column_stack([back, rate])
 
+    def point(self) -> np.ndarray:
+        return np.concatenate([self.u.value.ravel(), self.s.value])
+
 
 def problems(task: str, count: int) -> list[tuple]:
     """States that the driver meets on the task, evenly over its first 8 seconds."""
@@ -123,48 +126,16 @@ def problems(task: str, count: int) -> list[tuple]:
     return [arguments for arguments in met[:: len(met) // count] if arguments[-1] is not None]
 
 
-SOLVERS: dict[str, dict[str, Any]] = {
-    "CLARABEL": {},
-    "OSQP": {"eps_abs": 1e-6, "eps_rel": 1e-6, "max_iter": 20000},
-    "PIQP": {},
-    "DAQP": {},
-}
-
-
 def against_cvxpy(task: str) -> dict[str, Any]:
-    """Median times [ms] over problems of the task, and the worst relative difference of the objective."""
+    """Build and solve over problems of the task."""
     setup = TASKS[task]
     mpc = CarMPC(setup.model(), setup.mpc)
-    readable, cases = Parametrised(mpc), problems(task, 25)
-    fast: list[float] = []
-    table: dict[str, Any] = {}
-    for _ in range(RUNS):
-        for case in cases:
-            started = time.perf_counter()
-            mpc.plan(*case)
-            fast.append((time.perf_counter() - started) * 1e3)
-    for name, options in SOLVERS.items():
-        times, differences = [], []
-        for case in cases:
-            started = time.perf_counter()
-            readable.set(*case)
-            try:
-                readable.problem.solve(solver=name, **options)
-            except cp.error.SolverError:
-                continue
-            times.append((time.perf_counter() - started) * 1e3)
-            qp, _, _ = mpc.problem(*case)
-            x = mpc.solver.solve(qp)
-            other = np.concatenate([readable.u.value.ravel(), readable.s.value])
-            differences.append(abs(qp.objective(other) - qp.objective(x)) / abs(qp.objective(x)))
-        if times:
-            table[name] = {"ms": round(median(times), 3), "worst_objective_difference": float(max(differences))}
-    best = min(entry["ms"] for entry in table.values())
-    return {
-        "fast_ms": round(median(fast), 3),
-        "cvxpy": table,
-        "times_faster_than_the_best": round(best / median(fast), 1),
-    }
+
+    def qps(*case):
+        qp, _, _ = mpc.problem(*case)
+        return qp, mpc.solver.solve(qp), case
+
+    return compared(mpc.plan, Parametrised(mpc), qps, problems(task, 25))
 
 
 if __name__ == "__main__":
