@@ -1,0 +1,81 @@
+"""Every task's expert over 100 development seeds, and the README's table of them.
+
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/experts.py [--only NAME …] [--episodes 100] [--workers 2]
+
+Rows that are not measured anew stay, each with the commit it was measured at. `episode_s` is the mean simulated length;
+`realtime_factor` simulated over wall time of one process, with physics, controllers and the expert in it.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from provenance import RESULTS, provenance, publish
+
+import robotics
+from robotics.environments import make_env
+from robotics.evaluation.bench import bench
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- experts: made by scripts/benchmarks/experts.py -->", "<!-- end of experts -->"
+FIRST_SEED = 1_000_000
+
+
+def measured(env_id: str, episodes: int, workers: int) -> dict[str, Any]:
+    document = bench(env_id, "expert", episodes, FIRST_SEED, workers=workers)
+    lengths = np.array([episode["length"] for episode in document["episodes"]]) / document["control_hz"]
+    walls = np.array([episode["wall_s"] for episode in document["episodes"]])
+    env = make_env(env_id)
+    robot = env.unwrapped.robot_type
+    env.close()
+    return {
+        "robot": robot,
+        "episodes": episodes,
+        "successes": sum(episode["success"] for episode in document["episodes"]),
+        "ci95": [round(bound, 4) for bound in document["success_ci95"]],
+        "episode_s": round(float(lengths.mean()), 1),
+        "realtime_factor": round(float(np.median(lengths / walls)), 2),
+        "faults": document["faults"],
+    }
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    lines = ["| task | robot | expert | 95 % Wilson | episode | x real time |", "|---|---|---|---|---|---|"]
+    for env_id, row in rows.items():
+        low, high = (f"{100 * bound:.1f}" for bound in row["ci95"])
+        lines.append(
+            f"| `{env_id}` | {row['robot']} | {row['successes']}/{row['episodes']} | {low}–{high} % "
+            f"| {row['episode_s']} s | {row['realtime_factor']} |"
+        )
+    return "\n".join(lines)
+
+
+def into_readme(text: str) -> None:
+    readme = README.read_text()
+    before, rest = readme.split(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", nargs="+", default=[], help="tasks whose ids hold one of these; the others stay")
+    parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    options = parser.parse_args()
+    path = RESULTS / "experts.json"
+    before = json.loads(path.read_text())["rows"] if path.exists() else {}
+    fresh = {}
+    for env_id in robotics.ENVIRONMENTS:
+        if not options.only or any(word in env_id for word in options.only):
+            fresh[env_id] = {
+                **measured(env_id, options.episodes, options.workers),
+                "commit": provenance()["commit"],
+            }
+            print(env_id, fresh[env_id], flush=True)
+    rows = {env_id: row for env_id in robotics.ENVIRONMENTS if (row := fresh.get(env_id) or before.get(env_id))}
+    publish("experts", {"seed": FIRST_SEED, "rows": rows})
+    into_readme(table(rows))
