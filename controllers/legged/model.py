@@ -69,9 +69,9 @@ class FloatingBaseModel:
         self.mass = float(model.body_subtreemass[self._base_body])
         self._friction = model.dof_frictionloss[joint_dofs]
         self._full_mass, self._bias = np.empty((model.nv, model.nv)), np.empty(model.nv)
-        self._linear, self._angular = np.empty((3, model.nv)), np.empty((3, model.nv))
-        self._foot_jacobians = np.empty((len(self._feet), 3, self.nv))
-        self._foot_rotations = np.empty((len(self._feet), 2, self.nv))
+        self._linear, self._angular, self._rate = np.empty((3, len(self._feet), 3, model.nv))
+        # Per foot the views that MuJoCo writes into, and its body
+        self._written = list(zip(self._linear, self._angular, self._rate, self._foot_bodies, strict=True))
         self.update(self.home())
         self.hips = self._hips()
         self.shoulders, self.leg_length = self._shoulders(), self._leg_length()
@@ -112,27 +112,20 @@ class FloatingBaseModel:
         self.R = rotation_matrix(state.quat)
         # The point that touches the ground: a round foot rolls, so that its centre moves while it stands
         self.feet = data.geom_xpos[self._feet] + self._below
-        for number, foot in enumerate(self._foot_bodies):
-            mujoco.mj_jac(model, data, self._linear, self._angular, self.feet[number], foot)
-            self._foot_jacobians[number] = self._linear[:, self._dofs]
-            self._foot_rotations[number] = self._angular[:2, self._dofs]
-
-    @property
-    def foot_jacobians(self) -> Array:
-        """World-frame linear Jacobians (feet, 3, 6 + n) of the points of the feet that touch the ground."""
-        return self._foot_jacobians
+        for (linear, angular, _, body), foot in zip(self._written, self.feet, strict=True):
+            mujoco.mj_jac(model, data, linear, angular, foot, body)
+        #: World-frame linear Jacobians (feet, 3, 6 + n) of the points of the feet that touch the ground.
+        self.foot_jacobians = self._linear[:, :, self._dofs]
 
     def foot_accelerations_at_rest(self) -> Array:
         """Acceleration (feet, 3) of every foot at zero generalised acceleration: dJ/dt nu."""
-        rates = np.empty((len(self._feet), 3))
-        for number, foot in enumerate(self._foot_bodies):
-            mujoco.mj_jacDot(self.model, self.data, self._linear, None, self.feet[number], foot)
-            rates[number] = self._linear[:, self._dofs] @ self.nu
-        return rates
+        for (_, _, rate, body), foot in zip(self._written, self.feet, strict=True):
+            mujoco.mj_jacDot(self.model, self.data, rate, None, foot, body)
+        return self._rate[:, :, self._dofs] @ self.nu
 
     def rolling_velocities(self) -> Array:
         """How fast the lowest point of each round foot wanders over the ground as the foot turns: (feet, 3) [m/s]."""
-        turning = self._foot_rotations @ self.nu
+        turning = self._angular[:, :2, self._dofs] @ self.nu
         velocities = np.zeros((len(self._feet), 3))
         radius = -self._below[:, 2]  # turning rate times the way up to the centre
         velocities[:, 0], velocities[:, 1] = turning[:, 1] * radius, -turning[:, 0] * radius
