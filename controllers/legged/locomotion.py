@@ -62,7 +62,7 @@ class LocomotionSettings:
     grace: float = 0.2  # share of the stance that a foot may take to land
     reaching: float = 0.8  # how fast a foot that is late reaches down for the ground [m/s]
     landing: float = 0.15  # share of the stance during which a foot may not be down yet, or not any more
-    adaptation: float = 120.0  # how fast a sagging body is believed to be loaded [1/s^3]; 0 believes the model
+    adaptation: float = 85.0  # how fast a sagging body is believed to be loaded [1/s^3]; 0 believes the model
     max_load: float = 8.0  # largest acceleration that a load is believed to cost [m/s^2]
     whole_body: bool = True  # False: planned forces through the Jacobians, to see what whole-body control is worth
     path: PathSettings = field(default_factory=PathSettings)
@@ -131,7 +131,7 @@ class Locomotion:
         self.ground = GroundPlane(self.model.feet)
         self._targets = self.model.feet.copy()
         self._planned = self.model.com[None].copy()
-        self._lift, self._trim = 0.0, 0j
+        self._lift, self._trim, self._pushed = 0.0, 0j, False
         self._forces = self._shared_weight(self._stance)
         self.timing_ms: dict[str, float] = {}
 
@@ -163,7 +163,9 @@ class Locomotion:
             self._path.advance(twist.vx, twist.vy, twist.wz, self.model.com[:2], self._heading_now, period)
         velocity[:2] += self._path.back
         if planning:
-            self._step_in_time(speed, math.hypot(*(self._velocity[:2] - velocity[:2])))
+            excess = math.hypot(*(self._velocity[:2] - velocity[:2]))
+            self._pushed = excess > self.settings.calm
+            self._step_in_time(speed, excess)
         self._place_feet(velocity, twist.wz)
         self._adapt()
         planned = 0.0
@@ -344,6 +346,8 @@ class Locomotion:
 
     def _adapt(self) -> None:
         """Integrate the error of the height into what must act on the body beside the model: a payload, mostly."""
+        if self._pushed:  # a body that is thrown about sinks and rises by itself
+            return
         s = self.settings
         sag = self._body_height() - float(self.model.com[2])
         lift = self._lift - s.adaptation * sag * s.wbc_period_s

@@ -56,6 +56,8 @@ def rows() -> dict[str, Row]:
     }
     for gait in ("pace", "bound", "gallop"):
         table[f"{gait} 1 m/s for 10 s"] = Row(gait, Twist(vx=1.0), seconds=10.0)
+    for gait in ("bound", "gallop"):
+        table[f"{gait} 1.2 m/s for 10 s"] = Row(gait, Twist(vx=1.2), seconds=10.0)
     trotting = Row("trot", Twist(vx=0.5), seconds=8.0)
     for name, towards, strength in (("lateral", 90, 35), ("forward", 0, 40), ("backward", 180, 40)):
         push = Conditions(push=strength, push_towards=radians(towards))
