@@ -6,7 +6,7 @@ import numpy as np
 from robotics.controllers.arms import ArmCerebellum, HandTarget
 from robotics.controllers.model import NominalModel
 from robotics.controllers.rotation import from_axes
-from robotics.envs.bimanual import make_cerebellum
+from robotics.envs.bimanual import BimanualTask
 from robotics.envs.robots.aloha import ALOHA, SIDES, aloha_scene
 
 #: Orientations of a hand: pointing down, and level towards the other arm.
@@ -36,7 +36,7 @@ class TorqueRobot:
     def __init__(self, cerebellum: ArmCerebellum | None = None, spec: mujoco.MjSpec | None = None) -> None:
         self.model = (spec or aloha_scene("motor")).compile()
         self.data = mujoco.MjData(self.model)
-        self.cerebellum = cerebellum or make_cerebellum()
+        self.cerebellum = cerebellum or BimanualTask.make_cerebellum()
         self.q = np.array([self.model.joint(j).qposadr[0] for j in ALOHA.joints])
         self.v = np.array([self.model.joint(j).dofadr[0] for j in ALOHA.joints])
         self.data.qpos[self.q] = ALOHA.home

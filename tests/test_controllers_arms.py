@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from robotics.controllers.arms import ArmCerebellum, ArmSettings, HandTarget
-from robotics.envs.bimanual import make_cerebellum, servo_targets
+from robotics.envs.bimanual import BimanualTask
+from robotics.envs.hands import servo_targets
 from robotics.envs.robots.aloha import ALOHA, OPEN, SIDES, aloha_scene, nominal_model
 from robotics.errors import UsageError
 from tests.arm import DOWN, TorqueRobot, targets
@@ -110,7 +111,7 @@ def test_position_servos_keep_up_with_the_virtual_robot():
     data = mujoco.MjData(model)
     addresses = [model.joint(j).qposadr[0] for j in ALOHA.joints]
     data.qpos[addresses] = ALOHA.home
-    servos = servo_targets(model, make_cerebellum())
+    servos = servo_targets(model, BimanualTask.make_cerebellum())
     arm = [i for i in range(14) if i not in servos.cerebellum.gripper_joints]
     speeds = []
     for _ in range(60):
@@ -124,7 +125,7 @@ def test_position_servos_keep_up_with_the_virtual_robot():
 
 
 def test_the_virtual_robot_waits_for_one_that_is_held_back():
-    servos = servo_targets(aloha_scene("servo").compile(), make_cerebellum())
+    servos = servo_targets(aloha_scene("servo").compile(), BimanualTask.make_cerebellum())
     home = np.array(ALOHA.home)
     for _ in range(100):
         servos.follow(targets(left=(0.2, 0.3, 0.4), right=(-0.2, -0.3, 0.4)), home, 0.02)
@@ -132,7 +133,7 @@ def test_the_virtual_robot_waits_for_one_that_is_held_back():
 
 
 def test_servo_targets_outlive_a_broken_measurement():
-    servos = servo_targets(aloha_scene("servo").compile(), make_cerebellum())
+    servos = servo_targets(aloha_scene("servo").compile(), BimanualTask.make_cerebellum())
     home = np.array(ALOHA.home)
     for measured in (home, np.full(14, np.nan), home):
         assert np.isfinite(servos.follow(targets(), measured, 0.02)).all()
@@ -141,7 +142,7 @@ def test_servo_targets_outlive_a_broken_measurement():
 
 def test_servo_targets_stay_within_the_servos_range():
     model = aloha_scene("servo").compile()
-    servos = servo_targets(model, make_cerebellum())
+    servos = servo_targets(model, BimanualTask.make_cerebellum())
     low, high = model.actuator_ctrlrange.T
     rng = np.random.default_rng(0)
     q = np.array(ALOHA.home)
@@ -169,11 +170,11 @@ UNIT = np.array([1.0, 0, 0, 0])
 )
 def test_targets_that_can_not_be_meant(target, message):
     with pytest.raises(UsageError, match=f"end effector 'left' .*{message}"):
-        make_cerebellum().plan({"left": target})
+        BimanualTask.make_cerebellum().plan({"left": target})
 
 
 def test_names_that_do_not_exist():
     with pytest.raises(UsageError, match="did you mean 'left'"):
-        make_cerebellum().plan({"letf": targets()["left"]})
+        BimanualTask.make_cerebellum().plan({"letf": targets()["left"]})
     with pytest.raises(UsageError, match="did you mean 'daqp'"):
-        make_cerebellum(solver="dapq")
+        BimanualTask.make_cerebellum(solver="dapq")

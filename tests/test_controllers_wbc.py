@@ -7,7 +7,7 @@ from robotics.controllers.cartesian_mpc import CartesianMPC, resting_at
 from robotics.controllers.qp.problem import primal_residual, residuals
 from robotics.controllers.qp.solvers import solve
 from robotics.controllers.tasks import Reference
-from robotics.envs.bimanual import make_cerebellum
+from robotics.envs.bimanual import BimanualTask
 from robotics.envs.robots.aloha import ALOHA
 from robotics.errors import UsageError
 from tests.arm import DOWN, LEFT_LEVEL, TorqueRobot, random_state, targets
@@ -33,7 +33,7 @@ def test_problems_of_the_loop_agree_with_the_readable_definition(solver):
 @pytest.mark.parametrize("seed", range(4))
 def test_torque_and_acceleration_fit_the_equations_of_motion(seed):
     """tau = M v' + h of the nominal model, within the limits of both, from random states at speed."""
-    wbc = make_cerebellum().wbc
+    wbc = BimanualTask.make_cerebellum().wbc
     q, v = random_state(wbc.model, seed)
     torque, acceleration = wbc.solve(q, v)
     assert wbc.solver.faults.fallback_ticks == 0
@@ -44,7 +44,7 @@ def test_torque_and_acceleration_fit_the_equations_of_motion(seed):
 
 
 def test_fallback_ladder_last_torque_then_damping():
-    wbc = make_cerebellum().wbc
+    wbc = BimanualTask.make_cerebellum().wbc
     q, v = np.array(ALOHA.home), np.zeros(14)
     good, _ = wbc.solve(q, v)
     wbc.solver.solver = "daqp"
@@ -62,7 +62,7 @@ def test_fallback_ladder_last_torque_then_damping():
 @pytest.mark.parametrize("value", [1e12, 1e200, -1e308, np.inf, np.nan])
 @pytest.mark.parametrize("where", ["positions", "velocities"])
 def test_a_state_beyond_all_numbers_never_reaches_the_motors(where, value):
-    cerebellum = make_cerebellum()
+    cerebellum = BimanualTask.make_cerebellum()
     q, v = np.array(ALOHA.home), np.zeros(14)
     cerebellum.plan(targets())
     wild = np.full(14, value)
@@ -81,7 +81,7 @@ def test_a_state_beyond_all_numbers_never_reaches_the_motors(where, value):
 
 
 def test_states_of_another_robot():
-    cerebellum = make_cerebellum()
+    cerebellum = BimanualTask.make_cerebellum()
     with pytest.raises(UsageError, match=r"aloha has 14 actuated joints, but positions have shape \(13,\)"):
         cerebellum.torque(np.zeros(13), np.zeros(14))
     with pytest.raises(UsageError, match=r"velocities \(14, 1\)"):

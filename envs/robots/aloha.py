@@ -4,16 +4,14 @@ World frame: x from the left arm to the right one, z up, origin in the middle of
 """
 
 from importlib.resources import files
-from typing import Literal
 
 import mujoco
 import numpy as np
 
 from robotics.controllers.limits import CollisionMargin, pairs_between
 from robotics.controllers.robot_spec import EndEffector, RobotSpec
+from robotics.envs.robots import Actuation
 from robotics.envs.robots.surroundings import add_sky, floor_material
-
-Actuation = Literal["servo", "motor"]
 
 SIDES = ("left", "right")
 ARM_JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "left_finger")

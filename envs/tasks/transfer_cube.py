@@ -11,7 +11,8 @@ import numpy as np
 from robotics.controllers.arms import HandTarget
 from robotics.controllers.rotation import from_axes, log_between, rotation_matrix
 from robotics.envs.base import Array, Expert, Observation
-from robotics.envs.bimanual import BimanualTask, ee_action, make_cerebellum, servo_targets
+from robotics.envs.bimanual import BimanualTask
+from robotics.envs.hands import HandExpert
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import BASE_X, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
 from robotics.envs.state import Simulation, State
@@ -174,38 +175,12 @@ LEFT_WAITS = MEETING - 0.13 * _LINE
 RIGHT_LEAVES = MEETING + 0.14 * _LINE
 
 
-class TransferExpert:
-    """Decides from the observed state alone where the hands shall go; the cerebellum decides how.
+class TransferExpert(HandExpert):
+    """What to do next follows from where the cube is and who holds it."""
 
-    No clock and no script: what to do next follows from where the cube is and who holds it, so the expert recovers
-    from a dropped cube and can label any state that a learner gets into.
-    """
-
-    def reset(self, env: gym.Env) -> None:
-        task = env.unwrapped
-        assert isinstance(task, BimanualTask)
-        self._period_s = 1.0 / task.control_hz
-        self._joint_mode = task.action_mode == "joint"
-        self._cerebellum = make_cerebellum()
-        self._servos = servo_targets(task.model, self._cerebellum) if self._joint_mode else None
-        self._kinematics = self._cerebellum.model if not self._joint_mode else make_cerebellum().model
-        if self._servos is not None:
-            self._servos.reset(task.joint_positions())
-
-    def act(self, observation: Observation) -> Array:
-        q = observation["state"].astype(np.float64)
-        targets = self.targets(q, observation["environment_state"].astype(np.float64))
-        if self._servos is None:
-            return ee_action(targets).astype(np.float32)
-        return self._servos.follow(targets, q, self._period_s).astype(np.float32)
-
-    def faults(self) -> dict[str, int]:
-        return self._cerebellum.faults.as_dict()
-
-    def targets(self, q: Array, cube: Array) -> dict[str, HandTarget]:
-        """Where both hands shall go, at joint positions q (14,) and cube pose (7,)."""
-        self._kinematics.update(q, np.zeros_like(q))
-        hands = {side: self._kinematics.pose(side) for side in SIDES}
+    def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
+        cube = observation["environment_state"]
+        hands = {side: self.kinematics.pose(side) for side in SIDES}
         opening = {"left": q[6], "right": q[13]}
         near = {side: np.linalg.norm(hands[side][0] - cube[:3]) < CUBE_HALF for side in SIDES}
         if near["left"] and opening["left"] < GRASPED:
