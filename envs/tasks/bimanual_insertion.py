@@ -205,7 +205,8 @@ SAFE_HEIGHT = 0.1  # of a hand with a part, from which it may be turned [m]
 MEETING = np.array([0.03, 0.0, 0.2])
 #: How deep the peg goes into the socket, and where it is aligned; where it waits for the socket to be there [m].
 DEEP, BEFORE, WAITING = 0.057, -0.015, -0.05
-ALIGNED = (0.0015, 0.03)  # the peg's end is in line with the bore [m], the peg with its axis [rad]
+ALIGNED = (0.0015, 0.05)  # the peg's end is in line with the bore [m], the peg with its axis [rad]
+SAG = 0.004  # [m]
 
 
 @dataclass(frozen=True)
@@ -291,10 +292,9 @@ def _goals(peg: _Part, socket: _Part) -> dict[str, tuple[Array, Array]]:
     away = peg.mouth - socket.mouth
     deep = -float(away @ socket.axis)
     off_line = np.linalg.norm(away + deep * socket.axis)
-    if off_line < ALIGNED[0] and np.linalg.norm(np.cross(peg.axis, socket.axis)) < ALIGNED[1]:
+    parallel = np.linalg.norm(np.cross(peg.axis, socket.axis)) < ALIGNED[1]
+    if parallel and off_line < (ALIGNED[0] if deep < 0 else BORE_HALF):  # inside, the walls guide it
         into = DEEP
-    elif deep > 0 and off_line < BORE_HALF:
-        into = deep
     else:
         into = BEFORE if np.linalg.norm(socket.mouth - MEETING) < 0.01 else WAITING
     facing = from_axes(-socket.axis, -rotation_matrix(socket.quat)[:, 1])
@@ -305,8 +305,9 @@ def _goals(peg: _Part, socket: _Part) -> dict[str, tuple[Array, Array]]:
 
 
 def _carry(hand: tuple[Array, Array], part: _Part, goal: tuple[Array, Array]) -> HandTarget:
-    """Where the hand shall go for the part it holds to be at its goal."""
+    """Where the hand shall go for the part it holds to be at its goal, and beyond by what little is missing there:
+    a loaded hand sags."""
     turn = log_between(part.quat, goal[1])
-    quat = rotated(hand[1], turn)
     lever = rotation_matrix(rotated(part.quat, turn)) @ rotation_matrix(part.quat).T @ (hand[0] - part.position)
-    return HandTarget(goal[0] + lever, quat, SQUEEZE[part.side])
+    at = goal[0] + lever
+    return HandTarget(at + np.clip(at - hand[0], -SAG, SAG), rotated(hand[1], turn), SQUEEZE[part.side])
