@@ -30,6 +30,7 @@ def register_task(env_id: str, task: str, max_episode_steps: int) -> None:
 
 
 register_task("robotics/TransferCube-v0", "robotics.envs.tasks.transfer_cube:TransferCube", max_episode_steps=400)
+register_task("robotics/ClothFold-v0", "robotics.envs.tasks.cloth_fold:ClothFold", max_episode_steps=500)
 register_task(
     "robotics/BimanualInsertion-v0", "robotics.envs.tasks.bimanual_insertion:BimanualInsertion", max_episode_steps=500
 )
