@@ -203,9 +203,20 @@ class MujocoTask(gym.Env[Observation, Array]):
         """Whether the task can no longer be solved (n,)."""
         return np.zeros(state.size, bool)
 
+    def instructions(self, state: State) -> list[str]:
+        """What each simulation's instance is to be told in words (n); the same for all unless instances differ."""
+        return [self.task] * state.size
+
     @abstractmethod
     def expert(self) -> Expert:
         """A fresh teacher for this task."""
+
+    @staticmethod
+    def refuse_options(options: Mapping[str, Any], *known: str) -> None:
+        """UsageError for a reset option that is not among the `known`."""
+        for name in options:
+            if name not in known:
+                raise unknown_name("reset option", name, known)
 
     # -- what the serial and the vector environment share ---------------------------------------------------------
 
@@ -255,6 +266,11 @@ class MujocoTask(gym.Env[Observation, Array]):
         return np.clip(values, self.action_space.low, self.action_space.high)
 
     # -- Gymnasium ----------------------------------------------------------------------------------------------
+
+    @property
+    def instruction(self) -> str:
+        """What the present instance is to be told in words."""
+        return self.instructions(self.state)[0]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         super().reset(seed=seed)

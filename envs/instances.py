@@ -7,9 +7,10 @@ import numpy as np
 
 from robotics.envs.state import Simulation
 
-#: What a task lists in `RANDOMISED` to use `set_mass`; to use `set_size`.
+#: What a task lists in `RANDOMISED` to use `set_mass`; `set_size`; `set_solid`.
 MASS = ("body_mass", "body_inertia")
 SIZE = (*MASS, "geom_size", "geom_rbound", "geom_aabb", "bvh_aabb")
+SOLID = (*SIZE, "geom_contype", "geom_conaffinity", "geom_rgba")
 
 
 def set_mass(simulation: Simulation, body: str, mass: float) -> None:
@@ -28,10 +29,29 @@ def set_size(simulation: Simulation, geom: str, size: Sequence[float], mass: flo
     For spheres, capsules, cylinders, ellipsoids and boxes in the middle of their body. Raises ValueError for others.
     """
     model = simulation.model
+    if model.body_geomnum[model.geom_bodyid[model.geom(geom).id]] != 1:
+        raise ValueError(f"geom '{geom}' is not the only solid of its body: its size stays")
+    _write(simulation, geom, size, mass)
+
+
+def set_solid(simulation: Simulation, geom: str, size: Sequence[float], mass: float) -> None:
+    """As `set_size`, of a body whose geoms are alternatives: all but this one touch nothing and are not seen."""
+    model = simulation.model
+    body = model.geom_bodyid[model.geom(geom).id]
+    first, count = model.body_geomadr[body], model.body_geomnum[body]
+    for other in range(first, first + count):
+        if other != model.geom(geom).id:
+            simulation.parameter("geom_contype")[other] = simulation.parameter("geom_conaffinity")[other] = 0
+            simulation.parameter("geom_rgba")[other, 3] = 0.0
+    _write(simulation, geom, size, mass)
+
+
+def _write(simulation: Simulation, geom: str, size: Sequence[float], mass: float) -> None:
+    model = simulation.model
     index = model.geom(geom).id
     body, kind = int(model.geom_bodyid[index]), mujoco.mjtGeom(int(model.geom_type[index]))
-    if model.body_geomnum[body] != 1 or model.geom_pos[index].any() or kind not in _SOLIDS:
-        raise ValueError(f"geom '{geom}' is not the only solid of its body, in the middle of it: its size stays")
+    if model.geom_pos[index].any() or kind not in _SOLIDS:
+        raise ValueError(f"geom '{geom}' is no solid in the middle of its body: its size stays")
     half, radius, inertia = _SOLIDS[kind](*np.asarray(size, float))
     given = simulation.parameter("geom_size")[index]
     given[:] = 0
@@ -39,7 +59,8 @@ def set_size(simulation: Simulation, geom: str, size: Sequence[float], mass: flo
     simulation.parameter("geom_rbound")[index] = radius
     bounds = [0, 0, 0, *half]
     simulation.parameter("geom_aabb")[index] = bounds
-    simulation.parameter("bvh_aabb")[model.body_bvhadr[body]] = bounds
+    first = model.body_bvhadr[body]
+    simulation.parameter("bvh_aabb")[first : first + model.body_bvhnum[body]] = bounds
     simulation.parameter("body_mass")[body] = mass
     simulation.parameter("body_inertia")[body] = mass * np.asarray(inertia)
 

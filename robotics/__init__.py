@@ -34,5 +34,7 @@ register_task("robotics/ClothFold-v0", "robotics.envs.tasks.cloth_fold:ClothFold
 register_task(
     "robotics/BimanualInsertion-v0", "robotics.envs.tasks.bimanual_insertion:BimanualInsertion", max_episode_steps=500
 )
+register_task("robotics/Reach-v0", "robotics.envs.tasks.reach:Reach", max_episode_steps=150)
+register_task("robotics/Lift-v0", "robotics.envs.tasks.lift:Lift", max_episode_steps=250)
 
 _load_plugins(ENVIRONMENTS)

@@ -56,7 +56,7 @@ def test_what_can_not_be_meant():
     with pytest.raises(ValueError, match="above 0"):
         set_mass(one, "thing", 0.0)
     one.model.geom("thing").pos[0] = 0.1
-    with pytest.raises(ValueError, match="'thing' is not the only solid"):
+    with pytest.raises(ValueError, match="'thing' is no solid in the middle"):
         set_size(one, "thing", (1, 1, 1), 1.0)
     undeclared = simulation(scene("box", SIZES["box"], 0.3), fields=("body_mass",))
     with pytest.raises(AttributeError, match=r"body_inertia.*RANDOMISED"):

@@ -15,6 +15,7 @@ import numpy as np
 
 from robotics.controllers.limits import CollisionMargin, pairs_between
 from robotics.controllers.robot_spec import EndEffector, RobotSpec
+from robotics.envs.robots import Actuation
 from robotics.envs.robots.surroundings import add_sky, floor_material
 
 Vector = tuple[float, ...]
@@ -88,13 +89,20 @@ ARM = RobotSpec(
     velocity_limits=(*(link.speed for link in LINKS), FINGER_SPEED),
     end_effectors=(EndEffector("hand", "grip", "finger_joint1"),),
 )
+#: Of the position servos: stiffness [N m/rad, N/m] and damping [N m s/rad, N s/m]: the joints' give each its usual
+#: inertia 40 rad/s, critically damped. Much stiffer ones (Menagerie's 4500 and 450) change a joint's speed by more than
+#: itself within a step; the implicit integrator copes, but contact forces are computed before it, and grasps creep.
+#: A finger that is told to be two centimetres inside an object squeezes it with 10 N from either side.
+_SERVOS = (*((k, k / 20) for k in (2000, 2500, 1800, 1800, 250, 250, 170)), (1000, 30))
 _WHITE, _DARK, _STEEL = (0.92, 0.93, 0.94, 1), (0.2, 0.21, 0.24, 1), (0.6, 0.62, 0.66, 1)
-#: Collision bits: the arm touches everything but itself.
+#: Collision bits: the arm touches everything but itself; the rest touches everything.
 _ARM, _OTHER = 1, 2
+#: Of an object: `add_geom(..., **TOUCHING)`.
+TOUCHING = {"contype": _OTHER, "conaffinity": _ARM | _OTHER}
 
 
-def arm_scene() -> mujoco.MjSpec:
-    """The arm on its table, ready for objects to be added."""
+def arm_scene(actuation: Actuation = "motor") -> mujoco.MjSpec:
+    """The arm on its table, ready for objects to be added. `servo` replaces the joint motors by position servos."""
     spec = mujoco.MjSpec()
     spec.modelname = "arm"
     spec.compiler.degree = False
@@ -112,6 +120,11 @@ def arm_scene() -> mujoco.MjSpec:
     for number, link in enumerate(LINKS, start=1):
         body = _add_link(spec, body, number, link)
     _add_hand(spec, body)
+    if actuation == "servo":
+        for actuator, (stiffness, damping) in zip(spec.actuators, _SERVOS, strict=True):
+            limit, span = actuator.ctrlrange, spec.joint(actuator.target).range
+            actuator.set_to_position(kp=stiffness, kv=damping)
+            actuator.forcerange, actuator.ctrlrange = limit, span
     return spec
 
 
@@ -203,6 +216,7 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
         contype=_OTHER,
         conaffinity=_ARM | _OTHER,
     )
+    world.add_camera(name="top", pos=[0.5, 0, 1.25], xyaxes=[0, -1, 0, 1, 0, 0], fovy=45)
     world.add_camera(name="side", pos=[1.35, -1.25, 0.85], xyaxes=[0.72, 0.69, 0, -0.28, 0.29, 0.92], fovy=45)
 
 

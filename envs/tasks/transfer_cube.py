@@ -16,6 +16,7 @@ from robotics.envs.hands import HandExpert
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import BASE_X, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
 from robotics.envs.state import Simulation, State
+from robotics.envs.touch import add_touch_sensor
 from robotics.errors import UsageError
 
 # -- constants ------------------------------------------------------------------------------------------------------
@@ -85,8 +86,8 @@ class TransferCube(BimanualTask):
         )
         for side in SIDES:
             for finger in FINGERS:
-                _add_touch_sensor(spec, f"{side}/{finger}", f"{side}/{finger}_link")
-            _add_touch_sensor(spec, f"{side}/hand", f"{side}/gripper_link", whole_subtree=True)
+                add_touch_sensor(spec, f"{side}/{finger}", f"{side}/{finger}_link", "cube")
+            add_touch_sensor(spec, f"{side}/hand", f"{side}/gripper_link", "cube", whole_subtree=True)
 
     def __init__(self, action_mode: str = "joint", **kwargs: Any) -> None:
         super().__init__(action_mode, **kwargs)
@@ -143,19 +144,6 @@ class TransferCube(BimanualTask):
 
     def expert(self) -> Expert:
         return TransferExpert()
-
-
-def _add_touch_sensor(spec: mujoco.MjSpec, name: str, body: str, whole_subtree: bool = False) -> None:
-    """A contact sensor: the number of contacts between the cube and a body (or all that hangs on it)."""
-    spec.add_sensor(
-        name=name,
-        type=mujoco.mjtSensor.mjSENS_CONTACT,
-        objtype=mujoco.mjtObj.mjOBJ_XBODY if whole_subtree else mujoco.mjtObj.mjOBJ_BODY,
-        objname=body,
-        reftype=mujoco.mjtObj.mjOBJ_BODY,
-        refname="cube",
-        intprm=[1 << int(mujoco.mjtConDataField.mjCONDATA_FOUND), 0, 1],
-    )
 
 
 # -- expert ---------------------------------------------------------------------------------------------------------

@@ -54,7 +54,6 @@ class Demonstrator:
         self.env, self._source = env, source
         if not hasattr(env.unwrapped, "expert"):
             raise UsageError(f"environment '{source.env_id}' has no expert() to demonstrate it")
-        self.task = str(getattr(env.unwrapped, "task", source.env_id))
         self.robot_type: str | None = getattr(env.unwrapped, "robot_type", None)
         self.fps = _control_rate(env, source.env_id)
 
@@ -68,6 +67,8 @@ class Demonstrator:
         expert = self.env.unwrapped.expert()  # type: ignore[attr-defined]
         observation, _ = self.env.reset(seed=seed)
         expert.reset(self.env)
+        named = getattr(self.env.unwrapped, "task", self._source.env_id)
+        task = str(getattr(self.env.unwrapped, "instruction", named))
         space = self.env.action_space
         assert isinstance(space, gym.spaces.Box)
         noise = ActionNoise(space, self._source.noise, self.fps, np.random.default_rng((seed, NOISE_STREAM)))
@@ -80,7 +81,7 @@ class Demonstrator:
             done, success = terminated or truncated, bool(info.get("success", False))
             _record(columns, {REWARD: [reward], DONE: [done], SUCCESS: [success]})
         frames = {key: _column(values) for key, values in columns.items()} if success else {}
-        return Demonstration(seed, success, self.task, frames)
+        return Demonstration(seed, success, task, frames)
 
     def __enter__(self) -> "Demonstrator":
         return self
