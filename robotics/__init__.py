@@ -36,5 +36,7 @@ register_task(
 )
 register_task("robotics/Reach-v0", "robotics.envs.tasks.reach:Reach", max_episode_steps=150)
 register_task("robotics/Lift-v0", "robotics.envs.tasks.lift:Lift", max_episode_steps=250)
+register_task("robotics/PickPlace-v0", "robotics.envs.tasks.pick_place:PickPlace", max_episode_steps=350)
+register_task("robotics/Stack-v0", "robotics.envs.tasks.stack:Stack", max_episode_steps=350)
 
 _load_plugins(ENVIRONMENTS)

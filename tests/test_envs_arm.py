@@ -1,0 +1,165 @@
+"""The tasks of the 7-DoF arm: near misses of success, randomised instances, experts in closed loop."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from robotics.controllers.rotation import log_between
+from robotics.environments import make_env
+from robotics.envs.instances import set_solid
+from robotics.envs.pick import Grasp, is_held, nearest_turn, pick, place, pointing_down, upright_yaw
+from robotics.envs.tasks.lift import LiftState, lifted
+from robotics.envs.tasks.pick_place import PlaceState, placed
+from robotics.envs.tasks.reach import ReachState, reached, rotation_between
+from robotics.envs.tasks.stack import StackState, stacked
+from robotics.errors import UsageError
+
+TASKS = ("Reach", "Lift", "PickPlace", "Stack")
+
+
+@pytest.mark.parametrize(
+    ("succeeds", "good", "misses"),
+    [
+        (reached, ReachState(0.009, 0.09), [{"distance": 0.011}, {"angle": 0.11}]),
+        (lifted, LiftState(0.11, (True, True)), [{"clearance": 0.099}, {"fingers": (True, False)}]),
+        (
+            placed,
+            PlaceState((0.03, -0.04), 0.025, 0.001, False),
+            [{"offset": (0.043, 0.0)}, {"offset": (0.0, -0.3)}, {"height": 0.05}, {"speed": 0.03}, {"touched": True}],
+        ),
+        (
+            stacked,
+            StackState(0.01, 0.0005, 0.001, False),
+            [{"beside": 0.016}, {"gap": 0.006}, {"gap": -0.03}, {"speed": 0.05}, {"touched": True}],
+        ),
+    ],
+)
+def test_success_and_its_near_misses(succeeds, good, misses):
+    assert succeeds(good)
+    for miss in misses:
+        assert not succeeds(type(good)(**{**vars(good), **miss})), miss
+    many = type(good)(**{name: np.stack([np.asarray(value)] * 3) for name, value in vars(good).items()})
+    assert succeeds(many).tolist() == [True] * 3
+
+
+@pytest.mark.parametrize("mode", ["joint", "ee"])
+@pytest.mark.parametrize("name", TASKS)
+def test_the_expert_solves_it(name, mode):
+    env = make_env(f"robotics/{name}-v0", action_mode=mode)
+    for seed in (1_000_000, 1_000_001):
+        observation, _ = env.reset(seed=seed)
+        expert = env.unwrapped.expert()
+        expert.reset(env)
+        done = False
+        while not done:
+            observation, _, terminated, truncated, info = env.step(expert.act(observation))
+            done = terminated or truncated
+        assert info["success"], (name, mode, seed)
+    assert not any(expert.faults().values())
+
+
+def test_it_recovers_when_the_object_is_moved_away():
+    env = make_env("robotics/Lift-v0")
+    observation, _ = env.reset(seed=1_000_000, options={"shape": "cube"})
+    expert = env.unwrapped.expert()
+    expert.reset(env)
+    task = env.unwrapped
+    for step in range(250):
+        if step == 40:  # the hand is on its way down
+            task.state.joint("object")[0, :2] = [0.45, -0.15]
+        observation, _, terminated, _, info = env.step(expert.act(observation))
+        if terminated:
+            break
+    assert info["success"]
+
+
+@pytest.mark.parametrize("shape", ["cube", "cylinder", "capsule"])
+def test_of_the_alternatives_one_is_solid_and_seen(shape):
+    env = make_env("robotics/Lift-v0")
+    env.reset(seed=0, options={"shape": shape})
+    model = env.unwrapped.model
+    body = model.body("object")
+    for name in ("cube", "cylinder", "capsule"):
+        geom = model.geom(name)
+        assert bool(geom.contype[0]) == bool(geom.rgba[3]) == (name == shape)
+    assert 0.03 <= body.mass[0] <= 0.3
+    before = env.unwrapped.data.joint("object").qpos[2]
+    low = env.action_space.low
+    for _ in range(25):
+        env.step(np.clip(env.unwrapped.joint_positions(), low, env.action_space.high).astype(np.float32))
+    assert env.unwrapped.data.joint("object").qpos[2] == pytest.approx(before, abs=1e-3)  # it lies on the table
+
+
+def test_lift_instances_differ_and_a_seed_says_all():
+    env = make_env("robotics/Lift-v0")
+    seen = []
+    for seed in (3, 4, 3):
+        env.reset(seed=seed)
+        model = env.unwrapped.model
+        seen.append((model.body("object").mass[0], *model.body("object").inertia, *env.unwrapped.data.userdata))
+    assert seen[0] == seen[2] != seen[1]
+
+
+def test_the_instruction_names_the_bin():
+    env = make_env("robotics/PickPlace-v0")
+    env.reset(seed=0, options={"colour": "blue"})
+    assert env.unwrapped.instruction == "put the yellow cube into the blue bin"
+    copies = gym.make_vec("robotics/PickPlace-v0", num_envs=8)
+    copies.reset(seed=0)
+    told = copies.prototype.instructions(copies.state)
+    assert len(told) == 8
+    assert len(set(told)) > 1
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_unknown_reset_options(name):
+    with pytest.raises(UsageError, match="unknown reset option 'wind'"):
+        make_env(f"robotics/{name}-v0").reset(options={"wind": 3})
+
+
+def test_rotations_between_many_are_those_between_each():
+    rng = np.random.default_rng(0)
+    first, second = (q / np.linalg.norm(q, axis=1, keepdims=True) for q in rng.normal(size=(2, 20, 4)))
+    each = np.array([log_between(a, b) for a, b in zip(first, second, strict=True)])
+    assert rotation_between(first, second) == pytest.approx(each, abs=1e-12)
+    assert rotation_between(first, -first) == pytest.approx(np.zeros((20, 3)), abs=1e-7)
+
+
+# -- picking and placing --------------------------------------------------------------------------------------------
+
+GRASP = Grasp(np.array([0.5, 0.1, 0.02]), pointing_down(0.3), 0.04)
+
+
+def hand(x=0.5, y=0.1, z=0.02, yaw=0.3):
+    return np.array([x, y, z]), pointing_down(yaw)
+
+
+def test_what_a_hand_does_next():
+    assert pick(hand(x=0.3, z=0.4), GRASP, 0.04).position == pytest.approx([0.5, 0.1, 0.12])  # above it
+    assert pick(hand(x=0.3, z=0.03), GRASP, 0.04).position == pytest.approx([0.3, 0.1, 0.12])  # up before sideways
+    assert pick(hand(z=0.1), GRASP, 0.04).position == pytest.approx(GRASP.position)  # down
+    assert pick(hand(z=0.1, yaw=0.6), GRASP, 0.04).position == pytest.approx(
+        [0.5, 0.1, 0.12]
+    )  # turn
+    assert pick(hand(z=0.1), GRASP, 0.04).opening == 0.04
+    assert pick(hand(), GRASP, 0.04).opening < 0.02  # closed
+    assert is_held(hand(), 0.021, GRASP)
+    assert not is_held(hand(), 0.03, GRASP)
+    assert not is_held(hand(z=0.06), 0.021, GRASP)
+    at = hand(x=0.6, z=0.05, yaw=0.0)
+    assert place(hand(), at, GRASP, 0.2, 0.04).position == pytest.approx([0.5, 0.1, 0.2])  # up
+    assert place(hand(z=0.2), at, GRASP, 0.2, 0.04).position == pytest.approx([0.6, 0.1, 0.2])  # across
+    assert place(hand(x=0.6, z=0.2, yaw=0.0), at, GRASP, 0.2, 0.04).opening < 0.02  # down, still closed
+    assert place(at, at, GRASP, 0.2, 0.04).opening == 0.04  # let go
+
+
+def test_turns():
+    assert nearest_turn(1.0, np.pi / 2) == pytest.approx(1.0 - np.pi / 2)
+    assert nearest_turn(1.0, np.pi / 2, reference=3.0) == pytest.approx(1.0 + np.pi / 2)
+    assert nearest_turn(upright_yaw(pointing_down(0.3)), np.pi / 2) == pytest.approx(0.3)
+
+
+def test_a_solid_that_is_not_in_the_middle_of_its_body_stays():
+    env = make_env("robotics/PickPlace-v0")
+    with pytest.raises(AttributeError, match="RANDOMISED"):
+        set_solid(env.unwrapped._simulation, "cube", (1, 1, 1), 1.0)
