@@ -18,7 +18,7 @@ Colour = Sequence[float]
 HAND = ARM.end_effectors[0].name
 FINGERS = ("finger1", "finger2")
 #: In whole-body control of the virtual robot behind the servos and of the real one: what sensors have wrong is little.
-SETTINGS = ArmSettings(grip_rate=40.0, position_margin=0.01, velocity_share=0.97)
+SETTINGS = ArmSettings(grip_rate=100.0, grip_force=30.0, position_margin=0.01, velocity_share=0.97)
 
 
 class ArmTask(HandTask):

@@ -31,9 +31,11 @@ class Limits:
     near: float = 0.006
     over: float = 0.012
     turned: float = 0.08
-    grip: float = 0.004
+    grip: float = 0.001
     #: How deep into an object the fingers are commanded [m].
     squeeze: float = 0.02
+    #: How far ahead of a rising hand its target is [m].
+    gently: float = 0.02
 
 
 def angle(first: Array, second: Array) -> float:
@@ -93,8 +95,15 @@ def place(hand: Pose, at: Pose, grasp: Grasp, height: float, opened: float, limi
     if over and aligned:
         return HandTarget(goal, turn, gripping)
     if position[2] < height - 0.03:
-        return HandTarget(np.array([*position[:2], height]), quat, gripping)
+        return raised(hand, grasp, height, limits)
     return HandTarget(np.array([*goal[:2], height]), turn, gripping)
+
+
+def raised(hand: Pose, grasp: Grasp, height: float, limits: Limits = Limits()) -> HandTarget:
+    """Straight up with the object, gently: fingers that have just met it do not press yet."""
+    position, quat = hand
+    up = np.array([*position[:2], min(height, position[2] + limits.gently)])
+    return HandTarget(up, quat, max(grasp.width / 2 - limits.squeeze, 0.0))
 
 
 def retreat(hand: Pose, height: float, opened: float) -> HandTarget:
