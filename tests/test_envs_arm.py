@@ -142,9 +142,9 @@ def test_what_a_hand_does_next():
     assert pick(hand(z=0.1, yaw=0.6), GRASP, 0.04).position == pytest.approx([0.5, 0.1, 0.12])  # turn
     assert pick(hand(z=0.1), GRASP, 0.04).opening == 0.04
     assert pick(hand(), GRASP, 0.04).opening < 0.02  # closed
-    assert is_held(hand(), 0.021, GRASP)
+    assert is_held(hand(), 0.0205, GRASP)
     assert not is_held(hand(), 0.03, GRASP)
-    assert not is_held(hand(z=0.06), 0.021, GRASP)
+    assert not is_held(hand(z=0.06), 0.0205, GRASP)
     at = hand(x=0.6, z=0.05, yaw=0.0)
     assert place(hand(), at, GRASP, 0.2, 0.04).position == pytest.approx([0.5, 0.1, 0.04])  # gently up
     assert place(hand(z=0.2), at, GRASP, 0.2, 0.04).position == pytest.approx([0.6, 0.1, 0.2])  # across
