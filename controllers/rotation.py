@@ -15,6 +15,16 @@ def log_between(quat_from: Array, quat_to: Array) -> Array:
     return vector
 
 
+def angle(first: Array, second: Array) -> float:
+    """The angle [rad] between two orientations."""
+    return float(np.linalg.norm(log_between(first, second)))
+
+
+def nearest_turn(yaw: float, period: float, reference: float = 0.0) -> float:
+    """`yaw` plus the multiple of `period` that brings it nearest to `reference` [rad]."""
+    return float(reference + (yaw - reference + period / 2) % period - period / 2)
+
+
 def rotated(quat: Array, vector: Array) -> Array:
     """`quat` turned by the world-frame rotation vector `vector` (3,) [rad]."""
     angle = float(np.sqrt(vector @ vector))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
-from robotics.controllers.rotation import from_axes, log_between, rotation_matrix
+from robotics.controllers.rotation import angle, from_axes, rotation_matrix
 from robotics.envs.base import Array
 
 Pose = tuple[Array, Array]
@@ -38,19 +38,9 @@ class Limits:
     gently: float = 0.02
 
 
-def angle(first: Array, second: Array) -> float:
-    """The angle [rad] between two orientations."""
-    return float(np.linalg.norm(log_between(first, second)))
-
-
 def pointing_down(yaw: float) -> Array:
     """A hand that points down, its fingers closing along y turned by `yaw` about the vertical [rad]."""
     return from_axes(np.array([np.cos(yaw), np.sin(yaw), 0]), np.array([np.sin(yaw), -np.cos(yaw), 0]))
-
-
-def nearest_turn(yaw: float, period: float, reference: float = 0.0) -> float:
-    """`yaw` plus a multiple of `period`, nearest to `reference` [rad]."""
-    return float(reference + (yaw - reference + period / 2) % period - period / 2)
 
 
 def upright_yaw(quat: Array) -> float:

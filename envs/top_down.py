@@ -7,7 +7,7 @@ forearm.
 
 import numpy as np
 
-from robotics.controllers.rotation import from_axes, log_between, rotation_matrix
+from robotics.controllers.rotation import from_axes, rotation_matrix
 from robotics.envs.base import Array
 from robotics.envs.robots.aloha import BASE_X
 
@@ -33,13 +33,3 @@ def heading_of(quat: Array) -> float:
     """The heading of a hand whose fingers are level, whatever its pitch [rad]."""
     fingers = rotation_matrix(quat)[:, 1]
     return float(np.arctan2(-fingers[0], fingers[1]))
-
-
-def nearest_turn(heading: float, period: float, reference: float) -> float:
-    """`heading` plus the multiple of `period` that brings it nearest to `reference` [rad]."""
-    return float(reference + (heading - reference + period / 2) % period - period / 2)
-
-
-def angle(first: Array, second: Array) -> float:
-    """The angle between two orientations [rad]."""
-    return float(np.linalg.norm(log_between(first, second)))

@@ -105,6 +105,12 @@ def _creator(spec: gym.envs.registration.EnvSpec) -> Any:
         raise RoboticsError(f"environment '{spec.id}' can not be imported: {error}{cure}") from None
 
 
+def instruction(env: gym.Env, otherwise: str) -> str:
+    """What the present episode of `env` is about in words: its instance's, its task's, or `otherwise`."""
+    task = env.unwrapped
+    return str(getattr(task, "instruction", getattr(task, "task", otherwise)))
+
+
 def observation_dict(observation: Any) -> Mapping[str, np.ndarray]:
     """The observation by environment name; one that is no dictionary (CartPole's) counts as `state`. Not copied."""
     return observation if isinstance(observation, Mapping) else {"state": np.asarray(observation)}

@@ -4,10 +4,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from robotics.controllers.rotation import log_between
+from robotics.controllers.rotation import log_between, nearest_turn
 from robotics.environments import make_env
 from robotics.envs.instances import set_solid
-from robotics.envs.pick import Grasp, is_held, nearest_turn, pick, place, pointing_down, upright_yaw
+from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, upright_yaw
 from robotics.envs.tasks.lift import LiftState, lifted
 from robotics.envs.tasks.pick_place import PlaceState, placed
 from robotics.envs.tasks.reach import ReachState, reached, rotation_between

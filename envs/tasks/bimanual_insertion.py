@@ -9,14 +9,14 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
-from robotics.controllers.rotation import from_axes, log_between, rotated, rotation_matrix
+from robotics.controllers.rotation import angle, from_axes, log_between, nearest_turn, rotated, rotation_matrix
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.bimanual import BimanualTask
 from robotics.envs.hands import HandExpert
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import CLOSED, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
 from robotics.envs.state import Simulation, State
-from robotics.envs.top_down import angle, heading_of, is_down, nearest_turn, plane_heading, pointing_down
+from robotics.envs.top_down import heading_of, is_down, plane_heading, pointing_down
 from robotics.envs.touch import add_touch_sensor
 from robotics.errors import UsageError
 

@@ -9,14 +9,14 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
-from robotics.controllers.rotation import from_axes, rotation_matrix
+from robotics.controllers.rotation import angle, from_axes, rotation_matrix
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.bimanual import BimanualTask
 from robotics.envs.hands import HandExpert
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import CLOSED, LEFT, OBJECT, RIGHT, SIDES, STATIC
 from robotics.envs.state import Simulation, State
-from robotics.envs.top_down import angle, plane_heading
+from robotics.envs.top_down import plane_heading
 from robotics.errors import UsageError
 
 # -- constants ------------------------------------------------------------------------------------------------------

@@ -9,12 +9,12 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
-from robotics.controllers.rotation import rotation_matrix
+from robotics.controllers.rotation import nearest_turn, rotation_matrix
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.hands import HandExpert
 from robotics.envs.instances import SOLID, set_solid
 from robotics.envs.manipulation import HAND, ArmTask, add_object, add_touch_sensors, observed_pose, touches
-from robotics.envs.pick import Grasp, is_held, nearest_turn, pick, pointing_down, raised, upright_yaw
+from robotics.envs.pick import Grasp, is_held, pick, pointing_down, raised, upright_yaw
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE
 from robotics.envs.state import Simulation, State

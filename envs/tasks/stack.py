@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
+from robotics.controllers.rotation import nearest_turn
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.hands import HandExpert
 from robotics.envs.instances import SIZE, set_size
@@ -22,7 +23,7 @@ from robotics.envs.manipulation import (
     speed,
     touches,
 )
-from robotics.envs.pick import Grasp, is_held, nearest_turn, pick, place, pointing_down, retreat, upright_yaw
+from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, retreat, upright_yaw
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE
 from robotics.envs.state import Simulation, State

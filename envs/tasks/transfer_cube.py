@@ -9,13 +9,14 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
-from robotics.controllers.rotation import from_axes, log_between, rotation_matrix
+from robotics.controllers.rotation import angle, from_axes, rotation_matrix
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.bimanual import BimanualTask
 from robotics.envs.hands import HandExpert
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import BASE_X, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
 from robotics.envs.state import Simulation, State
+from robotics.envs.top_down import is_down
 from robotics.envs.touch import add_touch_sensor
 from robotics.errors import UsageError
 
@@ -180,8 +181,8 @@ class TransferExpert(HandExpert):
     def _pick(self, hand: tuple[Array, Array], cube: Array) -> dict[str, HandTarget]:
         grasp = cube[:3] + [0, 0, GRASP_HEIGHT]
         position, orientation = hand
-        quat = _pointing_down(_graspable_yaw(cube[3:]) if _is_down(orientation) else _in_plane_yaw(position))
-        aligned = _angle(orientation, quat) < 0.15
+        quat = _pointing_down(_graspable_yaw(cube[3:]) if is_down(orientation) else _in_plane_yaw(position))
+        aligned = angle(orientation, quat) < 0.15
         over = np.linalg.norm(position[:2] - grasp[:2]) < 0.012
         down = aligned and over
         at_cube = down and abs(position[2] - grasp[2]) < 0.008
@@ -194,11 +195,11 @@ class TransferExpert(HandExpert):
     def _hand_over(self, hands: dict[str, tuple[Array, Array]], cube: Array) -> dict[str, HandTarget]:
         position, orientation = hands["right"]
         in_plane = _in_plane_yaw(position)
-        if _is_down(orientation) and (position[2] < SAFE_HEIGHT or abs(_yaw(orientation) - in_plane) > 0.15):
+        if is_down(orientation) and (position[2] < SAFE_HEIGHT or abs(_yaw(orientation) - in_plane) > 0.15):
             target = position * [1, 1, 0] + [0, 0, SAFE_HEIGHT + 0.05]
             up = HandTarget(target, _pointing_down(in_plane), SQUEEZE)
             return {"right": up, "left": HandTarget(LEFT_WAITS, LEFT_MEETS, OPEN)}
-        arrived = np.linalg.norm(position - MEETING) < 0.02 and _angle(orientation, RIGHT_MEETS) < 0.12
+        arrived = np.linalg.norm(position - MEETING) < 0.02 and angle(orientation, RIGHT_MEETS) < 0.12
         at_cube = arrived and np.linalg.norm(hands["left"][0] - cube[:3]) < 0.01
         return {
             "right": HandTarget(MEETING, RIGHT_MEETS, SQUEEZE),
@@ -216,11 +217,6 @@ class TransferExpert(HandExpert):
 # The wrist of a ViperX is singular where the hand is in line with the forearm. Close to it the hand is only pitched, in
 # the vertical plane of the arm, and turned about the vertical only while it points down: turning it elsewhere would
 # flip the forearm.
-
-
-def _is_down(quat: Array) -> bool:
-    """Whether the hand points down, within 30 degrees."""
-    return bool(rotation_matrix(quat)[2, 0] < -0.86)
 
 
 def _in_plane_yaw(position: Array) -> float:
@@ -245,7 +241,3 @@ def _graspable_yaw(cube_quat: Array) -> float:
     normal = axes[:, np.argmin(np.abs(axes[2]))]
     yaw = np.arctan2(normal[1], normal[0])
     return float((yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4)
-
-
-def _angle(first: Array, second: Array) -> float:
-    return float(np.linalg.norm(log_between(first, second)))

@@ -11,7 +11,7 @@ import numpy as np
 
 from robotics.datasets.features import DONE, REWARD, SUCCESS
 from robotics.datasets.noise import ActionNoise
-from robotics.environments import make_env, observation_dict
+from robotics.environments import instruction, make_env, observation_dict
 from robotics.errors import UsageError
 from robotics.vocabulary import ACTION, to_dataset
 
@@ -67,8 +67,7 @@ class Demonstrator:
         expert = self.env.unwrapped.expert()  # type: ignore[attr-defined]
         observation, _ = self.env.reset(seed=seed)
         expert.reset(self.env)
-        named = getattr(self.env.unwrapped, "task", self._source.env_id)
-        task = str(getattr(self.env.unwrapped, "instruction", named))
+        task = instruction(self.env, self._source.env_id)
         space = self.env.action_space
         assert isinstance(space, gym.spaces.Box)
         noise = ActionNoise(space, self._source.noise, self.fps, np.random.default_rng((seed, NOISE_STREAM)))

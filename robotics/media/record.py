@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from robotics.environments import accepted_options, make_env
+from robotics.environments import accepted_options, instruction, make_env
 from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.agents import open_policy
 from robotics.evaluation.rollout import Episode, run_episode
@@ -114,7 +114,7 @@ def _frame_rate(env: gym.Env) -> float:
 
 
 def _caption(shot: Shot, env: gym.Env, label: str, episode: Episode, fps: float) -> Caption:
-    title = str(getattr(env.unwrapped, "task", shot.env_id))
+    title = instruction(env, shot.env_id)
     detail = f"{label} · seed {shot.seed}" + (f" · {shot.speed:g}x speed" if shot.speed != 1 else "")
     return Caption(title, detail, _outcome(episode, fps), episode.success)
 
