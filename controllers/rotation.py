@@ -20,6 +20,11 @@ def angle(first: Array, second: Array) -> float:
     return float(np.linalg.norm(log_between(first, second)))
 
 
+def wrapped(angle: Array) -> Array:
+    """The same angles (...,) within [-pi, pi) [rad]."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
+
+
 def nearest_turn(yaw: float, period: float, reference: float = 0.0) -> float:
     """`yaw` plus the multiple of `period` that brings it nearest to `reference` [rad]."""
     return float(reference + (yaw - reference + period / 2) % period - period / 2)

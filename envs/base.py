@@ -180,8 +180,11 @@ class MujocoTask(gym.Env[Observation, Array]):
     def observe(self, state: State) -> Observation:
         """`state` and `environment_state` now (n, …); clipped to their spaces and made float32 by the caller."""
 
-    def controls(self, actions: Array) -> Array:
-        """Actuator commands (n, nu) of valid, clipped actions (n, k), in a mode without an executor."""
+    def controls(self, actions: Array, last: Array) -> Array:
+        """Actuator commands (n, nu) of valid, clipped actions (n, k), in a mode without an executor.
+
+        `last` (n, nu) are those of the control step before.
+        """
         return actions
 
     def make_executor(self) -> Executor | None:
@@ -305,7 +308,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.disturb(self.state)
         try:
             if self._executor is None:
-                self.data.ctrl[:] = self.controls(action[None])[0]
+                self.data.ctrl[:] = self.controls(action[None], self.data.ctrl[None])[0]
                 mujoco.mj_step(self.model, self.data, nstep=self.substeps)
             else:
                 self._executor.plan(action, self._simulation)

@@ -206,7 +206,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         task.disturb(self.state)
         moving = np.arange(self.num_envs) if ids is None else ids
         if not self._executors:
-            self.state.ctrl[moving] = task.controls(actions[moving])
+            self.state.ctrl[moving] = task.controls(actions[moving], self.state.ctrl[moving])
             self._physics(ids, task.substeps, faults)
         else:
             for index in moving.tolist():

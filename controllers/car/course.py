@@ -140,8 +140,8 @@ def _stretch(
 def _speed_profile(curvature: Array, ds: float, pace: Pace, ends: tuple[float, float]) -> Array:
     limit = np.minimum(pace.speed, np.sqrt(pace.side_acceleration / np.maximum(np.abs(curvature), 1e-6)))
     limit[0], limit[-1] = min(limit[0], ends[0]), min(limit[-1], ends[1])
-    for order in (range(1, len(limit)), range(len(limit) - 2, -1, -1)):
-        for i in order:
-            before = i - 1 if order.step > 0 else i + 1
-            limit[i] = min(limit[i], np.sqrt(limit[before] ** 2 + 2 * pace.acceleration * ds))
-    return limit
+    # v_{i+1}^2 <= v_i^2 + 2 a ds: what is left of each limit once the climb towards it is taken off
+    climb = 2 * pace.acceleration * ds * np.arange(len(limit))
+    squares = np.minimum.accumulate(limit**2 - climb) + climb
+    squares = (np.minimum.accumulate(squares[::-1] - climb) + climb)[::-1]
+    return np.sqrt(np.maximum(squares, 0.0))

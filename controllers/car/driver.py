@@ -9,6 +9,7 @@ import numpy as np
 from robotics.controllers.car.course import Course, Stretch
 from robotics.controllers.car.model import HEADING, SPEED, STEER, CarParameters
 from robotics.controllers.car.mpc import CarMPC, Motion
+from robotics.controllers.rotation import wrapped
 
 Array = np.ndarray
 
@@ -101,7 +102,7 @@ class Driver:
         position, heading, _, velocity = self.stretch.at(np.array([way]))
         offset = state.position - position[0]
         across = float(np.cos(heading[0]) * offset[1] - np.sin(heading[0]) * offset[0])
-        turned = (state.heading - heading[0] + np.pi) % (2 * np.pi) - np.pi
+        turned = wrapped(state.heading - heading[0])
         return Deviation(across, float(turned), state.speed - float(velocity[0]))
 
     @property
@@ -123,7 +124,7 @@ class Driver:
     def _near(self, heading: float) -> float:
         """The same heading on the turn of the course's."""
         wanted = float(np.interp(self.way, self.stretch.way, self.stretch.heading))
-        return wanted + (heading - wanted + np.pi) % (2 * np.pi) - np.pi
+        return wanted + wrapped(heading - wanted)
 
     def _fall_back(self, speed: float) -> None:
         self._age_s += self.period_s

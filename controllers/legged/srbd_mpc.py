@@ -23,6 +23,7 @@ import numpy as np
 
 from robotics.controllers.qp import QP, GuardedSolver
 from robotics.controllers.qp.problem import OPEN, Rows
+from robotics.controllers.rotation import wrapped
 
 Array = np.ndarray
 GRAVITY = 9.81
@@ -124,7 +125,7 @@ class SrbdMPC:
         x_error = np.concatenate([body.angles, body.com]) + times * rates + 0.5 * times**2 * gravity
         x_error[:, :3] -= horizon.angles
         x_error[:, 3:] -= horizon.positions
-        x_error[:, 2] = (x_error[:, 2] + np.pi) % (2 * np.pi) - np.pi
+        x_error[:, 2] = wrapped(x_error[:, 2])
         v_error = drift + times * gravity
         v_error[:, :3] -= horizon.angular_velocities
         v_error[:, 3:] -= horizon.velocities

@@ -77,26 +77,25 @@ def car_scene(friction: float = 0.8) -> mujoco.MjSpec:
 _FOLLOW = mujoco.mjtCamLight.mjCAMLIGHT_TRACK
 
 
-def wheel_angles(steer: float) -> tuple[float, float]:
-    """Steering angles of the left and the right front wheel [rad] that turn about one point (Ackermann)."""
+def wheel_angles(steer: Array | float) -> tuple[Array, Array]:
+    """Steering angles of the left and the right front wheel [rad] (...,) that turn about one point (Ackermann)."""
     L, half = CAR.wheelbase, TRACK["F"] / 2
     t = np.tan(steer)
-    return float(np.arctan2(L * t, L - half * t)), float(np.arctan2(L * t, L + half * t))
+    return np.arctan2(L * t, L - half * t), np.arctan2(L * t, L + half * t)
 
 
-def steering_angle(left: float, right: float) -> float:
-    """The steering angle [rad] of a single track between two front wheels: the mean of their curvatures."""
+def steering_angle(left: Array | float, right: Array | float) -> Array:
+    """The steering angle [rad] of a single track between two front wheels: the mean of their curvatures. (...,)"""
     L, half = CAR.wheelbase, TRACK["F"] / 2
     tl, tr = np.tan(left), np.tan(right)
-    curvatures = tl / (L + half * tl), tr / (L - half * tr)
-    return float(np.arctan(L * (curvatures[0] + curvatures[1]) / 2))
+    return np.arctan(L * (tl / (L + half * tl) + tr / (L - half * tr)) / 2)
 
 
-def wheel_torques(acceleration: float, speed: float) -> Array:
-    """Torques (4,) [N m] on `WHEELS`: the rear axle drives, all wheels brake."""
-    torque = CAR.mass * acceleration * WHEEL_RADIUS
-    front = BRAKE_FRONT if acceleration * speed < 0 else 0.0
-    return torque / 2 * np.array([front, front, 1 - front, 1 - front])
+def wheel_torques(acceleration: Array | float, speed: Array | float) -> Array:
+    """Torques (..., 4) [N m] on `WHEELS`: the rear axle drives, all wheels brake."""
+    torque = np.asarray(CAR.mass * WHEEL_RADIUS / 2 * np.asarray(acceleration))
+    front = np.where(np.multiply(acceleration, speed) < 0, BRAKE_FRONT, 0.0)
+    return torque[..., None] * np.stack([front, front, 1 - front, 1 - front], axis=-1)
 
 
 def _sprung_yaw_inertia() -> float:

@@ -8,6 +8,7 @@ from the moment, a box in place of the ellipsoid of Goyal et al. 1991. No vertic
 import mujoco
 import numpy as np
 
+from robotics.controllers.rotation import wrapped
 from robotics.envs.robots.surroundings import add_sky, floor_material
 
 Array = np.ndarray
@@ -85,7 +86,7 @@ def _add_block(spec: mujoco.MjSpec) -> None:
 def pose_errors(pose: Array, goal: Array) -> tuple[Array, Array]:
     """Distance [m] and angle [rad, not negative] between poses (..., 3) of the T."""
     distance = np.hypot(pose[..., 0] - goal[0], pose[..., 1] - goal[1])
-    return distance, np.abs((pose[..., 2] - goal[2] + np.pi) % (2 * np.pi) - np.pi)
+    return distance, np.abs(wrapped(pose[..., 2] - goal[2]))
 
 
 def corners(pose: Array) -> Array:

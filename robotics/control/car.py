@@ -215,7 +215,7 @@ class CarPlant:
         vx, vy = self.data.qvel[:2]
         position = self.data.qpos[:2] - CAR.rear * np.array([c, s])
         turn = float((R @ self.data.qvel[3:6])[2])
-        steer = steering_angle(*self.data.qpos[self._steer_q])
+        steer = float(steering_angle(*self.data.qpos[self._steer_q]))
         return CarState(position, heading, float(c * vx + s * vy), float(c * vy - s * vx), turn, steer)
 
     def measure(self) -> CarMeasurement:

@@ -10,6 +10,7 @@ import numpy as np
 from robotics.control import overlay
 from robotics.control.session import rms, settled
 from robotics.control.trial import Trial
+from robotics.controllers.rotation import wrapped
 from robotics.controllers.sampling import Futures, SamplingMPC, SamplingSettings
 from robotics.envs.robots.push_t import (
     BAR,
@@ -68,7 +69,7 @@ def _way(finger: Array, pose: Array, rng: np.random.Generator, times: Array) -> 
 
 def _round(start: Array, end: Array, centre: Array, radius: float) -> list[Array]:
     first, last = (np.arctan2(*(p - centre)[::-1]) for p in (start, end))
-    turn = (last - first + np.pi) % (2 * np.pi) - np.pi
+    turn = wrapped(last - first)
     if abs(turn) < 0.3:
         return []
     angles = first + turn * np.linspace(0, 1, 5)
