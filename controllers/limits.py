@@ -27,7 +27,8 @@ class JointLimits:
     Outside a limit the bound would ask for an impossible acceleration, so bounds are clamped to what still brakes.
 
     Joints in `pressing` are exempt from the position bound: a finger that an object holds back does not move, and the
-    bound would take its still standing for slow motion and cap its force.
+    bound would take its still standing for slow motion and cap its force. So would that of velocity, to its inertia
+    times :math:`v_{max}/\tau`: theirs is about the shortest that does not chatter.
     """
 
     lookahead_s: float = 0.05
@@ -35,6 +36,7 @@ class JointLimits:
     max_acceleration: float = 400.0  # [rad/s^2]: far above what the tasks ask, below what breaks the torque rows
     position_margin: float = 0.0  # [rad, m]: kept free for what model and sensors have wrong
     velocity_share: float = 1.0  # of the velocity limits that is used
+    pressing_horizon_s: float = 0.0025  # as velocity_horizon_s, of joints in `pressing`
     pressing: tuple[int, ...] = ()  # indices of joints that push with a force, and stop themselves in their range
 
     def bounds(self, model: NominalModel) -> tuple[Array, Array]:
@@ -42,6 +44,10 @@ class JointLimits:
         lines, ends = _brakes(self, model)
         room = ends - lines @ np.concatenate([model.q, model.v])
         n, a = model.n, self.max_acceleration
+        for i in self.pressing:  # too fast already: braked no harder than other joints are
+            for row in (n + i, 3 * n + i):
+                if room[row] < 0:
+                    room[row] *= self.pressing_horizon_s / self.velocity_horizon_s
         upper = np.maximum(np.minimum(np.minimum(room[:n], room[n : 2 * n]), a), -a)
         lower = np.minimum(np.maximum(np.maximum(-room[2 * n : 3 * n], -room[3 * n :]), -a), a)
         crossed = lower > upper
@@ -53,8 +59,9 @@ class JointLimits:
 @lru_cache(maxsize=16)
 def _brakes(limits: JointLimits, model: NominalModel) -> tuple[Array, Array]:
     """The bounds of `JointLimits` as ends - lines (q, v): of positions, then of velocities; upwards, then downwards."""
-    T, horizon, one = limits.lookahead_s, limits.velocity_horizon_s, np.eye(model.n)
-    coming, speed = np.hstack([one / T**2, 2 / T * one]), np.hstack([0 * one, one / horizon])
+    T, horizon, one = limits.lookahead_s, np.full(model.n, limits.velocity_horizon_s), np.eye(model.n)
+    horizon[list(limits.pressing)] = limits.pressing_horizon_s
+    coming, speed = np.hstack([one / T**2, 2 / T * one]), np.hstack([0 * one, np.diag(1 / horizon)])
     fastest = limits.velocity_share * model.velocity_limit / horizon
     above, below = ((end - limits.position_margin) / T**2 for end in (model.position_upper, -model.position_lower))
     for i in limits.pressing:

@@ -38,6 +38,7 @@ register_task("robotics/Reach-v0", "robotics.envs.tasks.reach:Reach", max_episod
 register_task("robotics/Lift-v0", "robotics.envs.tasks.lift:Lift", max_episode_steps=250)
 register_task("robotics/PickPlace-v0", "robotics.envs.tasks.pick_place:PickPlace", max_episode_steps=350)
 register_task("robotics/Stack-v0", "robotics.envs.tasks.stack:Stack", max_episode_steps=350)
+register_task("robotics/DrawerOpen-v0", "robotics.envs.tasks.drawer_open:DrawerOpen", max_episode_steps=550)
 register_task("robotics/PathTrack-v0", "robotics.envs.tasks.path_track:PathTrack", max_episode_steps=160)
 
 _load_plugins(ENVIRONMENTS)

@@ -54,9 +54,6 @@ class Lift(ArmTask):
     task = "pick up the object and lift it"
     paraphrases = ("lift the object off the table", "grasp the thing on the table and raise it")
     RANDOMISED = (*SOLID, "geom_friction")
-    #: Not `ee`: whole-body control keeps to the finger's speed limit by a bound on its acceleration, which leaves a
-    #: finger that stands still about 1 N, too little for the heavier objects.
-    ACTION_MODES = ("joint",)
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         spec.nuserdata = 7  # one of three shapes, half extents along the object's axes [m], height of its centre [m]
