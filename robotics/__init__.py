@@ -14,10 +14,11 @@ __version__ = "0.1.0"
 ENVIRONMENTS: dict[str, str] = {}
 
 
-def register_task(env_id: str, task: str, max_episode_steps: int) -> None:
+def register_task(env_id: str, task: str, max_episode_steps: int, **kwargs: object) -> None:
     """Make a task, of ours or of another package, known to `gymnasium.make`, its `make_vec` and `robotics list envs`.
 
-    `task` is "module:Class" of a `robotics.envs.base.MujocoTask`; the module is imported when the environment is made.
+    `task` is "module:Class" of a `robotics.envs.base.MujocoTask`; the module is imported when the environment is made,
+    with `kwargs`.
     """
     module, kind = task.split(":")
     _register(
@@ -25,6 +26,7 @@ def register_task(env_id: str, task: str, max_episode_steps: int) -> None:
         entry_point=task,
         vector_entry_point=f"robotics.envs.vector:{module}.{kind}",
         max_episode_steps=max_episode_steps,
+        kwargs=kwargs,
     )
     ENVIRONMENTS[env_id] = task
 
@@ -39,6 +41,10 @@ register_task("robotics/Lift-v0", "robotics.envs.tasks.lift:Lift", max_episode_s
 register_task("robotics/PickPlace-v0", "robotics.envs.tasks.pick_place:PickPlace", max_episode_steps=350)
 register_task("robotics/Stack-v0", "robotics.envs.tasks.stack:Stack", max_episode_steps=350)
 register_task("robotics/DrawerOpen-v0", "robotics.envs.tasks.drawer_open:DrawerOpen", max_episode_steps=550)
+register_task("robotics/Palletize-v0", "robotics.envs.tasks.palletize:Palletize", max_episode_steps=1200)
+register_task(
+    "robotics/PalletizeUnseen-v0", "robotics.envs.tasks.palletize:Palletize", max_episode_steps=1200, shapes="unseen"
+)
 register_task("robotics/PathTrack-v0", "robotics.envs.tasks.path_track:PathTrack", max_episode_steps=160)
 
 _load_plugins(ENVIRONMENTS)

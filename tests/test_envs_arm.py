@@ -10,12 +10,13 @@ from robotics.envs.instances import set_solid
 from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, upright_yaw
 from robotics.envs.tasks.drawer_open import DrawerState, stowed
 from robotics.envs.tasks.lift import LiftState, lifted
+from robotics.envs.tasks.palletize import FEED, PALLET, SHAPES, PalletState, laid, palletized, pattern
 from robotics.envs.tasks.pick_place import PlaceState, placed
 from robotics.envs.tasks.reach import ReachState, reached, rotation_between
 from robotics.envs.tasks.stack import StackState, stacked
 from robotics.errors import UsageError
 
-TASKS = ("Reach", "Lift", "PickPlace", "Stack", "DrawerOpen")
+TASKS = ("Reach", "Lift", "PickPlace", "Stack", "DrawerOpen", "Palletize")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,17 @@ TASKS = ("Reach", "Lift", "PickPlace", "Stack", "DrawerOpen")
                 {"height": 0.07},
                 {"speed": 0.03},
                 {"touched": True},
+            ],
+        ),
+        (
+            palletized,
+            PalletState((0.011,) * 4, (0.1, -0.1, 0.0, 0.0), (0.0,) * 4, (0.0,) * 4, (False,) * 4),
+            [
+                {"off": (0.0, 0.0, 0.0, 0.013)},
+                {"turned": (0.0, 0.2, 0.0, 0.0)},
+                {"gap": (0.05, 0.0, 0.0, 0.0)},
+                {"speed": (0.0, 0.0, 0.1, 0.0)},
+                {"touched": (False, False, False, True)},
             ],
         ),
         (
@@ -173,3 +185,34 @@ def test_a_solid_that_is_not_in_the_middle_of_its_body_stays():
     env = make_env("robotics/PickPlace-v0")
     with pytest.raises(AttributeError, match="RANDOMISED"):
         set_solid(env.unwrapped._simulation, "cube", (1, 1, 1), 1.0)
+
+
+def test_the_pattern_leaves_room_for_fingers_and_nothing_overlaps():
+    rng = np.random.default_rng(0)
+    for shapes in SHAPES.values():
+        for _ in range(20):
+            sizes = np.array([rng.uniform(*shapes[int(rng.integers(len(shapes)))]) for _ in range(4)])
+            places = pattern(sizes)
+            for i in range(4):
+                assert np.all(np.abs(places[i] - PALLET) + sizes[i, :2] <= [0.12, 0.13])
+                for j in range(i):
+                    room = np.abs(places[i] - places[j]) - sizes[i, :2] - sizes[j, :2]
+                    assert room[0] >= 0.01 or room[1] >= 0.035, "apart along one axis at least"
+
+
+def test_unseen_boxes_are_none_of_the_seen():
+    """No unseen box fits the ranges of the seen ones, in either environment that draws them."""
+    low, high = np.array(SHAPES["seen"][0])
+    for env_id, options in (("PalletizeUnseen-v0", {}), ("Palletize-v0", {"shapes": "unseen"})):
+        env = make_env(f"robotics/{env_id}")
+        for seed in range(5):
+            observation, _ = env.reset(seed=seed, options=options)
+            sizes = observation["environment_state"].reshape(4, 12)[:, 7:10]
+            assert not np.any(np.all((sizes >= low - 1e-6) & (sizes <= high + 1e-6), axis=1))
+    env.reset(seed=0)
+    assert laid(env.unwrapped.pallet_state(env.unwrapped.state)).sum() == 0
+    assert np.abs(FEED[:, 1]).min() > 0.1
+    with pytest.raises(UsageError, match=r"unsen.*did you mean"):
+        env.reset(options={"shapes": "unsen"})
+    with pytest.raises(UsageError, match="shapes"):
+        make_env("robotics/Palletize-v0", shapes="new")

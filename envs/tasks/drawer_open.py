@@ -179,7 +179,7 @@ def _add_cabinet(spec: mujoco.MjSpec) -> None:
     ):
         drawer.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, pos=at, rgba=light, mass=0.1, **TOUCHING)
     for half, at in (
-        (HANDLE, [-STANDOFF, 0, HANDLE_HEIGHT]),
+        ([*HANDLE], [-STANDOFF, 0, HANDLE_HEIGHT]),
         ([STANDOFF / 2, HANDLE[1], 0.004], [-STANDOFF / 2, 0, HANDLE_HEIGHT + HANDLE[2] - 0.004]),
         ([STANDOFF / 2, HANDLE[1], 0.004], [-STANDOFF / 2, 0, HANDLE_HEIGHT - HANDLE[2] + 0.004]),
     ):
