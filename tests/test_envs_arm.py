@@ -11,12 +11,13 @@ from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, uprig
 from robotics.envs.tasks.drawer_open import DrawerState, stowed
 from robotics.envs.tasks.lift import LiftState, lifted
 from robotics.envs.tasks.palletize import FEED, PALLET, SHAPES, PalletState, laid, palletized, pattern
+from robotics.envs.tasks.peg_insertion import BLUR, CLEARANCE, HOLE, InsertionState, inserted
 from robotics.envs.tasks.pick_place import PlaceState, placed
 from robotics.envs.tasks.reach import ReachState, reached, rotation_between
 from robotics.envs.tasks.stack import StackState, stacked
 from robotics.errors import UsageError
 
-TASKS = ("Reach", "Lift", "PickPlace", "Stack", "DrawerOpen", "Palletize")
+TASKS = ("Reach", "Lift", "PickPlace", "Stack", "DrawerOpen", "Palletize", "PegInsertion")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,11 @@ TASKS = ("Reach", "Lift", "PickPlace", "Stack", "DrawerOpen", "Palletize")
                 {"speed": (0.0, 0.0, 0.1, 0.0)},
                 {"touched": (False, False, False, True)},
             ],
+        ),
+        (
+            inserted,
+            InsertionState(0.001, 0.04, 0.999, 0.001, False),
+            [{"beside": 0.004}, {"depth": 0.03}, {"upright": 0.97}, {"speed": 0.03}, {"touched": True}],
         ),
         (
             stacked,
@@ -216,3 +222,16 @@ def test_unseen_boxes_are_none_of_the_seen():
         env.reset(options={"shapes": "unsen"})
     with pytest.raises(UsageError, match="shapes"):
         make_env("robotics/Palletize-v0", shapes="new")
+
+
+def test_the_hole_is_seen_beside_its_place_and_wider_than_the_peg():
+    env = make_env("robotics/PegInsertion-v0")
+    task = env.unwrapped
+    for seed in range(5):
+        observation, _ = env.reset(seed=seed)
+        seen = observation["environment_state"]
+        off = seen[8:10] - task.data.mocap_pos[task.model.body("block").mocapid[0], :2]
+        assert 0 < np.abs(off).max() <= BLUR + 1e-6
+        assert CLEARANCE[0] - 1e-6 <= 2 * (HOLE - seen[7]) <= CLEARANCE[1] + 1e-6
+    observation, _ = env.reset(seed=0, options={"clearance": 0.0015})
+    assert 2 * (HOLE - observation["environment_state"][7]) == pytest.approx(0.0015, abs=1e-6)
