@@ -22,7 +22,7 @@ COMMANDS = {
     "list": "what exists: envs, policies, controllers, robots",
     "collect": "expert demonstrations as a LeRobotDataset v3.0",
     "data": "check, repair or describe a dataset",
-    "train": "train a policy on a dataset",
+    "train": "train a policy on a dataset, or by reward",
     "bench": "success rate of a policy on seeded episodes, with its interval",
     "record": "one episode as an H.264 video that plays in a browser",
     "control": "a controller alone, with its timing table",

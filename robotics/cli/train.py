@@ -1,4 +1,4 @@
-"""`robotics train act`: a policy from demonstrations."""
+"""`robotics train act|ppo|sac`: a policy from demonstrations, or from reward."""
 
 import re
 import sys
@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from robotics.cli import train_rl
 from robotics.errors import UsageError
 
 #: Options that are fields of the policy's configuration; the rest of what is given goes to TrainConfig.
@@ -94,4 +95,7 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-SUBCOMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {"act": (Options, partial(run, "act"))}
+SUBCOMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
+    "act": (Options, partial(run, "act")),
+    **{kind: (train_rl.Options, partial(train_rl.run, kind)) for kind in ("ppo", "sac")},
+}

@@ -9,6 +9,7 @@ import numpy as np
 
 from robotics.environments import observation_dict
 from robotics.errors import DataError, UsageError, unknown_name
+from robotics.outputs import read_json
 from robotics.training.run_folder import CONFIG, read_run, run_of
 from robotics.vocabulary import camera_of, to_dataset
 
@@ -18,6 +19,10 @@ BUILT_IN = {
     "random": "uniform in the action space, seeded by the episode",
     "zero": "the action closest to zero",
 }
+
+
+#: Algorithms of `robotics.reinforcement`.
+REWARD_LEARNERS = ("ppo", "sac")
 
 
 class Agent(Protocol):
@@ -58,6 +63,12 @@ class AgentSource:
             return _Random()
         if self.policy == "zero":
             return _Zero(env)
+        from robotics.policies.checkpoint import find_pretrained
+
+        if reward_learner(find_pretrained(self.policy)):
+            from robotics.reinforcement.agent import LearnedAgent
+
+            return LearnedAgent(self.policy, env)
         return _Trained(self.policy, env)
 
 
@@ -73,6 +84,8 @@ def open_policy(policy: str) -> AgentSource:
     from robotics.policies.checkpoint import find_pretrained, read_policy_config
 
     folder = find_pretrained(policy)
+    if reward_learner(folder):
+        return AgentSource(policy, dict(read_json(folder / CONFIG).get("env_kwargs", {})))
     config = read_policy_config(folder)
     kwargs: dict[str, Any] = {}
     if config.image_shapes:
@@ -83,6 +96,12 @@ def open_policy(policy: str) -> AgentSource:
     if config.action_mode is not None:
         kwargs["action_mode"] = config.action_mode
     return AgentSource(policy, kwargs, _demonstration_seeds(folder))
+
+
+def reward_learner(folder: Path) -> bool:
+    """Whether a `pretrained_model` folder holds a policy learned from reward. Cheap."""
+    document = read_json(folder / CONFIG)
+    return isinstance(document, dict) and document.get("type") in REWARD_LEARNERS
 
 
 class _Expert:

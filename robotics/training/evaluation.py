@@ -1,21 +1,32 @@
 """Rollouts during training, on seeds that no reported number uses, and the best checkpoint by them."""
 
 from pathlib import Path
+from typing import Protocol
 
 from robotics.evaluation.bench import bench
 from robotics.outputs import read_json, write_json
 from robotics.training.checkpoints import BEST, point
-from robotics.training.config import TrainConfig
 
 #: First seed of the rollouts: the far end of the development range, apart from 1 000 000 … where reports begin.
 FIRST_SEED = 1_900_000
 SCORE = "eval.json"
 
 
+class EvaluationSettings(Protocol):
+    """Environment, number of episodes and processes."""
+
+    @property
+    def eval_env(self) -> str | None: ...
+    @property
+    def eval_episodes(self) -> int: ...
+    @property
+    def eval_workers(self) -> int: ...
+
+
 class Evaluation:
     """Measures a checkpoint and lets `checkpoints/best` stand for the best one so far (the later one of equals)."""
 
-    def __init__(self, run: Path, config: TrainConfig) -> None:
+    def __init__(self, run: Path, config: EvaluationSettings) -> None:
         self._run, self._config = run, config
 
     def __call__(self, folder: Path, step: int) -> dict[str, float]:

@@ -1,0 +1,49 @@
+"""Settings of a training by reward, and what each algorithm begins with."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from robotics.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RLConfig:
+    """Settings. Those of the second group are PPO's, of the third SAC's."""
+
+    steps: int = 1_000_000  # of all copies together
+    copies: int = 64
+    lr: float = 5e-4
+    gamma: float = 0.98
+    layers: tuple[int, ...] = (256, 256)
+    batch_size: int = 1024
+    seed: int = 0
+    device: str = "cpu"
+
+    rollout: int = 64  # steps of every copy between updates
+    epochs: int = 8
+    gae_lambda: float = 0.95
+    entropy: float = 0.0
+    target_kl: float = 0.03
+    log_std: float = -1.0  # of the actions at first, logarithm
+
+    buffer_size: int = 300_000
+    learning_starts: int = 5_000
+    gradient_steps: int = 8  # per step of all copies
+
+    save_every: int = 200_000
+    eval_env: str | None = None
+    eval_every: int = 200_000
+    eval_episodes: int = 20
+    eval_workers: int = 1
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "copies", "batch_size", "rollout", "epochs", "buffer_size", "save_every", "eval_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}: give at least 1")
+        if not 0 < self.gamma <= 1 or self.lr <= 0:
+            raise UsageError(f"gamma {self.gamma} and lr {self.lr}: give 0 < gamma <= 1 and lr > 0")
+
+
+#: Where an algorithm begins differently.
+PRESETS: dict[str, dict[str, Any]] = {"ppo": {}, "sac": {"copies": 16, "batch_size": 256, "lr": 3e-4}}
