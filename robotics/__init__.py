@@ -48,4 +48,8 @@ register_task(
 register_task("robotics/PegInsertion-v0", "robotics.envs.tasks.peg_insertion:PegInsertion", max_episode_steps=600)
 register_task("robotics/PathTrack-v0", "robotics.envs.tasks.path_track:PathTrack", max_episode_steps=160)
 
+register_task(
+    "robotics/QuadrupedVelocity-v0", "robotics.envs.tasks.quadruped_velocity:QuadrupedVelocity", max_episode_steps=300
+)
+
 _load_plugins(ENVIRONMENTS)

@@ -1,0 +1,179 @@
+"""Tasks of the quadruped: what it measures, its two ways of acting, the cerebellum behind both."""
+
+from abc import abstractmethod
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+
+from robotics.controllers.legged.locomotion import Locomotion, LocomotionSettings, Twist
+from robotics.controllers.legged.model import LeggedState
+from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
+from robotics.envs.robots.quadruped import LEGS, QUADRUPED, nominal_quadruped, quadruped_scene
+from robotics.envs.state import Simulation, State
+from robotics.envs.touch import add_touch_sensor
+
+#: Of the position servos: soft, as legs on the ground want them [N m/rad, N m s/rad].
+STIFFNESS, DAMPING = 40.0, 1.0
+JOINTS = len(QUADRUPED.joints)
+#: Twists that can be commanded: forwards, to the left [m/s], turning left [rad/s].
+TWIST = np.array([2.0, 0.8, 3.0])
+
+
+class QuadrupedTask(MujocoTask):
+    """Actions:
+
+    * `joint` (12,): targets of the joint servos [rad], in the order of `QUADRUPED.joints`.
+    * `twist` (3,): velocity of the base in its heading: forwards, to the left [m/s], turning left [rad/s]. The
+      cerebellum runs inside the step: convex MPC at 50 Hz, whole-body control at 500 Hz.
+
+    `state` is what the robot's own sensors say, and what it is told: which way is down in its frame (3,), turning rate
+    (3,) [rad/s], joint positions (12,) [rad] and velocities (12,) [rad/s], the last servo targets (12,) (in `twist`
+    torques), the commanded twist (3,). `environment_state` is what they do not: position (3,) [m], orientation wxyz,
+    velocity (3,) [m/s] in the world, which feet touch the ground (4,).
+    """
+
+    robot_type = "quadruped"
+    ACTION_MODES = ("joint", "twist")
+    camera_names = ("track", "front")
+    default_camera = "track"
+    HOLD_STEPS = 1  # success is of the whole episode
+    #: Heights of the base above the lowest foot below which it lies on the ground [m].
+    FALLEN = 0.13
+
+    def build_scene(self, action_mode: str) -> mujoco.MjSpec:
+        spec = quadruped_scene()
+        base = spec.body("base")
+        track = mujoco.mjtCamLight.mjCAMLIGHT_TRACK
+        base.add_camera(name="track", pos=[0.2, -1.6, 0.7], xyaxes=[1, 0, 0, 0, 0.38, 0.92], mode=track)
+        base.add_camera(name="front", pos=[0.3, 0, 0.05], xyaxes=[0, -1, 0, 0.4, 0, 0.9], fovy=80)
+        for leg in LEGS:
+            add_touch_sensor(spec, f"{leg}/ground", f"{leg}_calf", "world")
+        if action_mode == "joint":
+            for actuator in spec.actuators:
+                limit, span = actuator.ctrlrange.copy(), spec.joint(actuator.target).range
+                actuator.set_to_position(kp=STIFFNESS, kv=DAMPING)
+                actuator.forcerange, actuator.ctrlrange = limit, span
+        self.add_ground(spec)
+        return spec
+
+    def add_ground(self, spec: mujoco.MjSpec) -> None:
+        """Add what there is to walk on besides the floor."""
+
+    def make_action_space(self) -> gym.spaces.Box:
+        low, high = self.model.actuator_ctrlrange.T if self.action_mode == "joint" else (-TWIST, TWIST)
+        return gym.spaces.Box(low.astype(np.float32), high.astype(np.float32))
+
+    def make_executor(self) -> Executor | None:
+        return LeggedExecutor() if self.action_mode == "twist" else None
+
+    def stand(self, simulation: Simulation, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> None:
+        """At home at that place, at rest."""
+        simulation.qpos[:3] = [x, y, z + 0.288]
+        simulation.qpos[3:7] = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+        simulation.qpos[7:] = QUADRUPED.home
+        if self.action_mode == "joint":
+            simulation.ctrl[:] = QUADRUPED.home
+
+    @abstractmethod
+    def command(self, state: State) -> Array:
+        """The commanded twists now (n, 3)."""
+
+    def state_spaces(self) -> dict[str, gym.spaces.Box]:
+        return {
+            "state": gym.spaces.Box(-100.0, 100.0, (9 + 3 * JOINTS,), np.float32),
+            "environment_state": gym.spaces.Box(-1000.0, 1000.0, (14,), np.float32),
+        }
+
+    def observe(self, state: State) -> Observation:
+        q, v = state.qpos, state.qvel
+        w, x, y, z = (q[:, 3 + i] for i in range(4))
+        down = np.stack([-2 * (x * z - w * y), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1], axis=-1)
+        felt = [down, v[:, 3:6], q[:, 7:], v[:, 6:], state.ctrl, self.command(state)]
+        touch = np.concatenate([state.sensor(f"{leg}/ground") for leg in LEGS], axis=1) > 0
+        return {
+            "state": np.concatenate(felt, axis=1),
+            "environment_state": np.concatenate([q[:, :7], v[:, :3], touch], axis=1),
+        }
+
+    def twist(self, state: State) -> Array:
+        """How the bases move in their heading: forwards, to the left [m/s], turning left [rad/s] (n, 3)."""
+        q, v = state.qpos, state.qvel
+        w, x, y, z = (q[:, 3 + i] for i in range(4))
+        yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        c, s = np.cos(yaw), np.sin(yaw)
+        return np.stack([c * v[:, 0] + s * v[:, 1], c * v[:, 1] - s * v[:, 0], v[:, 5]], axis=-1)
+
+    def fallen(self, state: State) -> Array:
+        """Tipped by more than 60 degrees, or the base near the lowest foot (n,)."""
+        x, y = state.qpos[:, 4], state.qpos[:, 5]
+        feet = np.stack([state.body(f"{leg}_calf")[:, 2] for leg in LEGS], axis=-1).min(axis=-1) - 0.12
+        return (1 - 2 * (x * x + y * y) < 0.5) | (state.qpos[:, 2] - feet < self.FALLEN)
+
+    def expert(self) -> Expert:
+        return QuadrupedExpert()
+
+
+class LeggedExecutor:
+    """Carries out twists by the cerebellum, which sees the true state."""
+
+    def __init__(self) -> None:
+        self._locomotion = Locomotion(nominal_quadruped(), QUADRUPED)
+
+    def reset(self, simulation: Simulation) -> None:
+        self._locomotion.reset(_legged_state(simulation.qpos, simulation.qvel, None))
+
+    def plan(self, action: Array, simulation: Simulation) -> None:
+        self._locomotion.walk("trot", Twist(*action.tolist()))
+
+    def control(self, simulation: Simulation) -> Array:
+        touch = np.array([simulation.sensor(f"{leg}/ground")[0] > 0 for leg in LEGS])
+        return self._locomotion.torque(_legged_state(simulation.qpos, simulation.qvel, touch))
+
+    def faults(self) -> dict[str, int]:
+        return self._locomotion.faults.as_dict()
+
+
+class QuadrupedExpert:
+    """Passes the command on, or, in `joint`, lets the cerebellum decide once per control step where the servos aim.
+
+    A servo holds its target for the whole step: it is aimed so that on the way that the joint will have gone by half of
+    it, the torque is the planned one.
+    """
+
+    def reset(self, env: gym.Env) -> None:
+        task = env.unwrapped
+        assert isinstance(task, QuadrupedTask)
+        self._space, self._joint = task.action_space, task.action_mode == "joint"
+        self._period_s = 1.0 / task.control_hz
+        self._locomotion = Locomotion(nominal_quadruped(), QUADRUPED, LocomotionSettings(wbc_period_s=self._period_s))
+        self._begun = False
+
+    def act(self, observation: Observation) -> Array:
+        sensed, known = (observation[key].astype(np.float64) for key in ("state", "environment_state"))
+        command = self.shaped(sensed[-3:], known)
+        if not self._joint:
+            return np.clip(command, self._space.low, self._space.high).astype(np.float32)
+        position, velocity = known[:7], known[7:10]
+        q, v = sensed[6 : 6 + JOINTS], sensed[6 + JOINTS : 6 + 2 * JOINTS]
+        state = LeggedState(position[:3], position[3:] / np.linalg.norm(position[3:]), velocity, sensed[3:6], q, v)
+        if not self._begun:
+            self._locomotion.reset(state)
+            self._begun = True
+        state = LeggedState(*list(vars(state).values())[:6], touch=known[10:] > 0.5)
+        self._locomotion.walk("trot", Twist(*command.tolist()))
+        torque = self._locomotion.torque(state)
+        aim = q + v * (self._period_s / 2) + (torque + DAMPING * v) / STIFFNESS
+        return np.clip(aim, self._space.low, self._space.high).astype(np.float32)
+
+    def shaped(self, command: Array, known: Array) -> Array:
+        """The twist (3,) to walk by, for the commanded one and the `environment_state`."""
+        return command
+
+    def faults(self) -> dict[str, int]:
+        return self._locomotion.faults.as_dict()
+
+
+def _legged_state(qpos: Array, qvel: Array, touch: Array | None) -> LeggedState:
+    parts = (qpos[:3], qpos[3:7], qvel[:3], qvel[3:6], qpos[7:], qvel[6:])
+    return LeggedState(*(part.copy() for part in parts), touch=touch)
