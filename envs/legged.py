@@ -16,6 +16,8 @@ from robotics.envs.touch import add_touch_sensor
 #: Of the position servos: soft, as legs on the ground want them [N m/rad, N m s/rad].
 STIFFNESS, DAMPING = 40.0, 1.0
 JOINTS = len(QUADRUPED.joints)
+#: By how much the expert's velocity may jump [m/s].
+SURGE = 0.9
 #: Twists that can be commanded: forwards, to the left [m/s], turning left [rad/s].
 TWIST = np.array([2.0, 0.8, 3.0])
 
@@ -118,20 +120,20 @@ class LeggedExecutor:
     """Carries out twists by the cerebellum, which sees the true state."""
 
     def __init__(self) -> None:
-        self._locomotion = Locomotion(nominal_quadruped(), QUADRUPED)
+        self.locomotion = Locomotion(nominal_quadruped(), QUADRUPED)
 
     def reset(self, simulation: Simulation) -> None:
-        self._locomotion.reset(_legged_state(simulation.qpos, simulation.qvel, None))
+        self.locomotion.reset(_legged_state(simulation.qpos, simulation.qvel, None))
 
     def plan(self, action: Array, simulation: Simulation) -> None:
-        self._locomotion.walk("trot", Twist(*action.tolist()))
+        self.locomotion.walk("trot", Twist(*action.tolist()))
 
     def control(self, simulation: Simulation) -> Array:
         touch = np.array([simulation.sensor(f"{leg}/ground")[0] > 0 for leg in LEGS])
-        return self._locomotion.torque(_legged_state(simulation.qpos, simulation.qvel, touch))
+        return self.locomotion.torque(_legged_state(simulation.qpos, simulation.qvel, touch))
 
     def faults(self) -> dict[str, int]:
-        return self._locomotion.faults.as_dict()
+        return self.locomotion.faults.as_dict()
 
 
 class QuadrupedExpert:
@@ -144,34 +146,44 @@ class QuadrupedExpert:
     def reset(self, env: gym.Env) -> None:
         task = env.unwrapped
         assert isinstance(task, QuadrupedTask)
-        self._space, self._joint = task.action_space, task.action_mode == "joint"
+        self.space, self._joint = task.action_space, task.action_mode == "joint"
         self._period_s = 1.0 / task.control_hz
-        self._locomotion = Locomotion(nominal_quadruped(), QUADRUPED, LocomotionSettings(wbc_period_s=self._period_s))
+        self.locomotion = Locomotion(nominal_quadruped(), QUADRUPED, LocomotionSettings(wbc_period_s=self._period_s))
         self._begun = False
 
     def act(self, observation: Observation) -> Array:
         sensed, known = (observation[key].astype(np.float64) for key in ("state", "environment_state"))
-        command = self.shaped(sensed[-3:], known)
+        command = self._shaped(self.prepared(sensed[-3:], known), known)
         if not self._joint:
-            return np.clip(command, self._space.low, self._space.high).astype(np.float32)
+            return np.clip(command, self.space.low, self.space.high).astype(np.float32)
         position, velocity = known[:7], known[7:10]
         q, v = sensed[6 : 6 + JOINTS], sensed[6 + JOINTS : 6 + 2 * JOINTS]
         state = LeggedState(position[:3], position[3:] / np.linalg.norm(position[3:]), velocity, sensed[3:6], q, v)
         if not self._begun:
-            self._locomotion.reset(state)
+            self.locomotion.reset(state)
             self._begun = True
-        state = LeggedState(*list(vars(state).values())[:6], touch=known[10:] > 0.5)
-        self._locomotion.walk("trot", Twist(*command.tolist()))
-        torque = self._locomotion.torque(state)
+        state = LeggedState(*list(vars(state).values())[:6], touch=known[10:14] > 0.5)
+        self.locomotion.walk("trot", Twist(*command.tolist()))
+        torque = self.locomotion.torque(state)
         aim = q + v * (self._period_s / 2) + (torque + DAMPING * v) / STIFFNESS
-        return np.clip(aim, self._space.low, self._space.high).astype(np.float32)
+        return np.clip(aim, self.space.low, self.space.high).astype(np.float32)
 
-    def shaped(self, command: Array, known: Array) -> Array:
-        """The twist (3,) to walk by, for the commanded one and the `environment_state`."""
+    def prepared(self, command: Array, known: Array) -> Array:
+        """The twist (3,) to walk by, for the commanded one, once the controller is set to what is seen ahead."""
         return command
 
+    def _shaped(self, command: Array, known: Array) -> Array:
+        """The twist (3,) to walk by on the way to the commanded one: not further from the present velocity than feet
+        can make good at once."""
+        w, x, y, z = known[3:7]
+        yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        c, s = np.cos(yaw), np.sin(yaw)
+        velocity = np.array([c * known[7] + s * known[8], c * known[8] - s * known[7]])
+        ahead = np.clip(command[:2] - velocity, -SURGE, SURGE)
+        return np.array([*(velocity + ahead), command[2]])
+
     def faults(self) -> dict[str, int]:
-        return self._locomotion.faults.as_dict()
+        return self.locomotion.faults.as_dict()
 
 
 def _legged_state(qpos: Array, qvel: Array, touch: Array | None) -> LeggedState:

@@ -25,6 +25,9 @@ class Camera:
         model.vis.quality.offsamples = 0 if fast else 4
         model.vis.quality.shadowsize = 256 if fast else 2048
         self._renderer = _make_renderer(model, height, width)
+        # MuJoCo centres an infinite plane below where the camera was when the scene was last updated
+        endless = (model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)) & (model.geom_size[:, 0] == 0)
+        self._updates = 2 if endless.any() and model.cam_bodyid.any() else 1
         if fast:
             self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
             self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
@@ -33,7 +36,8 @@ class Camera:
         self, data: mujoco.MjData, camera: str, draw: Callable[[mujoco.MjvScene], None] | None = None
     ) -> np.ndarray:
         """What `camera` sees now: uint8 (h, w, 3), a new array. `draw` may add geoms to the scene first."""
-        self._renderer.update_scene(data, camera=camera)
+        for _ in range(self._updates):
+            self._renderer.update_scene(data, camera=camera)
         if draw is not None:
             draw(self._renderer.scene)
         return self._renderer.render()

@@ -52,4 +52,8 @@ register_task(
     "robotics/QuadrupedVelocity-v0", "robotics.envs.tasks.quadruped_velocity:QuadrupedVelocity", max_episode_steps=300
 )
 
+register_task(
+    "robotics/QuadrupedTerrain-v0", "robotics.envs.tasks.quadruped_terrain:QuadrupedTerrain", max_episode_steps=800
+)
+
 _load_plugins(ENVIRONMENTS)

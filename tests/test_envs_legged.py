@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from robotics.environments import make_env
+from robotics.envs.tasks.quadruped_terrain import DURATION as CROSSING
+from robotics.envs.tasks.quadruped_terrain import LANE, SCAN, STAIRS, CrossingState, crossed
 from robotics.envs.tasks.quadruped_velocity import DURATION, VelocityState, followed
 from robotics.errors import UsageError
 
@@ -72,3 +74,50 @@ def test_down_is_where_gravity_pulls():
 def test_unknown_options_are_refused():
     with pytest.raises(UsageError, match="reset option"):
         make_env("robotics/QuadrupedVelocity-v0").reset(options={"vx": 3})
+
+
+def test_crossing_and_its_near_misses():
+    good = {"share": 0.8, "astray": -0.7, "fallen": False, "time": CROSSING}
+    assert crossed(CrossingState(**good))
+    for miss in ({"share": 0.7}, {"astray": -0.9}, {"fallen": True}, {"time": CROSSING - 0.01}):
+        assert not crossed(CrossingState(**{**good, **miss})), miss
+
+
+@pytest.mark.parametrize(("lane", "seed"), [(0, 1_000_000), (4, 1_000_000)])
+def test_the_expert_crosses_rough_ground_and_the_highest_stairs(lane, seed):
+    env = make_env("robotics/QuadrupedTerrain-v0")
+    observation, _ = env.reset(seed=seed, options={"lane": lane})
+    expert = env.unwrapped.expert()
+    expert.reset(env)
+    ended = False
+    while not ended:
+        observation, _, terminated, truncated, info = env.step(expert.act(observation))
+        ended = terminated or truncated
+    assert info["success"]
+
+
+def test_the_ground_ahead_is_seen_as_it_is():
+    env = make_env("robotics/QuadrupedTerrain-v0")
+    task = env.unwrapped
+    for lane, rise in enumerate(STAIRS, start=1):
+        env.reset(seed=0, options={"lane": lane})
+        task.data.qpos[:7] = [0.85, lane * LANE, 0.3, 1, 0, 0, 0]
+        seen = task.observe(task.state)["environment_state"][0, -SCAN.size :]
+        assert seen[SCAN <= 0.05] == pytest.approx(0, abs=1e-9)
+        assert seen[(SCAN > 0.22) & (SCAN < 0.38)] == pytest.approx(rise)
+        assert seen.max() == pytest.approx(3 * rise)
+
+
+def test_the_push_comes_once_and_ends():
+    env = make_env("robotics/QuadrupedTerrain-v0")
+    env.reset(seed=3, options={"lane": 1})
+    task = env.unwrapped
+    impulse, given = task.data.userdata[2], 0.0
+    expert = task.expert()
+    expert.reset(env)
+    observation = task._observation()
+    for _ in range(700):
+        observation, *_ = env.step(expert.act(observation))
+        given += task.data.xfrc_applied[task._base, 1] / task.control_hz
+    assert given == pytest.approx(impulse, rel=1e-6)
+    assert not task.data.xfrc_applied.any()
