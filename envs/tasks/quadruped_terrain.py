@@ -157,7 +157,7 @@ class QuadrupedTerrain(QuadrupedTask):
 # -- expert ---------------------------------------------------------------------------------------------------------
 
 #: Steps this high [m] are taken with feet lifted so far, as share of the legs, and slower.
-HIGH, LIFTED, SLOWER = 0.1, 0.5, 0.85
+HIGH, LIFTED, SLOWER = 0.1, 0.5, 0.8
 
 
 class QuadrupedTerrainExpert(QuadrupedExpert):
