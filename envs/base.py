@@ -230,9 +230,13 @@ class MujocoTask(gym.Env[Observation, Array]):
         """
         held[:] = np.where(self.succeeds(state) & ~faulty, held + 1, 0)
         success = held >= self.HOLD_STEPS
-        terms = self.reward_terms(state)
+        terms = self.terms(state)
         reward = np.where(faulty, 0.0, sum(terms.values()) / len(terms))
         return Judgement(terms, reward, success, success | faulty | self.lost(state))
+
+    def terms(self, state: State) -> dict[str, Array]:
+        """The reward terms as float64 (n,): a condition, true or false, may be one."""
+        return {name: np.asarray(term, dtype=np.float64) for name, term in self.reward_terms(state).items()}
 
     def seen(self, state: State) -> Observation:
         """The observation without images, within its space: float32 (n, …), new arrays."""
@@ -287,7 +291,8 @@ class MujocoTask(gym.Env[Observation, Array]):
             self._executor.reset(self._simulation)
         mujoco.mj_forward(self.model, self.data)
         self._held[:] = 0
-        return self._observation(), {"success": False, **self._terms()}
+        terms = {name: float(term[0]) for name, term in self.terms(self.state).items()}
+        return self._observation(), {"success": False, **terms}
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         name = self.spec.id if self.spec else type(self).__name__
@@ -298,9 +303,6 @@ class MujocoTask(gym.Env[Observation, Array]):
         if fault is not None:
             info["fault"] = fault
         return self._observation(), float(judgement.reward[0]), bool(judgement.terminated[0]), False, info
-
-    def _terms(self) -> dict[str, float]:
-        return {name: float(term[0]) for name, term in self.reward_terms(self.state).items()}
 
     def _advance(self, action: Array) -> str | None:
         """One control step; what went wrong, if anything did: then the simulation stands at its default state."""

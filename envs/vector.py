@@ -86,7 +86,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         options = dict(options or {})
         mask = self._mask(options.pop("reset_mask")) if "reset_mask" in options else self._all
         self._reset(mask, self._seeds(seed), options)
-        terms = self.prototype.reward_terms(self.state)
+        terms = self.prototype.terms(self.state)
         return self._observation(), self._info({"success": self._none, **terms}, mask)
 
     def step(self, actions: Array) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
@@ -166,7 +166,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         for index in np.flatnonzero(done).tolist():
             final[index] = {key: values[index] for key, values in last.items()}
         self._reset(done, [None] * self.num_envs, {})
-        terms = self.prototype.reward_terms(self.state)
+        terms = self.prototype.terms(self.state)
         after = self._info({"success": verdict.success & ~done, **terms}, self._all)
         after.update(
             final_obs=final,
