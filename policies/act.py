@@ -24,7 +24,7 @@ class Act(Policy):
 
     def __init__(self, config: ActConfig) -> None:
         super().__init__(config)
-        self.observation = ObservationTokens(config, config.dim, config.input_noise)
+        self.observation = ObservationTokens(config, config.dim)
         if config.latent_dim:
             self.posterior = Posterior(config)
             self.latent = nn.Linear(config.latent_dim, config.dim)
@@ -50,7 +50,7 @@ class Act(Policy):
         kl = gaussian_kl(mean, log_variance, is_pad)
         return l1 + self.config.kl_weight * kl, {"l1": l1.detach(), "kl": kl.detach()}
 
-    def predict_chunk(self, observation: Mapping[str, Tensor]) -> Tensor:
+    def predict_chunk(self, observation: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Tensor:
         z = None
         if self.config.latent_dim:
             first = observation[next(iter(self.config.input_shapes))]

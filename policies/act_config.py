@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robotics.errors import UsageError
-from robotics.policies.base import PolicyConfig, require_positive
+from robotics.policies.base import PolicyConfig, require_not_negative, require_positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,6 @@ class ActConfig(PolicyConfig):
     """Dimensions of the CVAE's style variable; 0 trains without a CVAE."""
     kl_weight: float = 10.0
     """Weight of the KL term [L1 per nat]."""
-    input_noise: float = 0.0
-    """Noise on vector inputs in training [standard deviations of the data]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,6 +48,4 @@ class ActConfig(PolicyConfig):
             )
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it must be in [0, 1)")
-        for name in ("latent_dim", "kl_weight", "input_noise"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must not be negative")
+        require_not_negative(self, "latent_dim", "kl_weight")

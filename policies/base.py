@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from robotics.errors import UsageError
@@ -38,6 +39,16 @@ class PolicyConfig:
     """What the actions of the data mean, in the environment's words."""
     normalization: Mode = "mean_std"
     """How vectors and actions are normalised."""
+    language: bool = False
+    """Whether the policy reads the instruction, `task`: one model for several tasks."""
+    input_noise: float = 0.0
+    """Noise on vector inputs in training [standard deviations of the data, or half ranges with min_max]."""
+    shared_backbone: bool = True
+    """One image network for all cameras, or one each."""
+    random_shift: int = 0
+    """Largest random shift of an image in training [pixels]."""
+    colour_jitter: float = 0.0
+    """Largest random change of brightness, contrast and saturation in training [fraction]."""
 
     def __post_init__(self) -> None:
         if not self.input_shapes:
@@ -50,6 +61,9 @@ class PolicyConfig:
         require_positive(self, "action_dim", "chunk_size", "n_action_steps")
         if self.n_action_steps > self.chunk_size:
             raise UsageError(f"n_action_steps {self.n_action_steps} exceeds chunk_size {self.chunk_size}")
+        require_not_negative(self, "input_noise", "random_shift")
+        if not 0 <= self.colour_jitter < 1:
+            raise UsageError(f"colour_jitter is {self.colour_jitter}; it must be in [0, 1)")
 
     @property
     def vector_dims(self) -> dict[str, int]:
@@ -87,12 +101,16 @@ class Policy(nn.Module, ABC):
     def loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise and its terms, detached.
 
-        `batch`: observations (B, *shape), `action` (B, H, A), `action_is_pad` (B, H); what is padded does not matter.
+        `batch`: observations (B, *shape), `action` (B, H, A), `action_is_pad` (B, H), with `language` also `task`, int64
+        (B, MAX_WORDS); what is padded does not matter.
         """
 
     @abstractmethod
-    def predict_chunk(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """Actions (B, H, A) in physical units, from observations (B, *shape); images uint8 (B, h, w, 3)."""
+    def predict_chunk(self, observation: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Tensor:
+        """Actions (B, H, A) in physical units, from observations (B, *shape); images uint8 (B, h, w, 3).
+
+        A policy that samples draws from `generator`; without one it takes the noise's mean, so that it repeats itself.
+        """
 
 
 def require_positive(config: PolicyConfig, *names: str) -> None:
@@ -100,3 +118,10 @@ def require_positive(config: PolicyConfig, *names: str) -> None:
     for name in names:
         if getattr(config, name) < 1:
             raise UsageError(f"{name} is {getattr(config, name)}; it must be at least 1")
+
+
+def require_not_negative(config: PolicyConfig, *names: str) -> None:
+    """UsageError naming the first of these fields that is below zero."""
+    for name in names:
+        if getattr(config, name) < 0:
+            raise UsageError(f"{name} is {getattr(config, name)}; it must not be negative")
