@@ -26,16 +26,19 @@ within the sole of that foot; d, b and T come from `steps`. The whole-body contr
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
+from robotics.controllers.humanoid.course import Course
+from robotics.controllers.humanoid.height import Squat
 from robotics.controllers.humanoid.model import BipedModel
-from robotics.controllers.humanoid.steps import StepPlanner, StepSettings
+from robotics.controllers.humanoid.settings import BipedSettings
+from robotics.controllers.humanoid.steps import StepPlanner
 from robotics.controllers.humanoid.support import hull, margin, within
 from robotics.controllers.humanoid.swing import SwingFoot
-from robotics.controllers.humanoid.wbc import BipedWbc, BipedWbcSettings, BodyTarget, FootTarget
+from robotics.controllers.humanoid.wbc import BipedWbc, BodyTarget, FootTarget
 from robotics.controllers.legged.locomotion import Twist
 from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.qp import GuardedSolver
@@ -47,38 +50,6 @@ Array = np.ndarray
 BOTH = np.array([True, True])
 #: No robot is as many metres away, as fast or as far wound up [SI units].
 CREDIBLE = 1e5
-
-
-@dataclass(frozen=True)
-class BipedSettings:
-    """Timing and gains. Lengths in metres, for a robot whose centre of mass stands 0.67 m high."""
-
-    wbc_period_s: float = 0.002
-    plan_period_s: float = 0.01
-    balance_gain: float = 8.0  # of the capture point [1/s]
-    height_gains: tuple[float, float] = (300.0, 35.0)
-    step_out: float = 0.015  # the capture point may leave the support by so much before a step is taken
-    step_in: float = 0.02  # and must be so far inside for the robot to stand again
-    beside: float = 0.08  # how far one foot may be ahead of the other when it does
-    lean: float = 0.1  # how far outside the support a pressure may be asked for: what turns the body instead
-    can_step: bool = True
-    shift_s: float = 0.7  # to shift the weight before the first step
-    both_feet_s: float = 0.03  # that the old foot stays down after the new one has landed
-    landing_s: float = 0.04  # before its time, that a foot which feels the ground has landed, if only with its heel
-    late_s: float = 0.06  # for how long a foot that should have landed reaches down for the ground
-    swing_height: float = 0.06
-    fastest_swing: float = 3.0  # [m/s], on the way to the landing
-    touchdown_speed: float = 0.05  # [m/s]
-    touchdown_depth: float = 0.002
-    sole_share: float = 0.8  # of the sole, that the centre of pressure is asked to
-    leg_share: float = 1.05  # of the way from a foot to the centre of mass at home, that a leg may be stretched to
-    fastest: tuple[float, float, float] = (0.6, 0.4, 1.2)  # ahead, sideways [m/s], turning [rad/s]: each alone
-    ramp_s: float = 1.0
-    leash: float = 0.3
-    path_gain: float = 0.5  # speed back to the path per distance from it [1/s]
-    max_return: float = 0.15  # [m/s]
-    steps: StepSettings = field(default_factory=StepSettings)
-    wbc: BipedWbcSettings = field(default_factory=BipedWbcSettings)
 
 
 @dataclass
@@ -121,6 +92,7 @@ class Biped:
         self._height = float(self.model.com[2] - self.model.feet[:, 2].mean())
         self._longest_leg = self.settings.leg_share * math.dist(self.model.com, self.model.feet[0])
         self._posture = np.array(spec.home)
+        self.course = Course(self.settings)
         self.planner = StepPlanner(self._height, self.settings.steps, guarded)
         self._omega = self.planner.omega
         self._plan_ticks = round(self.settings.plan_period_s / self.settings.wbc_period_s)
@@ -130,18 +102,16 @@ class Biped:
     def reset(self, state: LeggedState) -> None:
         """Start anew from `state`, standing."""
         self.model.update(state)
-        self.command, self.walking, self.squat_depth, self.squat_hz = Twist(), False, 0.0, 0.25
-        self._t = self._task_t = 0.0
+        self.course.reset(_yaw(self.model.R), self.model.com[:2])
+        self._squat = Squat()
+        self._t = 0.0
         self._tick = 0
         self._step: _SingleSupport | None = None
         self._shift: tuple[float, int] | None = None
-        self._yaw = _yaw(self.model.R)
-        self._heading = _heading(self._yaw)
         self._ground = float(self.model.feet[:, 2].mean())
         self._see()
         self._inside()
         self.capture_target = self._capture.copy()
-        self._path = self.model.com[:2].copy()
         self.com_target = self.model.com.copy()
         self.pressure_target = self._capture.copy()
         self.steps_taken = 0
@@ -149,20 +119,22 @@ class Biped:
 
     def stand(self) -> None:
         """Ask for standing; a walk ends with the step in progress."""
-        self.walking, self.squat_depth, self.command = False, 0.0, Twist()
+        self._squat = Squat()
+        self.course.stop()
 
     def squat(self, depth: float = 0.1, frequency_hz: float = 0.25) -> None:
         """Ask for squatting: the centre of mass sinks by `depth` [m] and rises again, as a cosine."""
         self.stand()
-        self.squat_depth, self.squat_hz, self._task_t = depth, frequency_hz, 0.0
+        self._squat = Squat(depth, frequency_hz)
 
     def walk(self, command: Twist) -> None:
         """Ask for walking with a velocity; it is ramped, and as fast as the robot can: `BipedSettings.fastest`."""
-        vx, vy, wz = self.settings.fastest
-        share = 1.0 / max(1.0, math.hypot(command.vx / vx, command.vy / vy, command.wz / wz))
-        self.command, self._task_t = Twist(share * command.vx, share * command.vy, share * command.wz), 0.0
-        if not self.walking:
-            self.walking, self._path = True, self.model.com[:2].copy()
+        self.course.walk(command, self.model.com[:2])
+
+    @property
+    def command(self) -> Twist:
+        """The velocity that it walks with, once it is up to speed."""
+        return self.course.command
 
     def torque(self, state: LeggedState) -> Array:
         """Joint torques (n,) [N m] for the next `wbc_period_s`. Never NaN, never above the limits."""
@@ -177,7 +149,8 @@ class Biped:
         self.model.update(state)
         known = time.perf_counter()
         self._t += self.settings.wbc_period_s
-        self._task_t += self.settings.wbc_period_s
+        self.course.tick()
+        self._squat.tick(self.settings.wbc_period_s)
         self._see()
         self._decide()
         planned = 0.0
@@ -234,7 +207,7 @@ class Biped:
             high = float(model.feet[step.flying, 2]) - self._ground > 0.004 and not step.landed
             if step.remaining_s <= 0 and not (high and step.remaining_s > -s.late_s):
                 self.steps_taken += 1
-                if self.walking or not self._stands_well():
+                if self.course.walking or not self._stands_well():
                     self._begin_step(step.flying)
                 else:
                     self._stand_here()
@@ -242,7 +215,7 @@ class Biped:
         if s.can_step and self._inside() < -s.step_out:
             self._shift = None
             self._begin_step(self._better_stance())
-        elif self.walking:
+        elif self.course.walking:
             self._shift_weight()
         else:
             middle = model.feet[:, :2].mean(axis=0)
@@ -262,7 +235,7 @@ class Biped:
     def _stands_well(self) -> bool:
         """Whether both feet, beside each other, hold the capture point between them."""
         s = self.settings
-        ahead, _ = self._in_heading(self.model.feet[0, :2] - self.model.feet[1, :2])
+        ahead, _ = self.course.in_heading(self.model.feet[0, :2] - self.model.feet[1, :2])
         return abs(ahead) < s.beside and self._inside() > s.step_in
 
     def _better_stance(self) -> int:
@@ -272,7 +245,7 @@ class Biped:
         for stance in (0, 1):
             side = 1 if stance == 1 else -1
             wanted = self.planner.nominal(0.0, 0.0, side)
-            capture = self._in_heading(self._capture - self.model.feet[stance, :2])
+            capture = self.course.in_heading(self._capture - self.model.feet[stance, :2])
             step = self.planner.plan(capture, np.zeros(2), wanted, side, 0.0, 0.0)
             missed = capture * math.exp(self._omega * step.remaining_s) - step.displacement - wanted[1]
             costs.append(float(missed @ missed) + 1e-3 * float(np.square(step.displacement - wanted[0]).sum()))
@@ -286,11 +259,12 @@ class Biped:
             self._shift_from = self.capture_target.copy()
         began, stance = self._shift
         _, offset = self.planner.nominal(0.0, 0.0, 1 if stance == 0 else -1)
-        goal = model.feet[stance, :2] + self._to_world(offset)
+        goal = model.feet[stance, :2] + self.course.to_world(offset)
         share = min((self._t - began) / s.shift_s, 1.0)
         self.capture_target = self._shift_from + share**2 * (3 - 2 * share) * (goal - self._shift_from)
         if share == 1.0 and np.abs(self._capture - goal).max() < 0.015:
-            self._shift, self._task_t = None, 0.0
+            self._shift = None
+            self.course.begin()
             self._begin_step(stance)
 
     def _begin_step(self, stance: int) -> None:
@@ -300,7 +274,7 @@ class Biped:
         self._ground = float(model.feet[stance, 2])
         duration = s.steps.duration_s
         self._step = _SingleSupport(stance, SwingFoot(start.tolist(), s.swing_height), np.zeros(2), duration)
-        self._step.displacement = self._in_heading(start[:2] - model.feet[stance, :2])
+        self._step.displacement = self.course.in_heading(start[:2] - model.feet[stance, :2])
         self._tick += -self._tick % self._plan_ticks
 
     def _stand_here(self) -> None:
@@ -310,25 +284,15 @@ class Biped:
 
     # -- the step in progress ------------------------------------------------------------------------------------
 
-    def _velocity(self) -> tuple[float, float]:
-        """Commanded velocity in the heading's frame, ramped, and brought back to the path [m/s]."""
-        s = self.settings
-        if not self.walking:
-            return 0.0, 0.0
-        share = min(self._task_t / s.ramp_s, 1.0)
-        back = self._in_heading(self._path - self.model.com[:2]) * s.path_gain
-        back = np.clip(back, -s.max_return, s.max_return)
-        return share * self.command.vx + float(back[0]), share * self.command.vy + float(back[1])
-
     def _plan(self, step: _SingleSupport) -> None:
         """Choose anew where and when the foot lands, until shortly before it does."""
         s = self.settings
         if step.remaining_s < 0.05:
             return
-        self._wanted = self.planner.nominal(*self._velocity(), step.side)
+        self._wanted = self.planner.nominal(*self.course.velocity(self.model.com[:2]), step.side)
         stance = self.model.feet[step.stance, :2]
-        capture = self._in_heading(self._capture - stance)
-        pressure = self._in_heading(self._pressure() - stance)
+        capture = self.course.in_heading(self._capture - stance)
+        pressure = self.course.in_heading(self._pressure() - stance)
         away = math.dist(self._landing(step)[:2], step.swing.position[:2])
         soonest = min(max(0.04, away / s.fastest_swing), s.steps.longest_s)
         step.displacement, step.remaining_s = self.planner.plan(
@@ -336,9 +300,8 @@ class Biped:
         )
 
     def _landing(self, step: _SingleSupport) -> list[float]:
-        (x, y, _), (dx, dy) = self.model.feet[step.stance].tolist(), step.displacement.tolist()
-        c, s = math.cos(self._yaw), math.sin(self._yaw)
-        return [x + c * dx - s * dy, y + s * dx + c * dy, self._ground - self.settings.touchdown_depth]
+        x, y = (self.model.feet[step.stance, :2] + self.course.to_world(step.displacement)).tolist()
+        return [x, y, self._ground - self.settings.touchdown_depth]
 
     def _swing_on(self, step: _SingleSupport) -> None:
         s = self.settings
@@ -357,13 +320,14 @@ class Biped:
 
     def _foot_target(self, step: _SingleSupport) -> FootTarget:
         swing, quat = step.swing, self.model.foot_quats[step.flying]
-        return FootTarget(swing.position, swing.velocity, swing.acceleration, log_between(quat, self._heading))
+        return FootTarget(swing.position, swing.velocity, swing.acceleration, log_between(quat, self.course.upright))
 
     # -- the body ------------------------------------------------------------------------------------------------
 
     def _body_target(self) -> BodyTarget:
         s, model, omega = self.settings, self.model, self._omega
-        turning = self._turn()
+        walks = self.course.walking and self._step is not None
+        turning = self.course.turn(model.com[:2]) if walks else 0.0
         acceleration = np.empty(3)
         r = self._pressure()
         self.pressure_target = r
@@ -374,7 +338,7 @@ class Biped:
         self.com_target = np.array([*self.capture_target, z])
         return BodyTarget(
             acceleration,
-            log_between(model.state.quat, self._heading),
+            log_between(model.state.quat, self.course.upright),
             np.array((0.0, 0.0, turning)),
             self._posture,
         )
@@ -389,7 +353,7 @@ class Biped:
             return np.array(within(self._support, start, end, self.settings.lean))
         stance = self.model.feet[step.stance, :2]
         displacement, offset = self._wanted
-        end = stance + self._to_world(displacement + offset)
+        end = stance + self.course.to_world(displacement + offset)
         self.capture_target = stance + (end - stance) * math.exp(-self._omega * max(step.remaining_s, 0.0))
         wanted = gain * (self._capture - self.capture_target)
         R = self.model.rotations[step.stance][:2, :2]
@@ -398,12 +362,8 @@ class Biped:
 
     def _height_reference(self) -> tuple[float, float, float]:
         """Height, speed and acceleration of the centre of mass [m]."""
-        top, depth = self._ground + min(self._height, self._stretch()), self.squat_depth
-        if not depth:
-            return top, 0.0, 0.0
-        omega = 2 * math.pi * self.squat_hz
-        c, s = math.cos(omega * self._task_t), math.sin(omega * self._task_t)
-        return top - 0.5 * depth * (1 - c), -0.5 * depth * omega * s, -0.5 * depth * omega**2 * c
+        sunk, speed, acceleration = self._squat.sunk()
+        return self._ground + min(self._height, self._stretch()) - sunk, -speed, -acceleration
 
     def _stretch(self) -> float:
         """How high the centre of mass may be so that both legs reach the ground with bent knees [m]."""
@@ -412,31 +372,6 @@ class Biped:
             feet[self._step.flying] = self._landing(self._step)[:2]
         away = max(math.dist(foot, com) for foot in feet)
         return math.sqrt(max(self._longest_leg**2 - away**2, 0.25 * self._height**2))
-
-    def _turn(self) -> float:
-        """Turn the heading and let the path run on; the turning rate [rad/s]."""
-        s = self.settings
-        if not self.walking or self._step is None:
-            return 0.0
-        share = min(self._task_t / s.ramp_s, 1.0)
-        turning = share * self.command.wz
-        self._yaw += turning * s.wbc_period_s
-        self._heading = _heading(self._yaw)
-        self._path += self._to_world(share * s.wbc_period_s * np.array((self.command.vx, self.command.vy)))
-        away = math.dist(self._path.tolist(), self.model.com[:2].tolist())
-        if away > s.leash:
-            self._path = self.model.com[:2] + (s.leash / away) * (self._path - self.model.com[:2])
-        return turning
-
-    def _in_heading(self, v: Array) -> Array:
-        c, s = math.cos(self._yaw), math.sin(self._yaw)
-        x, y = v.tolist()
-        return np.array((c * x + s * y, c * y - s * x))
-
-    def _to_world(self, v: Array) -> Array:
-        c, s = math.cos(self._yaw), math.sin(self._yaw)
-        x, y = v.tolist()
-        return np.array((c * x - s * y, s * x + c * y))
 
 
 def _credible(state: LeggedState) -> bool:
@@ -447,8 +382,3 @@ def _credible(state: LeggedState) -> bool:
 
 def _yaw(R: Array) -> float:
     return math.atan2(R[1, 0], R[0, 0])
-
-
-def _heading(yaw: float) -> Array:
-    """Upright, facing `yaw`."""
-    return np.array((math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)))

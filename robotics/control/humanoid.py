@@ -12,8 +12,9 @@ from robotics.control.legged import LeggedPlant
 from robotics.control.machine import embedded
 from robotics.control.session import rms, settled
 from robotics.control.trial import Conditions, Trial
-from robotics.controllers.humanoid.biped import Biped, BipedSettings
+from robotics.controllers.humanoid.biped import Biped
 from robotics.controllers.humanoid.estimator import BipedEstimator
+from robotics.controllers.humanoid.settings import BipedSettings
 from robotics.controllers.legged.model import LeggedState
 from robotics.envs.robots.humanoid import HUMANOID, humanoid_scene, nominal_humanoid
 
