@@ -16,7 +16,7 @@ from robotics.controllers.humanoid.model import BipedModel
 from robotics.controllers.humanoid.steps import StepPlanner, StepSettings
 from robotics.controllers.humanoid.support import hull, margin, within
 from robotics.controllers.humanoid.swing import SwingFoot
-from robotics.controllers.humanoid.wbc import GRAVITY, BipedWbc, BodyTarget, FootTarget
+from robotics.controllers.humanoid.wbc import GRAVITY, BipedWbc, BodyTarget, FootTarget, PointTarget
 from robotics.controllers.legged.locomotion import Twist
 from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.qp import QP
@@ -51,7 +51,10 @@ def moved(state, nu, step) -> LeggedState:
 
 def targets(model, seed, contact, spread=1.0) -> tuple[BodyTarget, FootTarget | None]:
     rng = np.random.default_rng(seed)
-    body = BodyTarget(spread * rng.normal(size=3), 0.1 * rng.normal(size=3), np.zeros(3), np.array(HUMANOID.home))
+    hand = model.point(model.model.site("left_hand").id)
+    hands = [PointTarget(hand.jacobian, spread * rng.normal(size=3) - hand.rate)]
+    posture = np.array(HUMANOID.home)
+    body = BodyTarget(spread * rng.normal(size=3), 0.1 * rng.normal(size=3), np.zeros(3), posture, hands)
     if contact.all():
         return body, None
     foot = model.feet[int(np.argmin(contact))] + 0.05 * rng.normal(size=3)
@@ -105,6 +108,21 @@ def test_sole_jacobians_and_rates_by_finite_differences(model, seed):
     slower = model.foot_velocities.copy()
     model.update(after)
     assert rates == pytest.approx((model.foot_velocities - slower) / 2e-5, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_motion_of_a_hand_by_finite_differences(model, seed):
+    state, site = random_state(seed), model.model.site("right_hand").id
+    model.update(state)
+    hand, nu = model.point(site), model.nu.copy()
+    for column in range(0, 35, 3):
+        model.update(moved(state, np.eye(35)[column], 1e-6))
+        assert hand.jacobian[:, column] == pytest.approx((model.point(site).position - hand.position) / 1e-6, abs=1e-4)
+    before, after = (moved(state, nu, step) for step in (-1e-5, 1e-5))
+    model.update(before)
+    slower = model.point(site).velocity
+    model.update(after)
+    assert hand.rate == pytest.approx((model.point(site).velocity - slower) / 2e-5, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -299,6 +317,32 @@ def test_squats_to_a_millimetre():
     assert document["faults"] == {"qp_infeasible": 0, "fallback_ticks": 0, "nan": 0}
 
 
+@pytest.mark.parametrize(("hand", "goal"), [("left_hand", [0.3, 0.3, 0.9]), ("right_hand", [0.35, 0.0, 0.6])])
+def test_crouches_and_reaches(hand, goal):
+    controller, plant = Biped(nominal_humanoid(), HUMANOID), HumanoidPlant(Conditions())
+    plant.place(controller.model.home(), np.random.default_rng(0))
+    controller.reset(plant.state())
+    controller.hands.reach(hand, goal)
+    for _ in range(1250):
+        controller.crouch(0.6)
+        plant.step(controller.torque(plant.state()))
+    assert plant.data.site(hand).xpos == pytest.approx(goal, abs=0.01)
+    assert plant.data.qpos[2] == pytest.approx(0.6, abs=0.005)
+    assert np.abs(plant.data.qvel).max() < 0.1
+    assert not any(controller.faults.as_dict().values())
+
+
+def test_a_goal_beyond_reach_does_not_pull_the_robot_over():
+    controller, plant = Biped(nominal_humanoid(), HUMANOID), HumanoidPlant(Conditions())
+    plant.place(controller.model.home(), np.random.default_rng(0))
+    controller.reset(plant.state())
+    controller.hands.reach("left_hand", [3.0, 1.0, 0.2])
+    for _ in range(1500):
+        plant.step(controller.torque(plant.state()))
+    assert not plant.fell()
+    assert controller.steps_taken == 0
+
+
 @pytest.mark.parametrize("towards", [0, 90, 180, 270])
 def test_stands_small_pushes_without_a_step(towards):
     conditions = Conditions(push=12.0, push_towards=math.radians(towards), push_at_s=0.3)
@@ -458,3 +502,5 @@ def test_what_the_humanoid_can_not_do_is_said():
         Trial("humanoid", "walk", conditions=Conditions(terrain="stairs"))
     with pytest.raises(UsageError, match="takes no velocity"):
         Trial("humanoid", "squat", Twist(vx=0.3))
+    with pytest.raises(UsageError, match="unknown end effector of humanoid 'left_hnad'; did you mean 'left_hand'"):
+        Biped(nominal_humanoid(), HUMANOID).hands.reach("left_hnad", np.zeros(3))

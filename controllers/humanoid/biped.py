@@ -1,4 +1,5 @@
-r"""A robot on its two feet: balance by its capture point, steps when that is not enough, walking, squatting.
+r"""A robot on its two feet: balance by its capture point, steps when that is not enough, walking, squatting,
+reaching.
 
 The controller owns a nominal model and sees only a `LeggedState`, measured or estimated, never the simulator.
 
@@ -32,8 +33,9 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.humanoid.course import Course
-from robotics.controllers.humanoid.height import Squat
+from robotics.controllers.humanoid.height import Crouch, Squat
 from robotics.controllers.humanoid.model import BipedModel
+from robotics.controllers.humanoid.reaching import Hands
 from robotics.controllers.humanoid.settings import BipedSettings
 from robotics.controllers.humanoid.steps import StepPlanner
 from robotics.controllers.humanoid.support import hull, margin, within
@@ -76,6 +78,8 @@ class _SingleSupport:
 class Biped:
     """Torques for a robot on two feet. Call `reset` once, then `torque` every `wbc_period_s`.
 
+    It stands unless told to `squat`, `crouch` or `walk`; `hands.reach` tells a hand where to be meanwhile.
+
     Raises UsageError when `model` lacks what `spec` names, or is no biped.
     """
 
@@ -92,7 +96,7 @@ class Biped:
         self._height = float(self.model.com[2] - self.model.feet[:, 2].mean())
         self._longest_leg = self.settings.leg_share * math.dist(self.model.com, self.model.feet[0])
         self._posture = np.array(spec.home)
-        self.course = Course(self.settings)
+        self.course, self.hands = Course(self.settings), Hands(self.model, self.settings)
         self.planner = StepPlanner(self._height, self.settings.steps, guarded)
         self._omega = self.planner.omega
         self._plan_ticks = round(self.settings.plan_period_s / self.settings.wbc_period_s)
@@ -103,7 +107,8 @@ class Biped:
         """Start anew from `state`, standing."""
         self.model.update(state)
         self.course.reset(_yaw(self.model.R), self.model.com[:2])
-        self._squat = Squat()
+        self._sunk: Squat | Crouch = Crouch()
+        self.hands.release()
         self._t = 0.0
         self._tick = 0
         self._step: _SingleSupport | None = None
@@ -119,13 +124,19 @@ class Biped:
 
     def stand(self) -> None:
         """Ask for standing; a walk ends with the step in progress."""
-        self._squat = Squat()
+        self._sunk = Crouch()
         self.course.stop()
 
     def squat(self, depth: float = 0.1, frequency_hz: float = 0.25) -> None:
         """Ask for squatting: the centre of mass sinks by `depth` [m] and rises again, as a cosine."""
         self.stand()
-        self._squat = Squat(depth, frequency_hz)
+        self._sunk = Squat(depth, frequency_hz)
+
+    def crouch(self, height: float, speed: float = 0.0) -> None:
+        """Ask for standing with the base `height` [m] above the ground, and just now rising with `speed` [m/s]."""
+        self.course.stop()
+        above = float(self.model.com[2] - self.model.state.position[2])
+        self._sunk = Crouch(self._height - above - height, -speed)
 
     def walk(self, command: Twist) -> None:
         """Ask for walking with a velocity; it is ramped, and as fast as the robot can: `BipedSettings.fastest`."""
@@ -150,7 +161,7 @@ class Biped:
         known = time.perf_counter()
         self._t += self.settings.wbc_period_s
         self.course.tick()
-        self._squat.tick(self.settings.wbc_period_s)
+        self._sunk.tick(self.settings.wbc_period_s)
         self._see()
         self._decide()
         planned = 0.0
@@ -341,6 +352,7 @@ class Biped:
             log_between(model.state.quat, self.course.upright),
             np.array((0.0, 0.0, turning)),
             self._posture,
+            self.hands.targets(),
         )
 
     def _pressure(self) -> Array:
@@ -362,7 +374,7 @@ class Biped:
 
     def _height_reference(self) -> tuple[float, float, float]:
         """Height, speed and acceleration of the centre of mass [m]."""
-        sunk, speed, acceleration = self._squat.sunk()
+        sunk, speed, acceleration = self._sunk.sunk()
         return self._ground + min(self._height, self._stretch()) - sunk, -speed, -acceleration
 
     def _stretch(self) -> float:

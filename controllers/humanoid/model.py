@@ -11,6 +11,7 @@ with :math:`J_i` (6, nv) the Jacobian of the middle of sole i and :math:`r_{ik}`
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -21,6 +22,16 @@ from robotics.controllers.rotation import cross_matrix, rotation_matrix
 from robotics.errors import UsageError
 
 Array = np.ndarray
+
+
+class Point(NamedTuple):
+    """A point of the robot in the world: position [m], velocity [m/s], Jacobian (3, nv), and acceleration [m/s^2] at
+    zero generalised acceleration: dJ/dt nu."""
+
+    position: Array
+    velocity: Array
+    jacobian: Array
+    rate: Array
 
 
 class BipedModel:
@@ -101,6 +112,15 @@ class BipedModel:
         self.com = data.subtree_com[self._base_body].copy()
         self._update_momentum()
         self._update_feet()
+
+    def point(self, site: int) -> Point:
+        """A site of the model as it is now."""
+        model, data, J = self.model, self.data, np.empty((3, self.model.nv))
+        body, position = int(model.site_bodyid[site]), data.site_xpos[site].copy()
+        mujoco.mj_jac(model, data, J, None, position, body)
+        jacobian = J[:, self._dofs].copy()
+        mujoco.mj_jacDot(model, data, J, None, position, body)
+        return Point(position, jacobian @ self.nu, jacobian, J[:, self._dofs] @ self.nu)
 
     def _update_momentum(self) -> None:
         """The base's rows of the dynamics, moved to the centre of mass and turned into the world."""

@@ -34,5 +34,8 @@ class BipedSettings:
     leash: float = 0.3
     path_gain: float = 0.5  # speed back to the path per distance from it [1/s]
     max_return: float = 0.15  # [m/s]
+    reach_gains: tuple[float, float] = (100.0, 20.0)
+    fastest_reach: float = 0.4  # of a hand [m/s]
+    hardest_reach: float = 2.0  # [m/s^2]
     steps: StepSettings = field(default_factory=StepSettings)
     wbc: BipedWbcSettings = field(default_factory=BipedWbcSettings)

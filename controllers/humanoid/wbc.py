@@ -6,7 +6,8 @@ the centre of mass c, :math:`A_G` the momentum matrix and :math:`J_i` the Jacobi
 .. math::
    \min_y \; & \tfrac{w_c}{m^2} \lVert w_{1:3} - m (\ddot c^* - g) \rVert^2 + w_L \lVert w_{4:6} + k_L L \rVert^2
    + \sum_i w_i \lVert J_i \dot\nu + \dot J_i \nu - a_i^* \rVert^2 \\
-   & + w_R \lVert \dot\omega - \alpha^* \rVert^2 + w_q \lVert \ddot q - \ddot q^* \rVert^2
+   & + \sum_p w_p \lVert J_p \dot\nu + \dot J_p \nu - a_p^* \rVert^2
+   + w_R \lVert \dot\omega - \alpha^* \rVert^2 + w_q \lVert \ddot q - \ddot q^* \rVert^2
    + w_f \lVert f - f_0 \rVert^2 \\
    \text{s.t.} \; & A_G \dot\nu + h_G = B f,\;
    \tau_{min} \le M_a \dot\nu + h_a - J_a^\top f \le \tau_{max}, \\
@@ -54,6 +55,7 @@ class BipedWbcSettings:
     swing_turn_gains: tuple[float, float] = (300.0, 35.0)
     orientation_weight: float = 5.0
     orientation_gains: tuple[float, float] = (100.0, 20.0)
+    point_weight: float = 50.0
     posture_weight: float = 0.02
     posture_gains: tuple[float, float] = (50.0, 14.0)
     trunk: tuple[str, ...] = ("waist_yaw", "waist_roll", "waist_pitch")
@@ -65,14 +67,23 @@ class BipedWbcSettings:
     fallback_damping: float = 2.0  # [N m s/rad]
 
 
+class PointTarget(NamedTuple):
+    """A point of the robot that is told where to be, such as a hand: its Jacobian (3, nv) in the world, and what that
+    times the acceleration of the robot shall be (3,) [m/s^2]."""
+
+    jacobian: Array
+    acceleration: Array
+
+
 class BodyTarget(NamedTuple):
     """Acceleration of the centre of mass [m/s^2], rotation vector from the base to its target [rad] and the angular
-    velocity of that target [rad/s], all (3,) in the world; joint positions (n,) of the posture [rad]."""
+    velocity of that target [rad/s], all (3,) in the world; joint positions (n,) of the posture [rad]; and points."""
 
     com_acceleration: Array
     orientation_error: Array
     angular_velocity: Array
     posture: Array
+    points: Sequence[PointTarget] = ()
 
 
 class FootTarget(NamedTuple):
@@ -156,6 +167,10 @@ class BipedWbc:
         q[3:6] += s.orientation_weight * (wanted - damping * model.state.angular_velocity)
         stiffness, damping = s.posture_gains
         q[6:] += space.posture_weights * (stiffness * (body.posture - model.q) - damping * model.v)
+        for point in body.points:
+            weighted = s.point_weight * point.jacobian
+            space.P += point.jacobian.T @ weighted
+            q += point.acceleration @ weighted
         np.negative(q, out=q)
 
         corners = model.arms + (model.feet - model.com)[:, None]

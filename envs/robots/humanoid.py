@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import mujoco
 
-from robotics.controllers.robot_spec import RobotSpec
+from robotics.controllers.robot_spec import EndEffector, RobotSpec
 from robotics.envs.robots.surroundings import add_sky, floor_material
 
 Vector = tuple[float, ...]
@@ -141,6 +141,8 @@ _BODY = (
 #: Corners of the sole in the frame of the ankle [m]: heel left and right, toe left and right; each a ball.
 CORNERS = ((-0.05, 0.025), (-0.05, -0.025), (0.12, 0.03), (0.12, -0.03))
 SOLE_BELOW_ANKLE, CORNER_RADIUS = 0.03, 0.005
+#: The tip of the hand in the frame of the wrist [m].
+HAND = (0.12, 0.0, 0.0)
 
 SIDES = ("left", "right")
 #: Joint angles at rest for the left side; a roll or yaw to the right is the same with the other sign.
@@ -190,6 +192,7 @@ HUMANOID = RobotSpec(
     joints=tuple(name for name, _ in _links()),
     home=tuple(_home(name, link) for name, link in _links()),
     velocity_limits=tuple(link.motor.speed for _, link in _links()),
+    end_effectors=tuple(EndEffector(f"{side}_hand", f"{side}_hand") for side in SIDES),
     base="base",
     feet=tuple(f"{side}_sole_{corner}" for side in SIDES for corner in range(len(CORNERS))),
 )
@@ -236,6 +239,7 @@ def humanoid_scene(friction: float = 0.8) -> mujoco.MjSpec:
             mirrored = shape if side == "left" else shape._replace(start=_flipped(shape.start), end=_flipped(shape.end))
             _show(spec.body(f"{side}_{shape.link}"), mirrored)
         _add_sole(spec.body(f"{side}_ankle_roll"), side, friction)
+        spec.body(f"{side}_wrist_yaw").add_site(name=f"{side}_hand", pos=HAND)
     return spec
 
 
