@@ -26,6 +26,7 @@ COMMANDS = {
     "bench": "success rate of a policy on seeded episodes, with its interval",
     "record": "one episode as an H.264 video that plays in a browser",
     "control": "a controller alone, with its timing table",
+    "agree": "does success in simulation predict success on the target, over a table of policies",
     "report": "one self-contained HTML page of a run",
 }
 

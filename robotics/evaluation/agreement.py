@@ -1,0 +1,205 @@
+"""Rank agreement of simulation and target over a set of policies, with all that its number does not say by itself.
+
+A correlation over six policies looks convincing and seldom is: the interval from the trials alone spans ±0.1 to 0.2,
+the one for other policies reaches zero. So nothing here comes without its interval, and a correlation over fewer than
+four independent policies is refused.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from robotics.evaluation.rank_metrics import CORRELATIONS, METRICS, pearson
+from robotics.evaluation.statistics import Interval
+
+#: Below this many independent policies no correlation is given: Fisher's z has no variance at three.
+ENOUGH_POLICIES = 4
+RESAMPLES = 4_000
+#: All orders are tried up to this many policies (7! = 5040), a sample of them beyond.
+ALL_ORDERS = 7
+#: A correlation that changes by more than this when one policy is left out hangs on that policy.
+LEVERAGE = 0.10
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Success of N policies in simulation and on the target.
+
+    Attributes:
+        policies: their names.
+        sim, target: (N,) rates in [0, 1].
+        sim_n, target_n: (N,) trials behind each rate; None where not known.
+        family: what a policy belongs to: checkpoints of one training run are one family, and count once. None where
+            every policy stands for itself.
+    """
+
+    policies: Sequence[str]
+    sim: np.ndarray
+    target: np.ndarray
+    sim_n: np.ndarray | None = None
+    target_n: np.ndarray | None = None
+    family: Sequence[str] | None = None
+
+    @property
+    def independent(self) -> int:
+        """How many policies that are not of one family."""
+        return len(set(self.policies if self.family is None else self.family))
+
+
+def agreement(scores: Scores, generator: np.random.Generator) -> dict[str, Any]:
+    """The document of one group of policies: every metric, its interval, and what weakens it.
+
+    Intervals come from the noise of the trials where their numbers are known ("trials"; "target trials" or "sim trials"
+    where only one side's are), else from drawing policies with replacement ("policies"), and always hold the value
+    itself. `pearson_fisher_ci95` is for other policies of the same kind. Refused values are None, with `reason` saying
+    why; the plain arithmetic of a refused correlation, for comparison with published tables, is in `arithmetic_only`.
+    """
+    plain = {name: _number(metric(sim=scores.sim, target=scores.target)) for name, metric in METRICS.items()}
+    enough = scores.independent >= ENOUGH_POLICIES
+    source, resamples = _resamples(scores, generator, enough)
+    document: dict[str, Any] = {"n": len(scores.policies), "n_independent": scores.independent, "enough": enough}
+    document["reason"] = _reason(scores, plain, enough)
+    document["interval"] = source
+    for name, metric in METRICS.items():
+        refused = not enough and name in CORRELATIONS
+        document[name] = None if refused or len(scores.policies) < 2 else plain[name]
+        value = document[name]
+        drawn = None if value is None or resamples is None else metric(**resamples)
+        document[f"{name}_ci95"] = None if drawn is None else _interval(drawn, value)
+    if not enough:
+        document["arithmetic_only"] = {name: plain[name] for name in CORRELATIONS}
+    return document | _strength(scores, document["pearson"], generator)
+
+
+def fisher_interval(correlation: float, n: int, confidence: float = 0.95) -> Interval:
+    """Fisher's z interval of a correlation over `n` independent pairs (Fisher 1921). ValueError for fewer than four."""
+    if n < ENOUGH_POLICIES:
+        raise ValueError(f"a correlation over {n} policies has no interval: at least {ENOUGH_POLICIES} are needed")
+    if abs(correlation) >= 1:
+        return correlation, correlation
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) / math.sqrt(n - 3)
+    return math.tanh(math.atanh(correlation) - half), math.tanh(math.atanh(correlation) + half)
+
+
+def permutation_p(scores: Scores, generator: np.random.Generator) -> float:
+    """One-sided p-value of Pearson's r: how often a random pairing of policies does as well. At least 1/N!."""
+    n, observed = len(scores.policies), float(pearson(sim=scores.sim, target=scores.target))
+    if n <= ALL_ORDERS:
+        orders = np.array(list(itertools.permutations(range(n))))
+    else:
+        others = [generator.permutation(n) for _ in range(RESAMPLES - 1)]
+        orders = np.array([np.arange(n), *others])
+    found = pearson(sim=scores.sim[orders], target=np.broadcast_to(scores.target, orders.shape))
+    return float(np.mean(found >= observed - 1e-12))
+
+
+def drop_one(scores: Scores) -> tuple[float, str]:
+    """How far Pearson's r moves when the policy that matters most is left out, and which one that is."""
+    n, whole = len(scores.policies), float(pearson(sim=scores.sim, target=scores.target))
+    without = np.array([[j for j in range(n) if j != i] for i in range(n)])
+    moved = np.abs(pearson(sim=scores.sim[without], target=scores.target[without]) - whole)
+    moved = np.where(np.isnan(moved), np.inf, moved)
+    return float(moved.max()), scores.policies[int(moved.argmax())]
+
+
+def _strength(scores: Scores, correlation: float | None, generator: np.random.Generator) -> dict[str, Any]:
+    """What Pearson's r is worth: None throughout where it is refused."""
+    n = len(scores.policies)
+    document: dict[str, Any] = dict.fromkeys(
+        (
+            "pearson_fisher_ci95",
+            "permutation_p",
+            "permutation_floor",
+            "bootstrap_support",
+            "leverage",
+            "leverage_policy",
+        )
+    )
+    if correlation is None:
+        return document
+    moved, policy = drop_one(scores)
+    return {
+        "pearson_fisher_ci95": list(fisher_interval(correlation, scores.independent)),
+        "permutation_p": permutation_p(scores, generator),
+        "permutation_floor": 1 / math.factorial(n),
+        "bootstrap_support": math.comb(2 * n - 1, n),
+        "leverage": moved if math.isfinite(moved) else None,
+        "leverage_policy": policy,
+    }
+
+
+def _resamples(
+    scores: Scores, generator: np.random.Generator, enough: bool
+) -> tuple[str | None, dict[str, np.ndarray] | None]:
+    """Where intervals come from, and (resamples, N) of both sides; None where nothing can be resampled."""
+    sides = {"sim": scores.sim_n, "target": scores.target_n}
+    known = [side for side, trials in sides.items() if trials is not None]
+    if known:
+        draws = {
+            "sim": _posterior(scores.sim, scores.sim_n, generator),
+            "target": _posterior(scores.target, scores.target_n, generator),
+        }
+        return "trials" if len(known) == 2 else f"{known[0]} trials", draws
+    if not enough:
+        return None, None
+    rows = _drawn_families(scores, generator)
+    return "policies", {"sim": scores.sim[rows], "target": scores.target[rows]}
+
+
+def _posterior(rates: np.ndarray, trials: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
+    """(resamples, N) true rates that the counts leave possible, from a uniform prior; without counts, the rates.
+
+    Drawing counts anew would call a policy that never succeeded in 24 trials perfectly known.
+    """
+    if trials is None:
+        return np.broadcast_to(rates, (RESAMPLES, rates.size))
+    successes = np.round(rates * trials)
+    return generator.beta(successes + 1, trials - successes + 1, size=(RESAMPLES, rates.size))
+
+
+def _drawn_families(scores: Scores, generator: np.random.Generator) -> np.ndarray:
+    """(resamples, N) rows: families with replacement, of each as many policies in all as there are."""
+    labels = scores.policies if scores.family is None else scores.family
+    n, families = len(labels), sorted(set(labels))
+    members = {family: [row for row, label in enumerate(labels) if label == family] for family in families}
+    if len(families) == n:
+        return generator.integers(n, size=(RESAMPLES, n))
+    rows = []
+    for _ in range(RESAMPLES):
+        drawn = [members[families[k]] for k in generator.integers(len(families), size=n)]
+        rows.append(list(itertools.islice(itertools.chain.from_iterable(drawn), n)))
+    return np.array(rows)
+
+
+def _interval(draws: np.ndarray, value: float) -> list[float] | None:
+    """95 % of the draws, and `value`; None where more than one in twenty is undefined (all drawn policies alike).
+
+    At its best value a metric can only be drawn worse: without `value` the interval would deny what was measured.
+    """
+    known = draws[~np.isnan(draws)]
+    if known.size < 0.95 * draws.size:
+        return None
+    low, high = np.quantile(known, [0.025, 0.975])
+    return [min(float(low), value), max(float(high), value)]
+
+
+def _reason(scores: Scores, plain: dict[str, float | None], enough: bool) -> str | None:
+    if not enough:
+        what = "independent policies" if scores.family is not None else "policies"
+        return (
+            f"not enough evidence: {scores.independent} {what}; a correlation needs at least {ENOUGH_POLICIES}, "
+            "and many more to be narrow"
+        )
+    if plain["pearson"] is None:
+        side = "simulation" if np.ptp(scores.sim) == 0 else "target"
+        return f"no correlation: every policy has the same success on the {side} side"
+    return None
+
+
+def _number(value: np.ndarray) -> float | None:
+    return None if np.isnan(value) else float(value)

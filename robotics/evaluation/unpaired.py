@@ -1,0 +1,53 @@
+"""Two success rates measured on different episodes: how far apart, and could it be chance.
+
+Where the seeds can be shared, share them: `paired` needs half the episodes, or fewer.
+"""
+
+import math
+
+from robotics.evaluation.statistics import Interval, wilson
+
+#: Successes and trials.
+Counts = tuple[int, int]
+
+
+def newcombe(first: Counts, second: Counts, confidence: float = 0.95) -> Interval:
+    """Interval of the difference of two success rates, first minus second.
+
+    The square-and-add of two Wilson intervals (Newcombe 1998, Statistics in Medicine 17:873, method 10).
+    """
+    rate_1, rate_2 = _rate(first), _rate(second)
+    low_1, high_1 = wilson(*first, confidence)
+    low_2, high_2 = wilson(*second, confidence)
+    difference = rate_1 - rate_2
+    return (
+        difference - math.hypot(rate_1 - low_1, high_2 - rate_2),
+        difference + math.hypot(high_1 - rate_1, rate_2 - low_2),
+    )
+
+
+def barnard(first: Counts, second: Counts) -> float:
+    """p-value of Barnard's unconditional exact test (1947) that both rates are equal, two-sided. Some milliseconds."""
+    from scipy.stats import barnard_exact
+
+    return float(barnard_exact(_table(first, second)).pvalue)
+
+
+def boschloo(first: Counts, second: Counts) -> float:
+    """p-value of Boschloo's exact test (1970) that both rates are equal, two-sided: never weaker than Fisher's."""
+    from scipy.stats import boschloo_exact
+
+    return float(boschloo_exact(_table(first, second)).pvalue)
+
+
+def _rate(counts: Counts) -> float:
+    successes, trials = counts
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"{successes} successes of {trials} trials")
+    return successes / trials
+
+
+def _table(first: Counts, second: Counts) -> list[list[int]]:
+    """Successes over failures, one column each: scipy fixes the column sums, which here are the trials."""
+    _rate(first), _rate(second)
+    return [[first[0], second[0]], [first[1] - first[0], second[1] - second[0]]]
