@@ -12,6 +12,7 @@ import numpy as np
 from robotics.envs.eyes import Eye
 from robotics.envs.rendering import Camera
 from robotics.envs.state import SerialState, Simulation, State
+from robotics.envs.worlds import Altered, SensedState, Signals, World
 from robotics.errors import UsageError, unknown_name
 
 Array = np.ndarray
@@ -97,6 +98,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         render_mode: None or "rgb_array".
         render_camera: the camera of `render()`.
         render_size: (height, width) of `render()`.
+        world: other masses, frictions, delays, sensors, … than the nominal ones (`robotics.sim2real.world.World`).
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (Gymnasium's way)
@@ -123,6 +125,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         render_mode: str | None = None,
         render_camera: str | None = None,
         render_size: tuple[int, int] = (480, 640),
+        world: World | None = None,
     ) -> None:
         if action_mode not in self.ACTION_MODES:
             raise unknown_name("action mode", action_mode, self.ACTION_MODES)
@@ -136,7 +139,13 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.action_mode, self.cameras, self.image_size = action_mode, tuple(cameras), tuple(image_size)
         self.render_mode, self.render_size = render_mode, render_size
         self.render_camera = render_camera or self.default_camera
-        self.model = self.build_scene(action_mode).compile()
+        spec = self.build_scene(action_mode)
+        #: What controllers and experts may know. `model` is what is simulated, the same unless there is a `world`.
+        self.believed = self.model = spec.compile()
+        self.altered: Altered | None = None
+        if world is not None:
+            self.altered = world.alter(spec, self.believed, self.RANDOMISED, self.control_hz)
+            self.model = self.altered.model
         self.data = mujoco.MjData(self.model)
         self.substeps = round(1.0 / (self.control_hz * self.model.opt.timestep))
         self.action_space: gym.spaces.Box = self.make_action_space()
@@ -146,9 +155,11 @@ class MujocoTask(gym.Env[Observation, Array]):
                 **{f"image_{camera}": gym.spaces.Box(0, 255, (*image_size, 3), np.uint8) for camera in cameras},
             }
         )
-        self.nominal = {name: getattr(self.model, name).copy() for name in self.RANDOMISED}
-        self.state: State = SerialState(self.model, self.data, self.FIELDS, self.RANDOMISED)
+        fields, parameters = self.used_fields()
+        self.nominal = {name: getattr(self.model, name).copy() for name in parameters}
+        self.state: State = SerialState(self.model, self.data, fields, parameters)
         self._simulation = Simulation(self.state, 0)
+        self._signals = self.make_signals()
         self._executor = self.make_executor()
         self._held = np.zeros(1, np.int64)
         self._scratch: mujoco.MjData | None = None
@@ -248,10 +259,29 @@ class MujocoTask(gym.Env[Observation, Array]):
         return bounded
 
     def instance(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
-        """A new instance with nominal parameters but for those that the task draws."""
+        """A new instance with nominal parameters but for those that the task draws, and what the world makes of it."""
         for name, value in self.nominal.items():
             simulation.parameter(name)[:] = value
         self.place(simulation, rng, options)
+        if self.altered is not None:
+            self.altered.adapt(simulation, rng.spawn(1)[0])  # a stream of its own: the task's draws stay the same
+
+    def used_fields(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The MjData fields that are read and the MjModel fields that differ between simulations."""
+        if self.altered is None:
+            return self.FIELDS, self.RANDOMISED
+        return (
+            tuple(dict.fromkeys((*self.FIELDS, *self.altered.fields))),
+            tuple(dict.fromkeys((*self.RANDOMISED, *self.altered.parameters))),
+        )
+
+    def make_signals(self) -> Signals | None:
+        """Fresh signals for one simulation; None where they are as they should be."""
+        return None if self.altered is None else self.altered.signals()
+
+    def exposed(self, images: Array) -> Array:
+        """Pictures as the cameras take them."""
+        return images if self.altered is None else self.altered.expose(images)
 
     def checked(self, actions: Array, shape: tuple[int, ...], name: str, matters: Array | None = None) -> Array:
         """Actions inside their bounds; ValueError for a shape or number that can not be meant.
@@ -289,7 +319,11 @@ class MujocoTask(gym.Env[Observation, Array]):
             mujoco.mj_setConst(self.model, self._scratch)
         if self._executor is not None:
             self._executor.reset(self._simulation)
+        if self._signals is not None:
+            self._signals.reset(self._simulation, self.np_random.spawn(1)[0])
         mujoco.mj_forward(self.model, self.data)
+        if self._signals is not None:
+            self._signals.measure(self._simulation)
         self._held[:] = 0
         terms = {name: float(term[0]) for name, term in self.terms(self.state).items()}
         return self._observation(), {"success": False, **terms}
@@ -297,7 +331,11 @@ class MujocoTask(gym.Env[Observation, Array]):
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         name = self.spec.id if self.spec else type(self).__name__
         values = self.checked(action, self.action_space.shape, name)
+        if self._signals is not None:
+            values = self._signals.command(values)
         fault = self._advance(values)
+        if self._signals is not None:
+            self._signals.measure(self._simulation)
         judgement = self.judge(self.state, self._held, np.array([fault is not None]))
         info = judgement.info(0)
         if fault is not None:
@@ -308,9 +346,12 @@ class MujocoTask(gym.Env[Observation, Array]):
         """One control step; what went wrong, if anything did: then the simulation stands at its default state."""
         fault = None
         self.disturb(self.state)
+        if self._signals is not None:
+            self._signals.before(self._simulation)
         try:
             if self._executor is None:
-                self.data.ctrl[:] = self.controls(action[None], self.data.ctrl[None])[0]
+                ctrl = self.controls(action[None], self.data.ctrl[None])[0]
+                self.data.ctrl[:] = ctrl if self._signals is None else self._signals.drive(ctrl)
                 mujoco.mj_step(self.model, self.data, nstep=self.substeps)
             else:
                 self._executor.plan(action, self._simulation)
@@ -344,10 +385,12 @@ class MujocoTask(gym.Env[Observation, Array]):
         self._eye = self._film = None
 
     def _observation(self) -> Observation:
-        observation = {key: values[0] for key, values in self.seen(self.state).items()}
+        state = self.state if self._signals is None else SensedState(self.state, [self._signals])
+        observation = {key: values[0] for key, values in self.seen(state).items()}
         if self.cameras:
             if self._eye is None:
                 self._eye = Eye(self.model, self.image_size, fast=True)
             images = self._eye.look(self.state, 0, self.cameras)
-            observation.update({f"image_{camera}": image for camera, image in zip(self.cameras, images, strict=True)})
+            named = zip(self.cameras, images, strict=True)
+            observation.update({f"image_{camera}": self.exposed(image) for camera, image in named})
         return observation

@@ -16,7 +16,7 @@ Array = np.ndarray
 
 #: MjData fields that are state: writable, and current after a step.
 STATE_FIELDS = frozenset(
-    ("qpos", "qvel", "act", "ctrl", "qfrc_applied", "xfrc_applied", "mocap_pos", "mocap_quat", "userdata")
+    ("qpos", "qvel", "act", "ctrl", "history", "qfrc_applied", "xfrc_applied", "mocap_pos", "mocap_quat", "userdata")
 )
 
 
@@ -36,6 +36,11 @@ class State:
     def time(self) -> Array:
         """Simulated time since the reset [s] (n,)."""
         raise NotImplementedError
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Every MjData field that there is here."""
+        return self._fields
 
     def _bind(self, field: str) -> Array:
         raise NotImplementedError

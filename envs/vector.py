@@ -22,6 +22,7 @@ from mujoco.batch import Batch, SimulationError
 from robotics.envs.base import DIVERGED, UNSTABLE, Array, Judgement, MujocoTask, Observation
 from robotics.envs.eyes import EyePool
 from robotics.envs.state import BatchState, Simulation
+from robotics.envs.worlds import SensedState, Signals
 from robotics.errors import UsageError, unknown_name
 
 _NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
@@ -62,10 +63,13 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         self.observation_space = batch_space(task.observation_space, num_envs)
         self._threads = min(threads or len(os.sched_getaffinity(0)), num_envs)
         self.batch = Batch(task.model, num_envs, self._threads)
-        for field in task.RANDOMISED:
+        fields, parameters = task.used_fields()
+        for field in parameters:
             self.batch.expand(field)
-        self.state = BatchState(self.batch, task.FIELDS, task.RANDOMISED)
+        self.state = BatchState(self.batch, fields, parameters)
         self._simulations = [Simulation(self.state, index) for index in range(num_envs)]
+        signals = [task.make_signals() for _ in range(num_envs)]
+        self._signals: list[Signals] = [one for one in signals if one is not None]  # all or none
         first = task.make_executor()
         self._executors = [] if first is None else [first] + [task.make_executor() for _ in range(num_envs - 1)]
         self._limit = np.inf if max_episode_steps is None else max_episode_steps
@@ -132,10 +136,15 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
     def faults(self) -> dict[str, int]:
         """Counters of all controllers inside the step."""
         total: dict[str, int] = {}
-        for executor in self._executors:
-            for name, count in executor.faults().items() if executor is not None else ():
+        for index in range(self.num_envs):
+            for name, count in self.faults_of(index).items():
                 total[name] = total.get(name, 0) + count
         return total
+
+    def faults_of(self, index: int) -> dict[str, int]:
+        """Counters of the controller of one copy."""
+        executor = self._executors[index] if self._executors else None
+        return {} if executor is None else dict(executor.faults())
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -155,7 +164,11 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
             self.batch.set_const(chosen)
         for index in chosen.tolist() if self._executors else ():
             self._executors[index].reset(self._simulations[index])
+        for index in chosen.tolist() if self._signals else ():
+            self._signals[index].reset(self._simulations[index], self._generator(index).spawn(1)[0])
         self.batch.forward(chosen)
+        for index in chosen.tolist() if self._signals else ():
+            self._signals[index].measure(self._simulations[index])
         self._held[chosen] = self._elapsed[chosen] = 0
         self._done, self._begun = self._done & ~mask, True
 
@@ -205,8 +218,14 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         task, batch, faults = self.prototype, self.batch, dict[int, str]()
         task.disturb(self.state)
         moving = np.arange(self.num_envs) if ids is None else ids
+        for index in moving.tolist() if self._signals else ():
+            actions[index] = self._signals[index].command(actions[index])
+            self._signals[index].before(self._simulations[index])
         if not self._executors:
-            self.state.ctrl[moving] = task.controls(actions[moving], self.state.ctrl[moving])
+            ctrl = task.controls(actions[moving], self.state.ctrl[moving])
+            for row, index in enumerate(moving.tolist()) if self._signals else ():
+                ctrl[row] = self._signals[index].drive(ctrl[row])
+            self.state.ctrl[moving] = ctrl
             self._physics(ids, task.substeps, faults)
         else:
             for index in moving.tolist():
@@ -220,6 +239,8 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
             faults[index] = DIVERGED
         if faults:
             batch.reset(np.array(sorted(faults)))
+        for index in moving.tolist() if self._signals else ():
+            self._signals[index].measure(self._simulations[index])
         return faults
 
     def _physics(self, ids: Array | None, steps: int, faults: dict[int, str]) -> None:
@@ -236,13 +257,15 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         return self.spec.id if self.spec else type(self.prototype).__name__
 
     def _observation(self) -> Observation:
-        observation = self.prototype.seen(self.state)
+        state = SensedState(self.state, self._signals) if self._signals else self.state
+        observation = self.prototype.seen(state)
         cameras = self.prototype.cameras
         if cameras:
             if self._eyes is None:
                 self._eyes = self._pool(self.prototype.image_size, fast=True)
             images = self._eyes.look(self.state, cameras)
-            observation.update({f"image_{camera}": image for camera, image in zip(cameras, images, strict=True)})
+            named = zip(cameras, images, strict=True)
+            observation.update({f"image_{camera}": self.prototype.exposed(image) for camera, image in named})
         return observation
 
     def _pool(self, size: tuple[int, int], fast: bool) -> EyePool:

@@ -1,0 +1,96 @@
+"""What an environment asks of a world other than its own: another model, other signals. `robotics.sim2real` has them.
+
+The environment knows only these protocols. Its controllers and its expert keep believing in the nominal model.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import mujoco
+import numpy as np
+
+from robotics.envs.state import Simulation, State
+
+Array = np.ndarray
+
+
+class Signals(Protocol):
+    """What lies between one simulation and whoever commands it: worn gears, late commands, sensors that err."""
+
+    qpos: Array
+    qvel: Array
+    ctrl: Array
+
+    def reset(self, simulation: Simulation, rng: np.random.Generator) -> None:
+        """A new episode begins: `simulation` has just been placed; all randomness of the episode comes from `rng`."""
+        ...
+
+    def command(self, action: Array) -> Array:
+        """The action to carry out in this control step, given the one that was just sent."""
+        ...
+
+    def drive(self, ctrl: Array) -> Array:
+        """Actuator commands (nu,) as they arrive at the joints, in a mode without an executor."""
+        ...
+
+    def before(self, simulation: Simulation) -> None:
+        """Write what changes from control step to control step into parameters of `simulation`."""
+        ...
+
+    def measure(self, simulation: Simulation) -> None:
+        """Once after every control step and reset: `qpos` (nq,), `qvel` (nv,), `ctrl` (nu,) become what is seen now."""
+        ...
+
+
+class Altered(Protocol):
+    """One task's scene in a world.
+
+    Attributes:
+        model: what is simulated.
+        fields: MjData fields that its signals read.
+        parameters: MjModel fields that its signals write, besides those that the task draws.
+    """
+
+    model: mujoco.MjModel
+    fields: tuple[str, ...]
+    parameters: tuple[str, ...]
+
+    def adapt(self, simulation: Simulation, rng: np.random.Generator) -> None:
+        """Change an instance that the task has just placed, in those fields that the task draws."""
+        ...
+
+    def signals(self) -> Signals | None:
+        """Those of one simulation; None where they are as they should be."""
+        ...
+
+    def expose(self, images: Array) -> Array:
+        """Pictures (…, h, w, 3) as the cameras of this world take them."""
+        ...
+
+
+class World(Protocol):
+    """Picklable, so that worker processes can be given it; cheap until it alters a scene."""
+
+    def alter(self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float) -> Altered:
+        """The scene `spec`, which compiles to `nominal`, in this world; `drawn` are the fields that the task draws."""
+        ...
+
+
+class SensedState(State):
+    """A `State` as sensors report it: positions, velocities and commands from `signals`, all else as it is."""
+
+    def __init__(self, true: State, signals: Sequence[Signals]) -> None:
+        super().__init__(true.model, true.size, true.fields, ())
+        self._true = true
+        for field in ("qpos", "qvel", "ctrl"):
+            self.__dict__[field] = np.stack([getattr(one, field) for one in signals])
+
+    @property
+    def time(self) -> Array:
+        return self._true.time
+
+    def _bind(self, field: str) -> Array:
+        return getattr(self._true, field)
+
+    def parameter(self, field: str) -> Array:
+        return self._true.parameter(field)
