@@ -1,10 +1,12 @@
 """Temporal ensembling (Zhao et al. 2023, §IV-A): average everything that was ever predicted for this instant."""
 
+from collections import deque
+
 import numpy as np
 
 
 class TemporalEnsemble:
-    """Weighted mean of the overlapping chunks' actions for the current step; w_i = exp(−decay·i), i = 0 the oldest.
+    """Weighted mean of the overlapping chunks' actions for one step; w_i = exp(−decay·i), i = 0 the oldest.
 
     With chunks of four, at step 5 (o marks what is averaged):
 
@@ -18,19 +20,18 @@ class TemporalEnsemble:
     (https://github.com/tonyzhaozh/act/blob/main/imitate_episodes.py), which drops true zeros; here they are counted.
     """
 
-    def __init__(self, chunk_size: int, action_dim: int, decay: float) -> None:
+    def __init__(self, decay: float) -> None:
         self.decay = decay
-        self._chunks = np.zeros((chunk_size, chunk_size, action_dim))
-        self._steps = 0
+        self._chunks: deque[tuple[int, np.ndarray]] = deque()
 
-    def reset(self) -> None:
-        self._steps = 0
+    def add(self, step: int, chunk: np.ndarray) -> None:
+        """Take a chunk (H, A) whose first action was predicted for `step`; chunks come in the order of their steps."""
+        self._chunks.append((step, chunk))
 
-    def add(self, chunk: np.ndarray) -> np.ndarray:
-        """Take the chunk (H, A) predicted now and return the action (A,) for now. Called once per control step."""
-        size, now = len(self._chunks), self._steps
-        self._chunks[now % size] = chunk
-        self._steps += 1
-        made = np.arange(max(0, now - size + 1), now + 1)
-        weights = np.exp(-self.decay * np.arange(len(made)))
-        return weights @ self._chunks[made % size, now - made] / weights.sum()
+    def action(self, now: int) -> np.ndarray:
+        """The action (A,) for step `now`, which only grows: chunks that end before it are forgotten."""
+        while now >= self._chunks[0][0] + len(self._chunks[0][1]):
+            self._chunks.popleft()
+        predictions = np.array([chunk[now - step] for step, chunk in self._chunks])
+        weights = np.exp(-self.decay * np.arange(len(predictions)))
+        return weights @ predictions / weights.sum()

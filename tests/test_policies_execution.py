@@ -8,6 +8,7 @@ from robotics.errors import UsageError
 from robotics.policies.act_config import ActConfig
 from robotics.policies.base import Policy
 from robotics.policies.execution import ChunkExecutor
+from robotics.policies.schedule import Execution
 from robotics.vocabulary import STATE
 
 H = 5
@@ -47,14 +48,14 @@ def actions(executor, steps=12):
     ],
 )
 def test_chunks_are_executed_for_as_long_as_said(mode, options, period):
-    executor = ChunkExecutor(Clock(), mode, **options)
+    executor = ChunkExecutor(Clock(), Execution(mode, **options))
     assert actions(executor) == [t // period * period * 10 + t % period for t in range(12)]
     assert executor.policy.asked == -(-12 // period)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.01, 1.0])
 def test_temporal_ensembling_against_brute_force(decay):
-    executor = ChunkExecutor(Clock(), "temporal_ensembling", ensemble_decay=decay)
+    executor = ChunkExecutor(Clock(), Execution("temporal_ensembling", ensemble_decay=decay))
     for t, action in enumerate(actions(executor, 14)):
         made = range(max(0, t - H + 1), t + 1)  # oldest first
         weights = np.exp(-decay * np.arange(len(made)))
@@ -67,13 +68,13 @@ def test_true_zeros_are_averaged_too():
         def predict_chunk(self, observation):
             return torch.zeros(1, H, 1) if float(observation[STATE][0, 0]) % 2 else torch.ones(1, H, 1)
 
-    executor = ChunkExecutor(Zero(), "temporal_ensembling", ensemble_decay=0.0)
+    executor = ChunkExecutor(Zero(), Execution("temporal_ensembling", ensemble_decay=0.0))
     assert actions(executor, 4) == pytest.approx([1.0, 1 / 2, 2 / 3, 1 / 2])
 
 
 @pytest.mark.parametrize("mode", [None, "open_loop", "temporal_ensembling"])
 def test_reset_forgets(mode):
-    executor = ChunkExecutor(Clock(), mode)
+    executor = ChunkExecutor(Clock(), Execution(mode))
     first = actions(executor, 7)
     executor.reset()
     assert actions(executor, 7) == first
@@ -92,7 +93,7 @@ def test_reset_forgets(mode):
 )
 def test_settings_that_contradict_each_other(mode, options, message):
     with pytest.raises(UsageError, match=message):
-        ChunkExecutor(Clock(), mode, **options)
+        ChunkExecutor(Clock(), Execution(mode, **options))
 
 
 def test_observations_that_do_not_fit():

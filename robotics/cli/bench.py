@@ -28,6 +28,16 @@ class Options:
     """Secret key: seeds that nobody can have tuned to. The document names its fingerprint, never the key."""
     workers: int = 1
     """Processes; the result does not depend on it."""
+    copies: int = 1
+    """Episodes side by side in one process, for a trained policy: faster, and equal but for the rounding of batched
+    matrix products, which a long episode can amplify."""
+    execution: str | None = None
+    """How chunks become actions: open_loop, receding_horizon (default), temporal_ensembling, naive_async, rtc or
+    rtc_training."""
+    delay: int = 0
+    """Control steps between asking the policy for a chunk and having it."""
+    n_action_steps: int | None = None
+    """Actions executed of each chunk; the policy's own number when not given."""
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
     allow_training_seeds: bool = False
@@ -40,6 +50,7 @@ class Options:
 
 def run(options: Options) -> None:
     from robotics.evaluation.bench import bench
+    from robotics.policies.schedule import Execution
 
     target = _target(options)
     document = bench(
@@ -49,6 +60,8 @@ def run(options: Options) -> None:
         options.seed,
         exam=options.exam,
         workers=options.workers,
+        copies=options.copies,
+        execution=Execution(options.execution, options.n_action_steps, options.delay),
         env_kwargs={} if options.action_mode is None else {"action_mode": options.action_mode},
         allow_training_seeds=options.allow_training_seeds,
     )

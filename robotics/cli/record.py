@@ -28,17 +28,26 @@ class Options:
     """2: twice as fast as reality; 0.25: slow motion."""
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
+    execution: str | None = None
+    """How chunks become actions: open_loop, receding_horizon (default), temporal_ensembling, naive_async, rtc or
+    rtc_training."""
+    delay: int = 0
+    """Control steps between asking the policy for a chunk and having it."""
+    n_action_steps: int | None = None
+    """Actions executed of each chunk; the policy's own number when not given."""
     overwrite: bool = False
     """Replace --out."""
 
 
 def run(options: Options) -> None:
     from robotics.media.record import Shot, record
+    from robotics.policies.schedule import Execution
 
     size = None if options.size is None else parse_size(options.size)
     shot = Shot(options.env, options.policy, options.seed, options.camera, size, options.speed)
     env_kwargs = {} if options.action_mode is None else {"action_mode": options.action_mode}
-    episode = record(shot, options.out, overwrite=options.overwrite, env_kwargs=env_kwargs)
+    execution = Execution(options.execution, options.n_action_steps, options.delay)
+    episode = record(shot, options.out, overwrite=options.overwrite, env_kwargs=env_kwargs, execution=execution)
     outcome = {True: "success", False: "failed", None: f"return {episode.return_:.2f}"}[episode.success]
     print(f"{options.out}: {outcome} after {episode.length} steps", file=sys.stderr)
 

@@ -1,17 +1,22 @@
 """Whatever `--policy` can name, as something that acts: the expert, baselines, and trained policies."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gymnasium as gym
 import numpy as np
 
-from robotics.environments import observation_dict
+from robotics.environments import instruction, observation_dict
 from robotics.errors import DataError, UsageError, unknown_name
 from robotics.outputs import read_json
+from robotics.policies.schedule import Execution, schedule_for
 from robotics.training.run_folder import CONFIG, read_run, run_of
 from robotics.vocabulary import camera_of, to_dataset
+
+if TYPE_CHECKING:  # at run time it would load torch
+    from robotics.policies.base import PolicyConfig
 
 #: Policies that need no training -> what they do, as `robotics list policies` shows it.
 BUILT_IN = {
@@ -44,16 +49,25 @@ class AgentSource:
     Attributes:
         env_kwargs: what the policy needs of its environment: cameras and their size, the meaning of actions.
         trained_on: seeds of the demonstrations it learned from.
+        execution: how its chunks become actions; None for one that predicts no chunks.
     """
 
     policy: str
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     trained_on: tuple[int, ...] = ()
+    execution: Execution | None = None
 
     @property
     def label(self) -> str:
         """A short name for tables and captions: the last folder of a path."""
         return self.policy if self.policy in BUILT_IN else Path(self.policy).resolve().name
+
+    def options(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What to make its environment with, those `given` included. UsageError for actions it was not made for."""
+        own, asked = self.env_kwargs.get("action_mode"), (given or {}).get("action_mode")
+        if own is not None and asked not in (None, own):
+            raise UsageError(f"--action-mode {asked} contradicts {self.policy}: its actions mean '{own}'")
+        return {**self.env_kwargs, **(given or {})}
 
     def agent(self, env: gym.Env) -> Agent:
         """A fresh agent for `env`. UsageError when the two do not fit."""
@@ -69,15 +83,17 @@ class AgentSource:
             from robotics.reinforcement.agent import LearnedAgent
 
             return LearnedAgent(self.policy, env)
-        return _Trained(self.policy, env)
+        return _Trained(self.policy, env, self.execution)
 
 
-def open_policy(policy: str) -> AgentSource:
+def open_policy(policy: str, execution: Execution | None = None) -> AgentSource:
     """What `policy` names: expert, random, zero, a run, a checkpoint or a `pretrained_model` folder.
 
-    Cheap: reads configurations, no weights. UsageError for a name that is nothing, DataError for a damaged folder.
+    Cheap: reads configurations, no weights. UsageError for a name that is nothing, and for an `execution` that it has
+    no use for or no room in its chunk; DataError for a damaged folder.
     """
     if policy in BUILT_IN:
+        _refuse(execution, policy)
         return AgentSource(policy)
     if not Path(policy).exists():
         raise unknown_name("policy", policy, BUILT_IN, "or give a run or checkpoint folder")
@@ -85,8 +101,17 @@ def open_policy(policy: str) -> AgentSource:
 
     folder = find_pretrained(policy)
     if reward_learner(folder):
+        _refuse(execution, policy)
         return AgentSource(policy, dict(read_json(folder / CONFIG).get("env_kwargs", {})))
     config = read_policy_config(folder)
+    schedule_for(execution or Execution(), config.chunk_size, config.n_action_steps)
+    return AgentSource(
+        policy, environment_options(config, policy), _demonstration_seeds(folder), execution or Execution()
+    )
+
+
+def environment_options(config: "PolicyConfig", policy: str) -> dict[str, Any]:
+    """What a trained policy needs of its environment's constructor. UsageError when no environment can give it."""
     kwargs: dict[str, Any] = {}
     if config.image_shapes:
         sizes = {shape[:2] for shape in config.image_shapes.values()}
@@ -95,7 +120,20 @@ def open_policy(policy: str) -> AgentSource:
         kwargs = {"cameras": tuple(str(camera_of(key)) for key in config.image_shapes), "image_size": sizes.pop()}
     if config.action_mode is not None:
         kwargs["action_mode"] = config.action_mode
-    return AgentSource(policy, kwargs, _demonstration_seeds(folder))
+    return kwargs
+
+
+def require_fit(policy: str, config: "PolicyConfig", shape: tuple[int, ...] | None, rate: float | None) -> None:
+    """UsageError when a policy was made for actions of another shape or another control rate [Hz]."""
+    if shape != (config.action_dim,):
+        raise UsageError(f"{policy} gives actions of shape ({config.action_dim},), the environment takes {shape}")
+    if rate and config.fps and abs(rate - config.fps) > 1e-6:
+        raise UsageError(f"{policy} was trained at {config.fps:g} Hz, the environment runs at {rate:g} Hz")
+
+
+def _refuse(execution: Execution | None, policy: str) -> None:
+    if execution not in (None, Execution()):
+        raise UsageError(f"{policy} predicts no chunks: execution, delay and n_action_steps mean nothing to it")
 
 
 def reward_learner(folder: Path) -> bool:
@@ -148,28 +186,22 @@ class _Zero:
 
 
 class _Trained:
-    def __init__(self, path: str, env: gym.Env) -> None:
+    def __init__(self, path: str, env: gym.Env, execution: Execution | None) -> None:
         from robotics.policies.checkpoint import load_policy
         from robotics.policies.execution import ChunkExecutor
 
         policy = load_policy(path)
-        _require_fit(path, policy.config, env)
-        self._executor = ChunkExecutor(policy)
+        require_fit(path, policy.config, env.action_space.shape, getattr(env.unwrapped, "control_hz", None))
+        self._executor, self._words = ChunkExecutor(policy, execution), dict[str, np.ndarray]()
 
     def reset(self, env: gym.Env, seed: int) -> None:
-        self._executor.reset()
+        from robotics.policies.language import TASK, word_ids
+
+        self._executor.reset(seed)
+        self._words = {TASK: word_ids(instruction(env, ""))}
 
     def act(self, observation: Any) -> np.ndarray:
-        return self._executor.act(to_dataset(observation_dict(observation)))
-
-
-def _require_fit(path: str, config: Any, env: gym.Env) -> None:
-    """UsageError when the policy was made for other actions or another control rate."""
-    space, rate = env.action_space, getattr(env.unwrapped, "control_hz", None)
-    if space.shape != (config.action_dim,):
-        raise UsageError(f"{path} gives actions of shape ({config.action_dim},), the environment takes {space.shape}")
-    if rate and config.fps and abs(rate - config.fps) > 1e-6:
-        raise UsageError(f"{path} was trained at {config.fps:g} Hz, the environment runs at {rate:g} Hz")
+        return self._executor.act(to_dataset(observation_dict(observation)) | self._words)
 
 
 def _demonstration_seeds(folder: Path) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
 """Success of a policy over seeded episodes, as the document of `robotics bench --json`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,11 @@ import numpy as np
 from robotics.environments import make_env
 from robotics.errors import UsageError
 from robotics.evaluation.agents import AgentSource, open_policy
+from robotics.evaluation.one_thread import one_thread
 from robotics.evaluation.rollout import FAULTS, Episode, run_episode
 from robotics.evaluation.seeds import evaluation_seeds, fingerprint, refuse_training_seeds
 from robotics.evaluation.statistics import bootstrap_mean, wilson
+from robotics.policies.schedule import Execution
 from robotics.progress import progress
 from robotics.versions import versions
 from robotics.workers import in_order
@@ -34,7 +36,7 @@ class Rollouts:
         env = make_env(self.env_id, **self.env_kwargs)
         try:
             agent = self.source.agent(env)
-            with _one_thread():
+            with one_thread():
                 yield lambda seed: run_episode(env, agent, seed)
         finally:
             env.close()
@@ -48,36 +50,71 @@ def bench(
     *,
     exam: str | None = None,
     workers: int = 1,
+    copies: int = 1,
+    execution: Execution | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
     allow_training_seeds: bool = False,
 ) -> dict[str, Any]:
     """Run `episodes` episodes of `policy` and return the document of DESIGN §5.
 
     Episode i uses `seed` + i, or the i-th seed of the secret `exam`. What is measured does not depend on `workers`
-    (processes), only how long it takes.
+    (processes), only how long it takes. With `copies` above one they run side by side in one process, the network
+    answering for all at once, as `evaluation.batched` says.
 
     Raises UsageError for names that do not exist, and for seeds that a trained policy has learned from.
     """
-    if workers < 1:
-        raise UsageError(f"--workers {workers}: at least one is needed")
-    source = open_policy(policy)
+    for option, number in (("--workers", workers), ("--copies", copies)):
+        if number < 1:
+            raise UsageError(f"{option} {number}: at least one is needed")
+    if workers > 1 and copies > 1:
+        raise UsageError(f"--workers {workers} contradicts --copies {copies}: copies run side by side in one process")
+    source = open_policy(policy, execution)
+    if copies > 1 and source.execution is None:
+        raise UsageError(f"--copies {copies} is for trained policies that predict chunks; give {policy} --workers")
     seeds = evaluation_seeds(episodes, seed, exam)
     if not allow_training_seeds:
         refuse_training_seeds(seeds, source.trained_on, policy)
-    kwargs = {**source.env_kwargs, **(env_kwargs or {})}
+    kwargs = source.options(env_kwargs)
     control_hz = _control_rate(env_id, kwargs, source)
-    results: list[Episode] = []
+    results: dict[int, Episode] = {}
     with (
-        in_order(Rollouts(env_id, kwargs, source), seeds, min(workers, episodes)) as episodes_done,
+        _episodes(env_id, kwargs, source, seeds, workers, copies) as episodes_done,
         progress(f"bench {source.label}", episodes, "episodes") as bar,
     ):
-        for episode in episodes_done:
-            results.append(episode)
-            bar.advance(note=_note(results))
+        for number, episode in episodes_done:
+            results[number] = episode
+            bar.advance(note=_note(results.values()))
     document = {"schema": SCHEMA, "env": env_id, "policy": policy, "policy_label": source.label}
     document |= {"env_kwargs": {key: _plain(value) for key, value in kwargs.items()}}
     document |= {"seed": seed} if exam is None else {"seed": None, "exam": fingerprint(exam)}
-    return document | summary(results, show_seeds=exam is None) | {"control_hz": control_hz, "versions": versions()}
+    if source.execution not in (None, Execution()):
+        document["execution"] = {key: value for key, value in asdict(source.execution).items() if value is not None}
+    if copies > 1:
+        document["copies"] = copies
+    in_order_of_seeds = [results[number] for number in range(episodes)]
+    return (
+        document
+        | summary(in_order_of_seeds, show_seeds=exam is None)
+        | {"control_hz": control_hz, "versions": versions()}
+    )
+
+
+@contextmanager
+def _episodes(
+    env_id: str, kwargs: Mapping[str, Any], source: AgentSource, seeds: list[int], workers: int, copies: int
+) -> Iterator[Iterator[tuple[int, Episode]]]:
+    """(place in `seeds`, episode), as they come."""
+    if copies > 1:
+        from robotics.evaluation.batched import batched_episodes
+
+        done = batched_episodes(
+            env_id, source.policy, seeds, copies=copies, execution=source.execution, env_kwargs=kwargs
+        )
+        with closing(done):
+            yield done
+        return
+    with in_order(Rollouts(env_id, kwargs, source), seeds, min(workers, len(seeds))) as in_seed_order:
+        yield enumerate(in_seed_order)
 
 
 def summary(episodes: list[Episode], show_seeds: bool = True) -> dict[str, Any]:
@@ -115,7 +152,7 @@ def _percentile(values: np.ndarray, q: float) -> float | None:
     return round(float(np.percentile(values, q)), 4) if values.size else None
 
 
-def _note(results: list[Episode]) -> str:
+def _note(results: Iterable[Episode]) -> str:
     known = [episode.success for episode in results if episode.success is not None]
     return f"{sum(known)}/{len(known)} succeeded" if known else ""
 
@@ -134,16 +171,3 @@ def _control_rate(env_id: str, kwargs: Mapping[str, Any], source: AgentSource) -
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One torch thread per worker: the sum of a matrix product depends on how many share it, and results must not."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

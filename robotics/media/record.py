@@ -16,6 +16,7 @@ from robotics.media.caption import Caption
 from robotics.media.develop import develop
 from robotics.media.spool import FrameSpool
 from robotics.outputs import require_room, require_writable, write_json
+from robotics.policies.schedule import Execution
 from robotics.progress import progress
 
 MIN_SPEED, MAX_SPEED = 0.05, 20.0
@@ -37,7 +38,14 @@ class Shot:
     title: str | None = None
 
 
-def record(shot: Shot, out: Path, *, overwrite: bool = False, env_kwargs: Mapping[str, Any] | None = None) -> Episode:
+def record(
+    shot: Shot,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    env_kwargs: Mapping[str, Any] | None = None,
+    execution: Execution | None = None,
+) -> Episode:
     """Film one episode into `out` (MP4, H.264) and describe it in a JSON file beside it; returns the episode.
 
     Raises UsageError for names that do not exist, a camera or size the environment does not offer, or an `out` that is
@@ -45,8 +53,8 @@ def record(shot: Shot, out: Path, *, overwrite: bool = False, env_kwargs: Mappin
     """
     _check(shot, out, overwrite)
     render_kwargs = _render_kwargs(shot)
-    source = open_policy(shot.policy)
-    env = make_env(shot.env_id, **{**source.env_kwargs, **(env_kwargs or {}), **render_kwargs})
+    source = open_policy(shot.policy, execution)
+    env = make_env(shot.env_id, **source.options(env_kwargs), **render_kwargs)
     try:
         agent, fps = source.agent(env), _frame_rate(env)
         require_writable(out.parent)

@@ -1,0 +1,117 @@
+"""When a policy is asked for a chunk, when the chunk arrives, and what is done meanwhile: settings and their rules."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from robotics.errors import UsageError, unknown_name
+
+Mode = Literal["open_loop", "receding_horizon", "temporal_ensembling", "naive_async", "rtc", "rtc_training"]
+Masking = Literal["exp", "linear", "ones", "zeros"]
+
+#: Modes in which the robot goes on with the last chunk while the next one is computed.
+ASYNCHRONOUS = ("naive_async", "rtc", "rtc_training")
+#: Modes that take `n_action_steps`.
+_WITH_STEPS = (None, "receding_horizon", *ASYNCHRONOUS)
+
+#: How fast older predictions gain weight over newer ones [1/step] (ACT).
+ENSEMBLE_DECAY = 0.01
+#: Largest weight of the guidance (Black, Galliker, Levine 2025, "Real-Time Execution of Action Chunking Flow
+#: Policies").
+MAX_GUIDANCE = 5.0
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How chunks become actions, as a user says it; None leaves a setting to the mode. Cheap and picklable.
+
+    - `open_loop`: execute the whole chunk, then predict the next one.
+    - `receding_horizon`: execute the first `n_action_steps` of each chunk. What happens without a mode.
+    - `temporal_ensembling`: average everything that was predicted for now (`ensemble_decay`).
+    - `naive_async`: go on with the last chunk while the next is computed, then jump to it.
+    - `rtc`: as `naive_async`, the next chunk guided to agree with the last one (`max_guidance`, `masking`).
+    - `rtc_training`: as `naive_async`, the next chunk continuing the committed actions by a policy trained for that.
+
+    `delay` [control steps] lies between asking for a chunk and having it. The robot stands before an episode begins, so
+    the first chunk is never late. In `open_loop` and `receding_horizon` the robot holds its last action while it waits
+    (a servo stays where it is; a commanded velocity goes on), and the chunk begins when it arrives. The others act on
+    while they wait, and enter a chunk at the action that was predicted for the step it arrives in.
+    """
+
+    mode: Mode | None = None
+    n_action_steps: int | None = None
+    delay: int = 0
+    ensemble_decay: float | None = None
+    max_guidance: float | None = None
+    masking: Masking | None = None
+
+    def __post_init__(self) -> None:
+        mode = self.mode
+        if mode is not None and mode not in get_args(Mode):
+            raise unknown_name("execution mode", mode, get_args(Mode))
+        if self.n_action_steps is not None and mode not in _WITH_STEPS:
+            raise UsageError(
+                f"n_action_steps {self.n_action_steps} contradicts {mode}: it belongs to receding_horizon and the "
+                "asynchronous modes"
+            )
+        for name, owner in (("ensemble_decay", "temporal_ensembling"), ("max_guidance", "rtc"), ("masking", "rtc")):
+            if getattr(self, name) is not None and mode != owner:
+                raise UsageError(
+                    f"{name} {getattr(self, name)} belongs to {owner}, not to {mode or 'receding_horizon'}"
+                )
+        if self.masking is not None and self.masking not in get_args(Masking):
+            raise unknown_name("masking", self.masking, get_args(Masking))
+        if self.delay < 0:
+            raise UsageError(f"delay {self.delay} is negative; it counts control steps")
+        if self.max_guidance is not None and not self.max_guidance >= 0:
+            raise UsageError(f"max_guidance {self.max_guidance} is negative")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """An `Execution` with every number filled in, for a policy that predicts `chunk_size` actions.
+
+    Attributes:
+        steps: control steps that a chunk is executed for, from its arrival to the arrival of the next one when they
+            overlap, or to asking for the next one when the robot waits.
+    """
+
+    mode: Mode
+    chunk_size: int
+    steps: int
+    delay: int
+    ensemble_decay: float = ENSEMBLE_DECAY
+    max_guidance: float = MAX_GUIDANCE
+    masking: Masking = "exp"
+
+    @property
+    def waits(self) -> bool:
+        """Whether the robot holds still until its chunk arrives."""
+        return self.mode in ("open_loop", "receding_horizon")
+
+
+def schedule_for(execution: Execution, chunk_size: int, n_action_steps: int) -> Schedule:
+    """The schedule of a policy with this chunk, which was made to execute `n_action_steps` of it.
+
+    Raises UsageError when the chunk is too short. One network computes one chunk at a time, so chunks that overlap are
+    asked for every s >= delay steps, and the last one must reach until the next arrives: s + delay <= chunk_size.
+    """
+    mode, delay, steps = execution.mode or "receding_horizon", execution.delay, execution.n_action_steps
+    if steps is not None and not 1 <= steps <= chunk_size:
+        raise UsageError(f"n_action_steps {steps} is outside 1 … {chunk_size}, the policy's chunk")
+    if mode == "open_loop":
+        steps = chunk_size
+    elif mode == "temporal_ensembling":
+        steps = max(1, delay)
+    if mode in (*ASYNCHRONOUS, "temporal_ensembling"):
+        least, most = max(1, delay), chunk_size - delay
+        if least > most:
+            raise UsageError(f"delay {delay} is more than half of the policy's chunk, {chunk_size} actions")
+        if steps is not None and not least <= steps <= most:
+            raise UsageError(
+                f"n_action_steps {steps} is outside {least} … {most}: with delay {delay} a chunk of {chunk_size} lasts "
+                "no longer, and a chunk is not asked for before the last one is there"
+            )
+        n_action_steps = min(max(n_action_steps, least), most)
+    given = {name: getattr(execution, name) for name in ("ensemble_decay", "max_guidance", "masking")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Schedule(mode, chunk_size, steps or n_action_steps, delay, **given)

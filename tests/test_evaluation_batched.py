@@ -1,0 +1,124 @@
+"""Many episodes at a time give what one at a time gives."""
+
+import numpy as np
+import pytest
+import torch
+
+from robotics.environments import make_env
+from robotics.errors import UsageError
+from robotics.evaluation.batched import batched_episodes, evaluate_batched
+from robotics.evaluation.bench import bench
+from robotics.policies.act import Act
+from robotics.policies.act_config import ActConfig
+from robotics.policies.checkpoint import load_policy, save_policy
+from robotics.policies.schedule import Execution
+from robotics.vocabulary import ENVIRONMENT_STATE, STATE
+from tests.toy import TOY_ID
+
+ENV = "robotics/Reach-v0"
+SEEDS = list(range(1_000_000, 1_000_007))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """An untrained policy that moves the arm about its home pose: every episode takes another course."""
+    env = make_env(ENV, action_mode="joint")
+    observation, _ = env.reset(seed=0)
+    shapes = {STATE: observation["state"].shape, ENVIRONMENT_STATE: observation["environment_state"].shape}
+    size = env.action_space.shape[0]
+    config = ActConfig(
+        input_shapes=shapes, action_dim=size, chunk_size=20, n_action_steps=10, dim=16, heads=2, feed_forward=16,
+        encoder_layers=1, latent_dim=0, action_mode="joint", fps=env.unwrapped.control_hz,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    policy = Act(config)
+    rng = np.random.default_rng(0)
+    home = observation["state"][:size]
+    columns = {key: rng.normal(0, 0.3, (50, *shape)) for key, shape in shapes.items()}
+    policy.fit_normalizer(columns | {"action": home + rng.normal(0, 0.3, (50, size))})
+    folder = tmp_path_factory.mktemp("run") / "pretrained_model"
+    folder.mkdir()
+    save_policy(policy, folder)
+    env.close()
+    return folder
+
+
+def columns(document):
+    return np.array([[row["seed"], row["success"], row["length"], row["return"]] for row in document["episodes"]])
+
+
+def test_copies_give_what_serial_episodes_give(run):
+    """Seven episodes in three copies: every copy is used again, and the last ones run beside idle copies."""
+    serial = bench(ENV, str(run), len(SEEDS), SEEDS[0])
+    batched = bench(ENV, str(run), len(SEEDS), SEEDS[0], copies=3)
+    assert np.allclose(columns(batched), columns(serial), rtol=1e-5, atol=0)
+    assert len(set(columns(serial)[:, 3])) == len(SEEDS)  # different episodes, or nothing was compared
+    assert batched["copies"] == 3
+    assert set(serial) | {"copies"} == set(batched)
+    assert set(batched["episodes"][0]) == set(serial["episodes"][0])
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [Execution("temporal_ensembling", delay=3), Execution("naive_async", n_action_steps=6, delay=4)],
+    ids=lambda execution: execution.mode,
+)
+def test_every_way_of_execution_gives_the_same_in_copies(run, execution):
+    serial = bench(ENV, str(run), 2, 1_000_000, execution=execution)
+    batched = bench(ENV, str(run), 2, 1_000_000, execution=execution, copies=2)
+    assert np.allclose(columns(batched), columns(serial), rtol=1e-5, atol=0)
+    assert serial["execution"] == batched["execution"]
+    assert not np.allclose(columns(serial), columns(bench(ENV, str(run), 2, 1_000_000)), rtol=1e-5)
+
+
+class BreaksAt(Act):
+    """Asks for what no robot can do in the chunk that it predicts at sight of one particular goal."""
+
+    def predict_chunk(self, observation, generator=None):
+        chunk = super().predict_chunk(observation, generator)
+        return torch.where((observation[ENVIRONMENT_STATE][:, :1, None] == self.goal), torch.nan, chunk)
+
+
+def test_an_action_that_is_no_number_ends_its_own_episode_only(run):
+    env = make_env(ENV, action_mode="joint")
+    observation, _ = env.reset(seed=1_000_001)
+    env.close()
+    policy = load_policy(run)
+    policy.__class__ = BreaksAt
+    policy.goal = float(observation["environment_state"][0])
+    whole = evaluate_batched(ENV, run, [1_000_000, 1_000_001, 1_000_002], copies=2)
+    broken = evaluate_batched(ENV, policy, [1_000_000, 1_000_001, 1_000_002], copies=2)
+    assert [episode.length for episode in broken] == [150, 1, 150]
+    assert [episode.faults["nan"] for episode in broken] == [0, 1, 0]
+    assert [episode.success for episode in broken] == [False] * 3
+    assert broken[1].return_ == 0
+    assert broken[0].return_ == pytest.approx(whole[0].return_, rel=1e-5)
+    assert broken[2].return_ == pytest.approx(whole[2].return_, rel=1e-5)
+
+
+def test_episodes_come_as_they_end_and_time_is_shared(run):
+    done = list(batched_episodes(ENV, run, [1_000_003, 1_000_001, 1_000_002], copies=8))
+    assert sorted(number for number, _ in done) == [0, 1, 2]
+    assert {number: episode.seed for number, episode in done} == {0: 1_000_003, 1: 1_000_001, 2: 1_000_002}
+    assert all(episode.wall_s > 0 and len(episode.policy_ms) == episode.length for _, episode in done)
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "message"),
+    [
+        ("zero", {"copies": 2}, "trained policies that predict chunks; give zero --workers"),
+        ("run", {"copies": 2, "workers": 2}, "--workers 2 contradicts --copies 2"),
+        ("run", {"copies": 0}, "--copies 0: at least one"),
+        ("zero", {"execution": Execution(delay=1)}, "zero predicts no chunks"),
+        ("run", {"execution": Execution("naive_async", delay=11)}, "more than half of the policy's chunk, 20"),
+        ("run", {"env_kwargs": {"action_mode": "ee"}}, "--action-mode ee contradicts .*its actions mean 'joint'"),
+    ],
+)
+def test_what_can_not_be_meant(run, policy, options, message):
+    with pytest.raises(UsageError, match=message):
+        bench(ENV, str(run) if policy == "run" else policy, 2, 1_000_000, **options)
+
+
+def test_an_environment_without_native_copies(toy_policy):
+    with pytest.raises(UsageError, match="no vector environment of its own"):
+        bench(TOY_ID, str(toy_policy), 2, 1_000_000, copies=2)
