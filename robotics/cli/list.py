@@ -1,4 +1,4 @@
-"""`robotics list envs|policies|controllers|robots`: what exists."""
+"""`robotics list envs|policies|controllers|robots|factors`: what exists."""
 
 import json
 from collections.abc import Callable
@@ -35,6 +35,11 @@ class ControllersOptions(Options):
 @dataclass(frozen=True)
 class RobotsOptions(Options):
     """Embedded robots, and the tasks that `robotics control` has for them."""
+
+
+@dataclass(frozen=True)
+class FactorsOptions(Options):
+    """Factors by which a target may differ from the simulation: unit, nominal value, range of severity 1, source."""
 
 
 def environments() -> list[Row]:
@@ -84,12 +89,26 @@ def robots() -> list[Row]:
     return [{"name": name, "tasks": list(CONTROLLED[name].tasks), "summary": text} for name, text in ROBOTS.items()]
 
 
-def run(key: str, rows_of: Callable[[], list[Row]], options: Options) -> None:
+def factors() -> list[Row]:
+    from robotics.sim2real.factors import FACTORS
+    from robotics.sim2real.presets import PRESETS
+
+    rows = []
+    for name, one in FACTORS.items():
+        row = {"name": name, "group": one.group, "unit": one.unit, "nominal": one.nominal, "range": list(one.range)}
+        row |= {"applied": one.applied, "modelled": one.modelled, "summary": one.summary, "source": one.source}
+        presets = {key: list(preset.ranges[name]) for key, preset in PRESETS.items() if name in preset.ranges}
+        rows.append(row | {"presets": presets})
+    return rows
+
+
+def run(key: str, rows_of: Callable[[], list[Row]], options: Options, wide: tuple[str, ...] = ()) -> None:
+    """`wide` columns are in the JSON document only."""
     rows = rows_of()
     if options.json:
         print(json.dumps({"schema": 1, key: rows}, indent=2))
     else:
-        print(_table(rows))
+        print(_table([{key: value for key, value in row.items() if key not in wide} for row in rows]))
 
 
 def _table(rows: list[Row]) -> str:
@@ -104,6 +123,12 @@ def _table(rows: list[Row]) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(part, float) for part in value):
+        return " … ".join(f"{part:g}" for part in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_text(part)}" for key, part in value.items())
+    if isinstance(value, float):
+        return f"{value:g}"
     return "|".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -112,4 +137,5 @@ SUBCOMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "policies": (PoliciesOptions, partial(run, "policies", policies)),
     "controllers": (ControllersOptions, partial(run, "controllers", controllers)),
     "robots": (RobotsOptions, partial(run, "robots", robots)),
+    "factors": (FactorsOptions, partial(run, "factors", factors, wide=("applied", "modelled", "source", "presets"))),
 }

@@ -19,7 +19,7 @@ from robotics.errors import RoboticsError, UsageError, unknown_name
 #: Command -> what it does, in the order in which a newcomer needs them.
 COMMANDS = {
     "demo": "the whole story in one go: collect -> train -> bench -> record -> report",
-    "list": "what exists: envs, policies, controllers, robots",
+    "list": "what exists: envs, policies, controllers, robots, factors",
     "collect": "expert demonstrations as a LeRobotDataset v3.0",
     "data": "check, repair or describe a dataset",
     "train": "train a policy on a dataset, or by reward",

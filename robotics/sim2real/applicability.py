@@ -20,7 +20,7 @@ def task_of(env_id: str, **env_kwargs: Any) -> MujocoTask:
     task = env.unwrapped
     if not isinstance(task, MujocoTask):
         env.close()
-        raise UsageError(f"environment '{env_id}' is no task of this project (or a plugin of it): it has one world only")
+        raise UsageError(f"environment '{env_id}' is no task of this project: it has one world only")
     return task
 
 

@@ -59,7 +59,9 @@ PRESETS: Mapping[str, Preset] = {
         "PACE (arXiv 2509.06342): the ranges that it fits within, the delay at 400 Hz",
         {"encoder_offset": (-0.1, 0.1), "command_delay": (0.0, 0.025)},
     ),
-    "dfki": Preset("RealAIGym double pendulum: robustness levels", {"command_delay": (0.0, 0.04), "mass": (0.75, 1.25)}),
+    "dfki": Preset(
+        "RealAIGym double pendulum, robustness levels", {"command_delay": (0.0, 0.04), "mass": (0.75, 1.25)}
+    ),
     "robosuite": Preset(
         "robosuite 1.5, wrappers/domain_randomization_wrapper.py",
         {
