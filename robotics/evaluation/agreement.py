@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from robotics.evaluation.rank_metrics import CORRELATIONS, METRICS, pearson
-from robotics.evaluation.statistics import Interval
+from robotics.evaluation.statistics import Interval, expanded_levels, quantile_interval
 
 #: Below this many independent policies no correlation is given: Fisher's z has no variance at three.
 ENOUGH_POLICIES = 4
@@ -62,6 +62,7 @@ def agreement(scores: Scores, generator: np.random.Generator) -> dict[str, Any]:
     plain = {name: _number(metric(sim=scores.sim, target=scores.target)) for name, metric in METRICS.items()}
     enough = scores.independent >= ENOUGH_POLICIES
     source, resamples = _resamples(scores, generator, enough)
+    levels = expanded_levels(scores.independent) if source == "policies" else (0.025, 0.975)
     document: dict[str, Any] = {"n": len(scores.policies), "n_independent": scores.independent, "enough": enough}
     document["reason"] = _reason(scores, plain, enough)
     document["interval"] = source
@@ -70,7 +71,7 @@ def agreement(scores: Scores, generator: np.random.Generator) -> dict[str, Any]:
         document[name] = None if refused or len(scores.policies) < 2 else plain[name]
         value = document[name]
         drawn = None if value is None or resamples is None else metric(**resamples)
-        document[f"{name}_ci95"] = None if drawn is None else _interval(drawn, value)
+        document[f"{name}_ci95"] = None if drawn is None else _interval(drawn, levels, value)
     if not enough:
         document["arithmetic_only"] = {name: plain[name] for name in CORRELATIONS}
     return document | _strength(scores, document["pearson"], generator)
@@ -176,16 +177,16 @@ def _drawn_families(scores: Scores, generator: np.random.Generator) -> np.ndarra
     return np.array(rows)
 
 
-def _interval(draws: np.ndarray, value: float) -> list[float] | None:
-    """95 % of the draws, and `value`; None where more than one in twenty is undefined (all drawn policies alike).
+def _interval(draws: np.ndarray, levels: Interval, value: float) -> list[float] | None:
+    """From quantile to quantile of the draws; None where more than one in twenty is undefined (all drawn policies alike).
 
     At its best value a metric can only be drawn worse: without `value` the interval would deny what was measured.
     """
     known = draws[~np.isnan(draws)]
     if known.size < 0.95 * draws.size:
         return None
-    low, high = np.quantile(known, [0.025, 0.975])
-    return [min(float(low), value), max(float(high), value)]
+    low, high = quantile_interval(known, levels)
+    return [min(low, value), max(high, value)]
 
 
 def _reason(scores: Scores, plain: dict[str, float | None], enough: bool) -> str | None:
