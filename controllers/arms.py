@@ -135,6 +135,12 @@ class ArmCerebellum:
         for gripper in self._grippers.values():
             gripper.opening = float(q[gripper.joint])
 
+    def moving(self, v: Array) -> None:
+        """Right after `reset`: let the references move as the hands do at joint velocities v (n,)."""
+        self.model.update(self.model.q, v)
+        for name, task in self._hands.items():
+            task.reference = replace(task.reference, velocity=self.model.jacobian(name) @ v)
+
     @property
     def gripper_joints(self) -> dict[int, str]:
         """Index of each gripper's joint among the actuated ones -> name of its end effector."""
@@ -258,6 +264,12 @@ class ServoTargets:
         """Start again from measured joint positions q (n,), at rest."""
         self.q, self.v = q.copy(), np.zeros_like(q)
         self.cerebellum.reset(q)
+
+    def resume(self, q: Array, v: Array) -> None:
+        """Go on from measured joint positions q (n,) and velocities v (n,), where somebody else has moved the robot."""
+        self.reset(q)
+        self.v = v.copy()
+        self.cerebellum.moving(v)
 
     def follow(self, targets: dict[str, HandTarget], q_measured: Array, period_s: float) -> Array:
         """Servo targets (n,) to hold for the next `period_s`, moving the hands towards `targets`.

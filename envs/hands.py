@@ -84,6 +84,10 @@ class HandTask(MujocoTask):
         """Measured positions of the actuated joints of the serial environment, float64 (n,). A copy."""
         return self.data.qpos[self._q]
 
+    def joint_velocities(self) -> Array:
+        """Measured velocities of the actuated joints of the serial environment, float64 (n,). A copy."""
+        return self.data.qvel[[self.model.joint(joint).dofadr[0] for joint in self.SPEC.joints]]
+
 
 class HandExecutor:
     """Carries out `ee` actions by the cerebellum."""
@@ -127,6 +131,11 @@ class HandExpert:
         self.kinematics = task.make_cerebellum().model if in_joints else self._cerebellum.model
         if self._servos is not None:
             self._servos.reset(task.joint_positions())
+
+    def resume(self) -> None:
+        """Somebody else has moved the robot: go on from where it is now and as it moves."""
+        if self._servos is not None:
+            self._servos.resume(self.task.joint_positions(), self.task.joint_velocities())
 
     def act(self, observation: Observation) -> Array:
         q = observation["state"][: len(self.task.SPEC.joints)].astype(np.float64)

@@ -51,7 +51,7 @@ def test_a_batch_larger_than_the_dataset():
 
 def test_windows_against_a_plain_loop(toy_dataset):
     dataset = Dataset.open(toy_dataset)
-    data = TrainingData.load(dataset, choose_inputs(dataset, None))
+    data = TrainingData.load([dataset], choose_inputs(dataset, None))
     frames = np.arange(len(data))
     batch = data.batch(frames, horizon=7)
     actions = dataset.column("action")
@@ -162,7 +162,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(toy_datas
     run = toy_run(toy_dataset, tmp_path / "run", training_options={"steps": 10})
     before = weights(run)
     dataset = Dataset.open(toy_dataset)
-    data = TrainingData.load(dataset, choose_inputs(dataset, None))
+    data = TrainingData.load([dataset], choose_inputs(dataset, None))
     data.observations["observation.state"][:] = torch.nan
     config = TrainConfig(**{"lr": 1e-3, **BRIEF, "steps": 20})
     trainer = Trainer(load_policy(run).requires_grad_(True), data, run, config)
@@ -181,7 +181,7 @@ def test_a_column_that_is_not_finite_is_named(toy_dataset, monkeypatch):
 
     monkeypatch.setattr(Dataset, "column", with_a_hole)
     with pytest.raises(DataError, match=r"'observation.state' is not finite at frame 3 \(1 frames in all\)"):
-        TrainingData.load(Dataset.open(toy_dataset), ["observation.state"])
+        TrainingData.load([Dataset.open(toy_dataset)], ["observation.state"])
 
 
 def test_interrupt_saves_a_checkpoint_and_leaves_130(toy_dataset, tmp_path):

@@ -1,18 +1,21 @@
-"""`robotics train act|ppo|sac`: a policy from demonstrations, or from reward."""
+"""`robotics train act|dit|ppo|sac`: a policy from demonstrations, or from reward."""
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from tyro.conf import UseAppendAction
+
 from robotics.cli import train_rl
 from robotics.errors import UsageError
 
 #: Options that are fields of the policy's configuration; the rest of what is given goes to TrainConfig.
-POLICY_OPTIONS = ("chunk_size", "n_action_steps")
+POLICY_OPTIONS = ("chunk_size", "n_action_steps", "language")
+POLICY_OPTIONS += ("objective", "sampling_steps", "backbone", "max_delay")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -20,8 +23,8 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 class Options:
     """Imitate the demonstrations of a dataset. What is not given comes from the preset, or from the resumed run."""
 
-    data: Path
-    """Folder of the dataset."""
+    data: UseAppendAction[tuple[str, ...]]
+    """Folder of the dataset; several, by commas or by repeating the option, for one policy of all their tasks."""
     out: Path
     """Folder of the run."""
     preset: str = "small"
@@ -56,10 +59,38 @@ class Options:
     """Steps between them."""
     eval_episodes: int | None = None
     """Episodes of each."""
+    eval_workers: int | None = None
+    """Processes of rollouts; the results do not depend on it."""
+    language: bool = False
+    """Let the policy read the instruction of each frame."""
+    dagger_rounds: int | None = None
+    """How often the policy acts and its expert relabels the states it got into; rounds divide the training evenly."""
+    dagger_episodes: int | None = None
+    """Episodes of each round, in the environment of the data or of --eval-env."""
+    dagger_beta: float | None = None
+    """In round k the expert acts for this share to the power of k; 0 lets the policy act alone."""
+    compile: bool = False
+    """Let torch.compile fuse the network: a minute at first, then fewer and larger kernels."""
+    frames: Literal["auto", "device", "memory", "disk"] | None = None
+    """Where images lie: on the device, in memory, or decoded once into the user's cache and mapped from there."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
     overwrite: bool = False
     """Replace the run in --out."""
+
+
+@dataclass(frozen=True)
+class DiTOptions(Options):
+    """Imitate the demonstrations of a dataset with a diffusion transformer. What is not given comes from the preset."""
+
+    objective: Literal["flow", "ddim", "mip", "regression"] | None = None
+    """How the network is trained and sampled."""
+    sampling_steps: int | None = None
+    """Network evaluations per chunk; the objective's own number when not given."""
+    backbone: Literal["adaln", "in_context"] | None = None
+    """adaln: time and observation modulate every layer; in_context: they are tokens, as in RDT."""
+    max_delay: int | None = None
+    """Up to this many first actions are given in training, for real-time chunking without guidance."""
 
 
 def run(family: str, options: Options) -> None:
@@ -70,12 +101,13 @@ def run(family: str, options: Options) -> None:
         for field in fields(options)
         if field.default is None and getattr(options, field.name) is not None
     }
+    given |= {name: True for name in ("language", "compile") if getattr(options, name)}
     inputs = given.pop("inputs", None)
     if "time_budget" in given:
         given["time_budget_s"] = parse_duration(given.pop("time_budget"))
     counters = train(
         family,
-        options.data,
+        data_folders(options.data),
         options.out,
         preset_name=options.preset,
         inputs=inputs,
@@ -85,6 +117,14 @@ def run(family: str, options: Options) -> None:
         overwrite=options.overwrite,
     )
     print(f"{options.out}: {counters.step} steps in {counters.elapsed_s:.0f} s", file=sys.stderr)
+
+
+def data_folders(texts: Sequence[str]) -> list[Path]:
+    """The folders that `--data` names: each text is one, or several by commas; UsageError for none."""
+    folders = [part for text in texts for part in ([text] if Path(text).exists() else text.split(",")) if part]
+    if not folders:
+        raise UsageError("--data is needed: the folder of a dataset")
+    return [Path(folder) for folder in folders]
 
 
 def parse_duration(text: str) -> float:
@@ -97,5 +137,6 @@ def parse_duration(text: str) -> float:
 
 SUBCOMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "act": (Options, partial(run, "act")),
+    "dit": (DiTOptions, partial(run, "dit")),
     **{kind: (train_rl.Options, partial(train_rl.run, kind)) for kind in ("ppo", "sac")},
 }

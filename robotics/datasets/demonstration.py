@@ -79,7 +79,7 @@ class Demonstrator:
             observation, reward, terminated, truncated, info = self.env.step(noise.disturb(action))
             done, success = terminated or truncated, bool(info.get("success", False))
             _record(columns, {REWARD: [reward], DONE: [done], SUCCESS: [success]})
-        frames = {key: _column(values) for key, values in columns.items()} if success else {}
+        frames = {key: as_column(values) for key, values in columns.items()} if success else {}
         return Demonstration(seed, success, task, frames)
 
     def __enter__(self) -> "Demonstrator":
@@ -94,7 +94,8 @@ def _record(columns: dict[str, list[Any]], values: dict[str, Any]) -> None:
         columns[key].append(np.array(value))  # a copy: environments may reuse their arrays
 
 
-def _column(values: list[np.ndarray]) -> np.ndarray:
+def as_column(values: list[np.ndarray]) -> np.ndarray:
+    """The values of all frames as a column (T, *shape), floats as float32."""
     column = np.stack(values)
     return column.astype(np.float32) if column.dtype.kind == "f" else column
 

@@ -1,5 +1,6 @@
-"""The dataset in memory, and batches from it: a window of observation and future actions per frame."""
+"""The datasets in memory, and batches from them: a window of observation and future actions per frame."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -7,76 +8,108 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robotics.datasets.features import TASK_INDEX
 from robotics.datasets.reader import Dataset
 from robotics.errors import DataError, UsageError, unknown_name
 from robotics.outputs import require_memory
 from robotics.policies.base import ACTION_IS_PAD
+from robotics.policies.language import TASK, word_ids
+from robotics.training.config import Place
+from robotics.training.frames import Frames, choose_place
 from robotics.vocabulary import ACTION, camera_of
+
+#: Column of episodes in which a learner acted: whether this frame's `action` is what was executed. LeRobot's name.
+INTERVENTION = "complementary_info.is_intervention"
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Frames of all episodes, one after the other.
+    """Frames of all episodes of all datasets, one after the other.
 
     Attributes:
-        observations: LeRobot name -> (N, *shape); vectors float32, images uint8.
+        observations: LeRobot name -> vectors float32 (N, D).
+        images: LeRobot name -> images uint8 (N, h, w, 3).
         actions: float32 (N, A).
-        episode_end: int64 (N,), one past the last frame of the episode that a frame belongs to.
+        window_end: int64 (N,), one past the last frame whose action belongs to the window that begins at a frame: the
+            end of its episode, or where somebody else than who gave the actions was acting.
+        task: int64 (N,), row of `instructions` that a frame was recorded under.
+        instructions: words of each instruction, int64 (T, MAX_WORDS).
     """
 
     observations: dict[str, Tensor]
+    images: dict[str, Frames]
     actions: Tensor
-    episode_end: Tensor
+    window_end: Tensor
+    task: Tensor
+    instructions: Tensor
 
     @classmethod
-    def load(cls, dataset: Dataset, inputs: list[str]) -> "TrainingData":
-        """Read the columns `inputs` and the actions. DataError for a value that is not finite, and for no frames."""
-        if not dataset.info.frames:
-            raise DataError(f"{dataset.root}: holds no complete episode to train on")
-        size = sum(float(np.prod(dataset.features[key]["shape"])) * (1 if camera_of(key) else 4) for key in inputs)
-        require_memory(size * dataset.info.frames, "the dataset")
-        observations = {
-            key: torch.from_numpy(dataset.images(key) if camera_of(key) else _finite(dataset, key)) for key in inputs
-        }
-        ranges = dataset.episode_ranges
-        ends = np.repeat(ranges[:, 1], ranges[:, 1] - ranges[:, 0])
-        return cls(observations, torch.from_numpy(_finite(dataset, ACTION)), torch.from_numpy(ends))
+    def load(
+        cls,
+        datasets: Sequence[Dataset],
+        inputs: Sequence[str],
+        device: torch.device | None = None,
+        place: Place = "auto",
+    ) -> "TrainingData":
+        """Read the columns `inputs` and the actions onto `device`, images as `place` says.
+
+        Raises DataError for a value that is not finite, and for no frames.
+        """
+        device = device or torch.device("cpu")
+        for dataset in datasets:
+            if not dataset.info.frames:
+                raise DataError(f"{dataset.root}: holds no complete episode to train on")
+        vectors, cameras = _by_kind(inputs)
+        frames = sum(dataset.info.frames for dataset in datasets)
+        sizes = {key: float(np.prod(datasets[0].features[key]["shape"])) * frames for key in inputs}
+        place = choose_place(place, sum(sizes[key] for key in cameras), device)
+        in_memory = [*vectors, *(cameras if place == "memory" else [])]
+        require_memory(sum(sizes[key] * (1 if camera_of(key) else 4) for key in in_memory), "the dataset")
+        texts = instructions_of(datasets)
+        return cls(
+            {key: _column(datasets, key).to(device) for key in vectors},
+            {key: Frames.load(datasets, key, place, device) for key in cameras},
+            _column(datasets, ACTION).to(device),
+            torch.from_numpy(_window_ends(datasets)).to(device),
+            torch.from_numpy(np.concatenate([_tasks(dataset, texts) for dataset in datasets])).to(device),
+            torch.from_numpy(np.stack([word_ids(text) for text in texts])).to(device),
+        )
 
     def __len__(self) -> int:
         return len(self.actions)
 
-    def to(self, device: torch.device) -> "TrainingData":
-        """The same data on `device`."""
-        observations = {key: values.to(device) for key, values in self.observations.items()}
-        return TrainingData(observations, self.actions.to(device), self.episode_end.to(device))
-
     def batch(self, frames: np.ndarray, horizon: int) -> dict[str, Tensor]:
-        """The windows that begin at `frames` (B,).
+        """The windows that begin at `frames` (B,). No work per sample: one gather per column.
 
-        Observations (B, *shape), `action` (B, H, A), `action_is_pad` (B, H).
-        Behind the end of an episode its last action is repeated, and marked as padding.
+        Observations (B, *shape), `task` (B, MAX_WORDS), `action` (B, H, A), `action_is_pad` (B, H). Behind the end of a
+        window its last action is repeated, and marked as padding.
         """
-        first = torch.from_numpy(frames).to(self.actions.device)
-        wanted = first[:, None] + torch.arange(horizon, device=first.device)
-        end = self.episode_end[first][:, None]
+        device = self.actions.device
+        first = torch.from_numpy(frames).to(device)
+        wanted = first[:, None] + torch.arange(horizon, device=device)
+        end = self.window_end[first][:, None]
         batch = {key: values[first] for key, values in self.observations.items()}
+        batch |= {key: images.take(frames, device) for key, images in self.images.items()}
+        batch |= {TASK: self.instructions[self.task[first]]}
         return batch | {ACTION: self.actions[torch.minimum(wanted, end - 1)], ACTION_IS_PAD: wanted >= end}
 
 
 class Sampler:
     """Which frames make up the batch of each step: every frame once per epoch, in an order that depends on the seed.
 
-    A step's batch depends on nothing but its number, so a resumed training draws the same ones.
+    A step's batch depends on nothing but its number, so a resumed training draws the same ones. Data that grew at the
+    step `begin` are drawn in a new order from there on.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        self.count, self.batch_size = count, batch_size
-        self._order = lru_cache(maxsize=2)(lambda epoch: np.random.default_rng((seed, epoch)).permutation(count))
+    def __init__(self, count: int, batch_size: int, seed: int, begin: int = 0) -> None:
+        self.count, self.batch_size, self.begin = count, batch_size, begin
+        stream = (seed,) if not begin else (seed, begin)
+        self._order = lru_cache(maxsize=2)(lambda epoch: np.random.default_rng((*stream, epoch)).permutation(count))
 
     def frames(self, step: int) -> np.ndarray:
-        """Indices int64 (batch_size,) of the batch of `step` = 0, 1, …"""
-        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs, places = np.divmod(positions, self.count)
+        """Indices int64 (batch_size,) of the batch of `step` = begin, begin + 1, …"""
+        first = (step - self.begin) * self.batch_size
+        epochs, places = np.divmod(np.arange(first, first + self.batch_size), self.count)
         return np.concatenate([self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
 
 
@@ -103,10 +136,59 @@ def choose_inputs(dataset: Dataset, asked: str | None) -> list[str]:
     return sorted(set(chosen))
 
 
+def instructions_of(datasets: Sequence[Dataset]) -> list[str]:
+    """The different instructions of all datasets, in the order in which they come; at least one."""
+    return list(dict.fromkeys(text for dataset in datasets for text in dataset.tasks)) or [""]
+
+
+def _by_kind(inputs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Vectors, cameras."""
+    return [key for key in inputs if not camera_of(key)], [key for key in inputs if camera_of(key)]
+
+
+def _column(datasets: Sequence[Dataset], key: str) -> Tensor:
+    """A column of all datasets as float32 (N, D)."""
+    return torch.from_numpy(np.concatenate([_finite(dataset, key) for dataset in datasets]))
+
+
 def _finite(dataset: Dataset, key: str) -> np.ndarray:
-    """A column as float32 (N, D)."""
     values = dataset.column(key).astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     if len(bad):
         raise DataError(f"{dataset.root}: '{key}' is not finite at frame {bad[0]} ({len(bad)} frames in all)")
     return values
+
+
+def _window_ends(datasets: Sequence[Dataset]) -> np.ndarray:
+    """`TrainingData.window_end` int64 (N,) of all datasets."""
+    ends, before = [], 0
+    for dataset in datasets:
+        ranges = dataset.episode_ranges
+        end = np.repeat(ranges[:, 1], ranges[:, 1] - ranges[:, 0])
+        if INTERVENTION in dataset.features:
+            followed = dataset.column(INTERVENTION).astype(bool).reshape(-1)
+            end = np.minimum(end, _first_unfollowed(followed) + 1)
+        ends.append(end + before)
+        before += len(end)
+    return np.concatenate(ends)
+
+
+def _first_unfollowed(followed: np.ndarray) -> np.ndarray:
+    """Per frame, the first one from it on whose action was not executed: what comes behind it is no consequence of it.
+
+    With f for followed:   f f . f . .   ->   2 2 2 4 4 5
+    """
+    count = len(followed)
+    breaks = np.where(followed, count, np.arange(count))
+    return np.minimum.accumulate(breaks[::-1])[::-1]
+
+
+def _tasks(dataset: Dataset, texts: list[str]) -> np.ndarray:
+    """The row in `texts` of every frame's instruction, int64 (N,)."""
+    if not dataset.tasks:
+        return np.zeros(dataset.info.frames, np.int64)
+    rows = np.array([texts.index(text) for text in dataset.tasks])
+    own = dataset.column(TASK_INDEX).reshape(-1)
+    if own.min() < 0 or own.max() >= len(rows):
+        raise DataError(f"{dataset.root}: a frame has task_index {own.max()}, there are {len(rows)} tasks")
+    return rows[own]

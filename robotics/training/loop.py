@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 
 from robotics.errors import RoboticsError
 from robotics.policies.base import Policy
@@ -19,6 +20,7 @@ from robotics.training.allocator import keep_freed_memory
 from robotics.training.checkpoints import Counters, load_checkpoint, save_checkpoint
 from robotics.training.config import TrainConfig
 from robotics.training.data import Sampler, TrainingData
+from robotics.training.memory import is_out_of_memory, largest_fitting, release
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import learning_rate, make_accelerator, make_optimizer
 
@@ -34,18 +36,23 @@ class Trainer:
     """
 
     def __init__(
-        self, policy: Policy, data: TrainingData, run: Path, config: TrainConfig, resume: bool = False
+        self,
+        policy: Policy,
+        data: TrainingData,
+        run: Path,
+        config: TrainConfig,
+        resume: bool = False,
+        accelerator: Accelerator | None = None,
     ) -> None:
         keep_freed_memory()
         self.run_folder, self.config = run, config
-        self.accelerator = make_accelerator(config)
+        self.accelerator = accelerator or make_accelerator(config)
         if config.batch_size % self.accelerator.num_processes:
             raise RoboticsError(
                 f"--batch-size {config.batch_size} does not divide among {self.accelerator.num_processes} processes"
             )
         self.policy = policy.to(self.accelerator.device).train()
-        self.data = data.to(self.accelerator.device)
-        self.sampler = Sampler(len(data), config.batch_size, config.seed)
+        self.use(data)
         self.ema = Ema(self.policy, config.ema_decay)
         self.optimizer = make_optimizer(self.policy, config)
         self.counters = Counters()
@@ -53,20 +60,29 @@ class Trainer:
             self.counters = load_checkpoint(run, self.ema.policy, self.policy, self.optimizer)
             self.ema.updates = self.counters.ema_updates
         self._model, self._optimizer = self.accelerator.prepare(self.policy, self.optimizer)
+        if config.compile:
+            self._model = torch.compile(self._model)
         self._losses: list[torch.Tensor] = []  # since the last log line
         self._saved_step = -1
+        self._share = 1.0
 
-    def train(self, evaluate: Evaluate | None = None) -> Counters:
-        """Take the steps that are left, within the time budget; returns where the training stands.
+    def use(self, data: TrainingData, begin: int = 0) -> None:
+        """Learn from `data`, which are on the device already, from the step `begin` on."""
+        self.data = data
+        self.sampler = Sampler(len(data), self.config.batch_size, self.config.seed, begin)
 
-        A Ctrl-C ends the step, saves a checkpoint and raises KeyboardInterrupt. RoboticsError when the loss stops
-        being finite: nothing is saved then.
+    def train(self, evaluate: Evaluate | None = None, share: float = 1.0) -> Counters:
+        """Take the steps that are left of a `share` of the training, within the time budget; returns where it stands.
+
+        A Ctrl-C ends the step, saves a checkpoint and raises KeyboardInterrupt. RoboticsError when the loss or the
+        gradient stops being finite, and when memory runs out: nothing is saved then.
         """
         config, counters = self.config, self.counters
+        self._share = share
         log = MetricsLog(self.run_folder, counters.step) if self.accelerator.is_main_process else None
         session, before, stop = time.monotonic(), counters.elapsed_s, False
         try:
-            with interrupt_flag() as interrupted, progress("train", config.steps - counters.step, "steps") as bar:
+            with interrupt_flag() as interrupted, progress("train", self._steps_left(), "steps") as bar:
                 while not (stop or self._ended()):
                     rate = self._step()
                     elapsed_s = before + time.monotonic() - session
@@ -91,18 +107,52 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         frames = self.sampler.frames(counters.step)[process::processes]
-        loss, self._terms = self._model(self.data.batch(frames, self.policy.config.chunk_size))
-        self.accelerator.backward(loss)
-        if config.grad_clip:
-            self.accelerator.clip_grad_norm_(self._model.parameters(), config.grad_clip)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        refused = False
+        try:
+            self._update(frames)
+        except (MemoryError, RuntimeError) as error:
+            refused = is_out_of_memory(error)
+            if not refused:
+                raise
+        if refused:  # here, where nothing holds on to what `error` referred to
+            raise self._too_large(frames, processes)
         self.ema.update(self.policy)
         counters.step, counters.ema_updates = counters.step + 1, self.ema.updates
-        self._losses.append(loss.detach())
-        if loss.device.type == "cpu":  # looking at a value on another device waits for it: there, when logging
-            self._require_finite(self._losses[-1:])
         return rate
+
+    def _update(self, frames: np.ndarray) -> None:
+        """Loss, gradient and the step of the optimiser, for the windows at `frames`."""
+        loss, self._terms = self._model(self.data.batch(frames, self.policy.config.chunk_size))
+        self._losses.append(loss.detach())
+        on_cpu = loss.device.type == "cpu"
+        if on_cpu:  # looking at a value on another device waits for it: there, when logging
+            self._require_finite(self._losses[-1:], begin=self.counters.step)
+        self.accelerator.backward(loss)
+        if self.config.grad_clip:
+            norm = self.accelerator.clip_grad_norm_(self._model.parameters(), self.config.grad_clip)
+            if on_cpu:
+                self._require_finite([norm], begin=self.counters.step, what="gradient")
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+    def _too_large(self, frames: np.ndarray, processes: int) -> RoboticsError:
+        """What says which batch size would fit."""
+        fits = largest_fitting(self._fits, frames) * processes
+        cure = f"--batch-size {fits} fits" if fits else "not even one window per process fits: try a smaller model"
+        return RoboticsError(
+            f"out of memory in step {self.counters.step + 1} with --batch-size {self.config.batch_size} on "
+            f"{self.accelerator.device}; {cure}; the last checkpoint in {self.run_folder}, if any, is as it was"
+        )
+
+    def _fits(self, frames: np.ndarray) -> None:
+        """A whole step on fewer windows, by this process alone; its gradient and its moments are thrown away."""
+        release(self.policy)
+        with self.accelerator.autocast():
+            loss, _ = self.policy.loss(self.data.batch(frames, self.policy.config.chunk_size))
+        loss.backward()
+        moments = [torch.empty_like(p) for p in self.policy.parameters() if p not in self.optimizer.state]
+        del loss, moments
+        release(self.policy)
 
     def _log(self, log: MetricsLog | None, rate: float) -> str | None:
         """Log what is due; returns the note behind the progress bar."""
@@ -119,20 +169,30 @@ class Trainer:
             return f"loss {loss:.4f}"
         return f"loss {loss:.4f}, time budget ends in {max(0.0, config.time_budget_s - counters.elapsed_s):.0f} s"
 
-    def _require_finite(self, losses: list[torch.Tensor]) -> None:
-        """RoboticsError naming the first of the latest steps whose loss is not finite."""
-        values = torch.stack(losses).tolist() if losses else []
-        for step, value in enumerate(values, self.counters.step - len(values)):
+    def _require_finite(self, values: list[torch.Tensor], begin: int | None = None, what: str = "loss") -> None:
+        """RoboticsError naming the first step, from `begin` or of the latest ones, whose value is not finite."""
+        begin = self.counters.step - len(values) if begin is None else begin
+        for step, value in enumerate(torch.stack(values).tolist() if values else [], begin):
             if not math.isfinite(value):
-                frames = ", ".join(map(str, self.sampler.frames(step)[:8]))
+                frames = ", ".join(map(str, self.sampler.frames(step)))
                 raise RoboticsError(
-                    f"the loss of step {step + 1} is {value} (frames {frames}, … of the dataset); nothing of it was "
+                    f"the {what} of step {step + 1} is {value} (frames {frames} of the dataset); nothing of it was "
                     f"saved, the last checkpoint in {self.run_folder} is as it was; try a smaller --lr"
+                )
+
+    def _require_finite_weights(self) -> None:
+        """The gradient of another device than a CPU is not looked at in every step: its traces are, before saving."""
+        for name, weight in self.policy.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise RoboticsError(
+                    f"'{name}' is not finite after step {self.counters.step}; nothing was saved, the last checkpoint "
+                    f"in {self.run_folder} is as it was; try a smaller --lr"
                 )
 
     def _save(self, evaluate: Evaluate | None, log: MetricsLog | None) -> None:
         """A checkpoint, and its evaluation when one is due. Once per step."""
         self._require_finite(self._losses)
+        self._require_finite_weights()
         if self.accelerator.is_main_process and self._saved_step != self.counters.step:
             folder = save_checkpoint(self.run_folder, self.ema.policy, self.policy, self.optimizer, self.counters)
             self._saved_step = self.counters.step
@@ -144,8 +204,21 @@ class Trainer:
         return evaluate is not None and self.counters.step % self.config.eval_every == 0
 
     def _ended(self) -> bool:
+        return self.done >= self._share
+
+    @property
+    def done(self) -> float:
+        """The share of the training that lies behind: of the steps, or of the time budget where that is more."""
         budget = self.config.time_budget_s
-        return self.counters.step >= self.config.steps or (budget is not None and self.counters.elapsed_s >= budget)
+        share = self.counters.step / self.config.steps
+        return share if budget is None else max(share, self.counters.elapsed_s / budget)
+
+    def spend(self, seconds: float) -> None:
+        """Count time that something else than steps took, in all processes alike."""
+        self.counters.elapsed_s, _ = self._agree(self.counters.elapsed_s + seconds, False)
+
+    def _steps_left(self) -> int:
+        return max(0, math.ceil(self.config.steps * self._share) - self.counters.step)
 
     def _agree(self, elapsed_s: float, stop: bool) -> tuple[float, bool]:
         """The main process's clock and whether anybody was interrupted: all processes must stop at the same step."""

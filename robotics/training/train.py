@@ -1,23 +1,28 @@
-"""From a dataset to a run folder: `robotics train FAMILY`."""
+"""From datasets to a run folder: `robotics train FAMILY`."""
 
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
 from robotics.datasets.reader import Dataset
-from robotics.errors import DataError, UsageError
+from robotics.errors import UsageError
 from robotics.outputs import prepare_folder, require_room, write_json
-from robotics.policies.base import Policy, PolicyConfig
+from robotics.policies.base import PolicyConfig
 from robotics.policies.documents import from_document, to_document
 from robotics.policies.registry import family, make_policy
 from robotics.training.checkpoints import checkpoint_bytes
 from robotics.training.config import FREE_TO_CHANGE, TrainConfig
-from robotics.training.data import TrainingData, choose_inputs
-from robotics.training.loop import Counters, Trainer
-from robotics.training.optimization import require_device
+from robotics.training.dagger import Dagger, dagger_source
+from robotics.training.data import TrainingData, choose_inputs, instructions_of
+from robotics.training.fit import action_mode, require_action, require_data_fit, require_env_fit, require_same_kind
+from robotics.training.loop import Counters, Evaluate, Trainer
+from robotics.training.optimization import make_accelerator, require_device
 from robotics.training.presets import preset
 from robotics.training.run_folder import CONFIG, read_run
 from robotics.versions import versions
@@ -26,7 +31,7 @@ from robotics.vocabulary import ACTION
 
 def train(
     name: str,
-    data: Path,
+    data: Path | Sequence[Path],
     out: Path,
     *,
     preset_name: str = "small",
@@ -36,7 +41,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
 ) -> Counters:
-    """Train a policy of the family `name` on the dataset in `data` into the run folder `out`.
+    """Train a policy of the family `name` on the datasets in `data` into the run folder `out`.
 
     Args:
         preset_name: the recipe to start from.
@@ -44,54 +49,88 @@ def train(
         policy_options, training_options: fields of the policy's configuration and of TrainConfig that differ from it.
         resume: continue from the last checkpoint in `out`, with the settings it was begun with.
 
-    Raises UsageError for settings that do not exist or contradict a resumed run, DataError for a bad dataset or run.
+    Raises UsageError for settings that do not exist or contradict a resumed run, and for datasets that do not fit
+    together; DataError for a bad dataset or run.
     """
-    dataset = Dataset.open(data)
-    recipe = preset(name, preset_name)
-    training = TrainConfig(**{**recipe.training, **(training_options or {})})
-    chosen = choose_inputs(dataset, inputs)
-    policy_config = _policy_config(name, dataset, chosen, {**recipe.policy, **(policy_options or {})})
-    if resume and (out / CONFIG).is_file():
-        policy_config, training = _resumed(out, dataset, name, inputs, policy_options or {}, training_options or {})
-        chosen = list(policy_config.input_shapes)
+    datasets = [Dataset.open(path) for path in ([data] if isinstance(data, str | os.PathLike) else data)]
+    if not datasets:
+        raise UsageError("--data names no dataset")
     resume = resume and (out / CONFIG).is_file()
+    policy_options, training_options = policy_options or {}, training_options or {}
+    recipe = preset(name, preset_name)
+    if resume:
+        config, training = _resumed(out, datasets, name, inputs, policy_options, training_options)
+    else:
+        training = TrainConfig(**{**recipe.training, **training_options})
+        config = _policy_config(name, datasets, inputs, {**recipe.policy, **policy_options})
+    require_same_kind(datasets, list(config.input_shapes))
     require_device(training.device)
-    prepare_folder(out, "training run", (CONFIG,), resume=resume, overwrite=overwrite)
-    torch.manual_seed(training.seed)
-    policy = make_policy(policy_config)
-    require_room(out, checkpoint_bytes(policy) * 1.5, "checkpoints")
-    frames = TrainingData.load(dataset, chosen)
-    policy.fit_normalizer({**_vectors(frames, policy), ACTION: frames.actions.numpy()})
-    if not resume:
-        write_json(out / CONFIG, _document(name, preset_name, dataset, policy_config, training))
-    trainer = Trainer(policy, frames, out, training, resume)
-    return trainer.train(_evaluation(out, training))
+    source = dagger_source(out, datasets, config, training)
+    if training.eval_env is not None:
+        require_env_fit(training.eval_env, config, str(datasets[0].root))
+    _warn_of_untold_tasks(datasets, config)
+    accelerator = make_accelerator(training)
+    with accelerator.main_process_first():  # one process makes the folder and decodes images, the others find them
+        if accelerator.is_main_process:
+            prepare_folder(out, "training run", (CONFIG,), resume=resume, overwrite=overwrite)
+        torch.manual_seed(training.seed)
+        policy = make_policy(config)
+        require_room(out, checkpoint_bytes(policy) * 1.5, "checkpoints")
+        if accelerator.is_main_process and not resume:
+            write_json(out / CONFIG, _document(name, preset_name, datasets, config, training))
+        dagger = Dagger(out, source, training, _seeds(datasets))
+        if accelerator.is_main_process:
+            dagger.finish_round()
+        dagger.read()
+        frames = _load([*datasets, *dagger.datasets()], config, training, accelerator)
+    if not resume:  # a resumed policy has its statistics from its checkpoint
+        policy.fit_normalizer(_columns(frames))
+    trainer = Trainer(policy, frames, out, training, resume, accelerator)
+    trainer.use(frames, dagger.begin)
+    evaluate = _evaluation(out, training)
+    while len(dagger.rounds) < training.dagger_rounds and trainer.done < 1.0:
+        trainer.train(evaluate, share=(len(dagger.rounds) + 1) / (training.dagger_rounds + 1))
+        with accelerator.main_process_first():
+            seconds = dagger.collect_round(trainer.counters.step) if accelerator.is_main_process else 0.0
+            dagger.read()
+            frames = _load([*datasets, *dagger.datasets()], config, training, accelerator)
+        trainer.use(frames, dagger.begin)
+        trainer.spend(seconds)
+    return trainer.train(evaluate)
 
 
-def _policy_config(name: str, dataset: Dataset, inputs: list[str], options: Mapping[str, Any]) -> PolicyConfig:
-    kind = family(name)[0]
+def _load(
+    datasets: Sequence[Dataset], config: PolicyConfig, training: TrainConfig, accelerator: Accelerator
+) -> TrainingData:
+    require_same_kind(datasets, list(config.input_shapes))
+    return TrainingData.load(datasets, list(config.input_shapes), accelerator.device, training.frames)
+
+
+def _policy_config(
+    name: str, datasets: Sequence[Dataset], inputs: str | None, options: Mapping[str, Any]
+) -> PolicyConfig:
+    kind, dataset = family(name)[0], datasets[0]
     known = {field.name for field in fields(kind)}
     if unknown := set(options) - known:
         raise UsageError(f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
-    if ACTION not in dataset.features:
-        raise DataError(f"{dataset.root}: holds no 'action' column to learn")
+    require_action(dataset)
     options = dict(options)
     chunk, executed = options.get("chunk_size"), options.get("n_action_steps")
     if chunk and executed and executed > chunk:  # a shorter chunk asked for on top of a preset
         options["n_action_steps"] = chunk
     return kind(
-        input_shapes={key: tuple(dataset.features[key]["shape"]) for key in inputs},
+        input_shapes={key: tuple(dataset.features[key]["shape"]) for key in choose_inputs(dataset, inputs)},
         action_dim=int(dataset.features[ACTION]["shape"][0]),
         fps=float(dataset.fps),
         robot_type=dataset.robot_type,
-        action_mode=dataset.provenance.get("env_kwargs", {}).get("action_mode"),
+        action_mode=action_mode(dataset),
         **options,
     )
 
 
 def _resumed(
     run: Path,
-    dataset: Dataset,
+    datasets: Sequence[Dataset],
     name: str,
     inputs: str | None,
     policy_options: Mapping[str, Any],
@@ -100,11 +139,13 @@ def _resumed(
     """The configuration that `run` was begun with, with what may change changed."""
     path, document = run / CONFIG, read_run(run)
     _require_same(path, "policy family", document["family"], name)
-    _require_same(path, "data", document["data"].get("fingerprint"), _fingerprint(dataset))
     policy = from_document(family(name)[0], document["policy"], path)
     training = from_document(TrainConfig, document["training"], path)
+    require_data_fit(datasets[0], policy, str(path))
+    before = document["data"].get("fingerprint")
+    _require_same(path, "data", before, [_fingerprint(dataset) for dataset in datasets])
     if inputs is not None:
-        _require_same(path, "inputs", sorted(policy.input_shapes), choose_inputs(dataset, inputs))
+        _require_same(path, "inputs", sorted(policy.input_shapes), choose_inputs(datasets[0], inputs))
     for option, value in policy_options.items():
         _require_same(path, option, getattr(policy, option), value)
     for option, value in training_options.items():
@@ -129,20 +170,19 @@ def _fingerprint(dataset: Dataset) -> dict[str, Any]:
 
 
 def _document(
-    name: str, preset_name: str, dataset: Dataset, policy: PolicyConfig, training: TrainConfig
+    name: str, preset_name: str, datasets: Sequence[Dataset], policy: PolicyConfig, training: TrainConfig
 ) -> dict[str, Any]:
-    origin = dataset.provenance
     return {
         "schema": 1,
         "family": name,
         "preset": preset_name,
         "data": {
-            "path": str(dataset.root),
-            "env": origin.get("env"),
-            "env_kwargs": origin.get("env_kwargs", {}),
-            "seeds": origin.get("seeds", []),
-            "tasks": dataset.tasks,
-            "fingerprint": _fingerprint(dataset),
+            "path": [str(dataset.root) for dataset in datasets],
+            "env": [dataset.provenance.get("env") for dataset in datasets],
+            "env_kwargs": [dataset.provenance.get("env_kwargs", {}) for dataset in datasets],
+            "seeds": _seeds(datasets),
+            "tasks": instructions_of(datasets),
+            "fingerprint": [_fingerprint(dataset) for dataset in datasets],
         },
         "policy": to_document(policy),
         "training": asdict(training),
@@ -150,11 +190,25 @@ def _document(
     }
 
 
-def _vectors(data: TrainingData, policy: Policy) -> dict[str, Any]:
-    return {key: data.observations[key].numpy() for key in policy.config.vector_dims}
+def _seeds(datasets: Sequence[Dataset]) -> list[int]:
+    """Those that the demonstrations come from, where `robotics collect` noted them."""
+    return sorted({seed for dataset in datasets for seed in dataset.provenance.get("seeds", [])})
 
 
-def _evaluation(run: Path, config: TrainConfig) -> Any:
+def _columns(data: TrainingData) -> dict[str, Any]:
+    return {key: values.cpu().numpy() for key, values in {**data.observations, ACTION: data.actions}.items()}
+
+
+def _warn_of_untold_tasks(datasets: Sequence[Dataset], config: PolicyConfig) -> None:
+    texts = instructions_of(datasets)
+    if len(texts) > 1 and not config.language:
+        print(
+            f"note: {len(texts)} different instructions, and without --language the policy is told none",
+            file=sys.stderr,
+        )
+
+
+def _evaluation(run: Path, config: TrainConfig) -> Evaluate | None:
     if config.eval_env is None:
         return None
     from robotics.training.evaluation import Evaluation

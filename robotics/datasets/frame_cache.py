@@ -1,0 +1,97 @@
+"""Decoded images of a camera as one array in a file that is mapped into memory: decoded once, read in any order.
+
+The file lies in the user's cache, never in the dataset. Its name holds a fingerprint of the dataset's files, so that
+one that was made from something else is not found, and it appears whole or not at all.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from robotics.datasets.durable import publish
+from robotics.datasets.reader import Dataset
+from robotics.outputs import require_room
+from robotics.progress import progress
+
+
+def cache_folder() -> Path:
+    """Where decoded images are kept: `robotics/frames` under XDG_CACHE_HOME or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "robotics" / "frames"
+
+
+def is_cached(dataset: Dataset, key: str) -> bool:
+    """Whether `mapped_images` would have nothing to decode."""
+    return _opened(_path(dataset, key), _shape(dataset, key)) is not None
+
+
+def mapped_images(dataset: Dataset, key: str) -> np.ndarray:
+    """All images uint8 (N, h, w, 3) of a camera, mapped from the cache; decodes them into it at first.
+
+    What is written to the array stays in this process. Files that an earlier state of the dataset left are removed.
+    Raises DataError for an image that is missing or damaged, RoboticsError when the disk is too small.
+    """
+    path, shape = _path(dataset, key), _shape(dataset, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.parent):  # another training may be decoding the same: wait for it
+        images = _opened(path, shape)
+        if images is None:
+            for outdated in path.parent.glob(f"{path.name.split('-')[0]}-*.npy"):
+                outdated.unlink()
+            require_room(path.parent, float(np.prod(shape)), f"the decoded images of '{key}'")
+            publish(path, lambda temporary: _decode(dataset, key, temporary))
+            images = _opened(path, shape)
+    assert images is not None
+    return images
+
+
+def _decode(dataset: Dataset, key: str, path: Path) -> None:
+    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=_shape(dataset, key))
+    with progress(f"decode {key}", len(dataset.episodes), "episodes") as bar:
+        for episode in dataset.episodes:
+            images[episode.start : episode.stop] = dataset.episode_images(episode, key)
+            bar.advance()
+    images.flush()
+
+
+def _opened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The array in `path`; None when there is none of this shape, or it was cut short."""
+    try:
+        images = np.load(path, mmap_mode="c")
+    except (OSError, ValueError):
+        return None
+    return images if images.shape == shape and images.dtype == np.uint8 else None
+
+
+def _path(dataset: Dataset, key: str) -> Path:
+    place = _digest(str(dataset.root.resolve()), key)
+    return cache_folder() / f"{place}-{_digest(*_sources(dataset, key))}.npy"
+
+
+def _sources(dataset: Dataset, key: str) -> list[str]:
+    """The files that the images come from, with their sizes and times."""
+    files = dict.fromkeys(e.clips[key].file if key in e.clips else e.data_file for e in dataset.episodes)
+    stats = {file: (dataset.root / file).stat() for file in files if (dataset.root / file).exists()}
+    return [repr(_shape(dataset, key)), *(f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats.items())]
+
+
+def _shape(dataset: Dataset, key: str) -> tuple[int, ...]:
+    return (dataset.info.frames, *dataset.features[key]["shape"])
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
