@@ -41,7 +41,7 @@ class RLConfig:
         for name in ("steps", "copies", "batch_size", "rollout", "epochs", "buffer_size", "save_every", "eval_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}: give at least 1")
-        if not 0 < self.gamma <= 1 or self.lr <= 0:
+        if not (0 < self.gamma <= 1 and 0 < self.lr < float("inf")):
             raise UsageError(f"gamma {self.gamma} and lr {self.lr}: give 0 < gamma <= 1 and lr > 0")
 
 

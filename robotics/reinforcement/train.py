@@ -23,6 +23,8 @@ from robotics.training.metrics import MetricsLog
 from robotics.training.run_folder import CONFIG, read_run
 from robotics.versions import versions
 
+#: More than so many threads lose more by waiting for each other than they win, in networks this small.
+THREADS = 2
 #: Settings that a resumed run may change.
 FREE_TO_CHANGE = ("steps", "save_every", "eval_every", "eval_episodes", "eval_workers", "device")
 
@@ -42,7 +44,7 @@ def train(
     resume = resume and (out / CONFIG).is_file()
     if resume:
         config = _resumed(out, kind, env_id, config, options)
-    torch.set_num_threads(2)
+    torch.set_num_threads(min(THREADS, torch.get_num_threads()))
     copies = Copies(env_id, config.copies, config.seed, config.env_kwargs)
     try:
         normalized = VecNormalize(copies, gamma=config.gamma)

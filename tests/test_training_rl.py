@@ -1,0 +1,232 @@
+"""Learning from reward: what a run leaves behind, how it goes on, and what is refused."""
+
+import shutil
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from stable_baselines3.common.vec_env import VecNormalize
+
+from robotics.environments import make_env
+from robotics.errors import DataError, UsageError
+from robotics.evaluation.agents import open_policy
+from robotics.evaluation.bench import bench
+from robotics.reinforcement.algorithms import make_model
+from robotics.reinforcement.checkpoint import NORMALIZATION, restore
+from robotics.reinforcement.config import RLConfig
+from robotics.reinforcement.copies import Copies
+from robotics.reinforcement.interface import Interface
+from robotics.reinforcement.train import train
+from robotics.training.metrics import METRICS, read_metrics
+
+REACH, CARTPOLE, PENDULUM = "robotics/Reach-v0", "CartPole-v1", "Pendulum-v1"
+BRIEF = {"copies": 4, "rollout": 16, "steps": 128, "batch_size": 32, "epochs": 2, "layers": (16,), "eval_episodes": 2}
+
+
+def brief_run(kind, env_id, out, resume=False, **options):
+    train(kind, env_id, out, options=BRIEF | options, resume=resume)
+    return out
+
+
+@pytest.fixture(scope="module")
+def cartpole(tmp_path_factory):
+    return brief_run("ppo", CARTPOLE, tmp_path_factory.mktemp("rl") / "run")
+
+
+def pretrained(run):
+    return run / "checkpoints" / "last" / "pretrained_model"
+
+
+# -- what a run is ----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_a_policy_and_holds_no_pickle(cartpole):
+    document = bench(CARTPOLE, str(cartpole), 2, 1_000_000)
+    assert [episode["length"] == episode["return"] for episode in document["episodes"]] == [True, True]
+    kinds = {path.suffix for path in cartpole.rglob("*") if path.is_file()}
+    assert kinds <= {".json", ".jsonl", ".safetensors"} | {path.suffix for path in cartpole.rglob("events*")}
+    curve = read_metrics(cartpole / METRICS)
+    assert curve[-1]["step"] == 128 and "eval_return" in curve[-1]
+    assert any("train_value_loss" in line for line in curve)
+
+
+def test_the_same_seed_learns_the_same(tmp_path, cartpole):
+    again = brief_run("ppo", CARTPOLE, tmp_path / "again")
+    other = brief_run("ppo", CARTPOLE, tmp_path / "other", seed=1)
+    first, second, third = (load_file(pretrained(run) / "model.safetensors") for run in (cartpole, again, other))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], third[name]) for name in first)
+
+
+def test_a_task_of_ours_and_what_its_action_mode_means(tmp_path):
+    run = brief_run("ppo", REACH, tmp_path / "run", env_kwargs={"action_mode": "ee"}, steps=64)
+    source = open_policy(str(run))
+    assert source.env_kwargs == {"action_mode": "ee"}
+    env = make_env(REACH, **source.env_kwargs)
+    assert env.action_space.contains(_first_action(source.agent(env), env))
+    with pytest.raises(UsageError, match="acts in"):
+        source.agent(make_env(REACH, action_mode="joint"))
+
+
+def _first_action(agent, env):
+    observation, _ = env.reset(seed=0)
+    agent.reset(env, 0)
+    return agent.act(observation)
+
+
+def test_sac_learns_and_goes_on(tmp_path):
+    brief = {"steps": 80, "learning_starts": 20, "buffer_size": 200, "gradient_steps": 1}
+    run = brief_run("sac", PENDULUM, tmp_path / "run", **brief)
+    before = load_file(pretrained(run) / "model.safetensors")
+    brief_run("sac", PENDULUM, run, resume=True, steps=120)
+    after = load_file(pretrained(run) / "model.safetensors")
+    assert before.keys() == after.keys() and not all(torch.equal(before[name], after[name]) for name in before)
+    assert bench(PENDULUM, str(run), 1, 1_000_000)["episodes"][0]["length"] == 200
+    with pytest.raises(UsageError, match="continuous actions"):
+        brief_run("sac", CARTPOLE, tmp_path / "choices")
+
+
+def test_ppo_gets_better(tmp_path):
+    run = brief_run(
+        "ppo",
+        CARTPOLE,
+        tmp_path / "run",
+        copies=16,
+        rollout=32,
+        steps=10_000,
+        batch_size=128,
+        layers=(64,),
+        epochs=8,
+        lr=2e-3,
+    )
+    random = bench(CARTPOLE, "random", 10, 1_000_000)["return_mean"]
+    assert bench(CARTPOLE, str(run), 10, 1_000_000)["return_mean"] > 5 * random
+
+
+# -- going on ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_resumed_run_goes_on_from_where_it_stood(tmp_path):
+    run = brief_run("ppo", CARTPOLE, tmp_path / "run")
+    copies = Copies(CARTPOLE, 4, 0, {})
+    normalized = VecNormalize(copies, gamma=0.98)
+    model = make_model("ppo", normalized, RLConfig(**BRIEF))
+    restore(run, model, normalized)
+    stored = load_file(pretrained(run) / "model.safetensors")
+    assert model.num_timesteps == 128 and normalized.obs_rms.count > 100 and normalized.ret_rms.count > 100
+    assert all(torch.equal(value, stored[name]) for name, value in model.policy.state_dict().items())
+    moments = [state["exp_avg"].abs().max() for state in model.policy.optimizer.state_dict()["state"].values()]
+    assert len(moments) > 4 and max(moments) > 0
+    copies.close()
+    brief_run("ppo", CARTPOLE, run, resume=True, steps=256)
+    assert [path.name for path in sorted((run / "checkpoints").glob("0*"))] == ["000000128", "000000256"]
+    steps = [line["step"] for line in read_metrics(run / METRICS)]
+    assert steps == sorted(steps) and steps[-1] == 256
+
+
+def test_a_run_is_neither_mixed_nor_lost(tmp_path, cartpole):
+    with pytest.raises(UsageError, match=r"gamma = 0\.98, not 0\.5"):
+        brief_run("ppo", CARTPOLE, cartpole, resume=True, gamma=0.5)
+    with pytest.raises(UsageError, match="env = 'CartPole-v1', not 'Pendulum-v1'"):
+        brief_run("ppo", PENDULUM, cartpole, resume=True)
+    with pytest.raises(UsageError, match="already holds something"):
+        brief_run("ppo", CARTPOLE, cartpole)
+    assert (pretrained(cartpole) / "model.safetensors").is_file()
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+def copied(run, to):
+    shutil.copytree(run, to, symlinks=True)
+    return to
+
+
+def test_normalization_is_part_of_the_policy(tmp_path, cartpole):
+    run = copied(cartpole, tmp_path / "run")
+    file = pretrained(run) / NORMALIZATION
+    tensors = load_file(file)
+    file.unlink()
+    with pytest.raises(DataError, match=NORMALIZATION):
+        open_policy(str(run)).agent(make_env(CARTPOLE))
+    save_file({name: value[:2] if value.ndim else value for name, value in tensors.items()}, file)
+    with pytest.raises(DataError, match=NORMALIZATION):
+        open_policy(str(run)).agent(make_env(CARTPOLE))
+
+
+def test_a_damaged_document_is_named(tmp_path, cartpole):
+    run = copied(cartpole, tmp_path / "run")
+    (pretrained(run) / "config.json").write_text('{"type": "ppo"}')
+    with pytest.raises(DataError, match=r"config\.json"):
+        open_policy(str(run)).agent(make_env(CARTPOLE))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"copies": 0}, "copies is 0"),
+        ({"gamma": 1.5}, "gamma 1.5"),
+        ({"lr": float("nan")}, "lr nan"),
+        ({"steps": -1}, "steps is"),
+    ],
+)
+def test_settings_that_can_not_be_meant(tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        brief_run("ppo", CARTPOLE, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("observation", "action", "message"),
+    [
+        (gym.spaces.Box(0, 255, (8, 8, 3), np.uint8), gym.spaces.Discrete(2), "reads? vectors only"),
+        (gym.spaces.Discrete(3), gym.spaces.Discrete(2), "vectors only"),
+        (gym.spaces.Box(-1, 1, (2,)), gym.spaces.MultiBinary(3), "takes actions in"),
+    ],
+)
+def test_spaces_that_a_perceptron_can_not_read_or_fill(observation, action, message):
+    with pytest.raises(UsageError, match=f"x-v0.*{message}"):
+        Interface.of(observation, action, "x-v0")
+
+
+# -- copies -----------------------------------------------------------------------------------------------------------
+
+
+def test_actions_reach_the_bounds_and_no_further():
+    space = gym.spaces.Box(np.array([0.0, -2.0]), np.array([1.0, 4.0]), dtype=np.float64)
+    interface = Interface.of(gym.spaces.Box(-1, 1, (2,)), space, "x")
+    chosen = np.array([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0], [9.0, -9.0]])
+    assert interface.action(chosen).tolist() == [[0, -2], [1, 4], [0.5, 1], [1, -2]]
+    assert Interface.of(gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(3, start=5), "x").action(
+        np.array([0, 2])
+    ).tolist() == [5, 7]
+
+
+def test_copies_see_what_serial_environments_see():
+    copies = Copies(REACH, 3, 7, {})
+    env = make_env(REACH)
+    flat = copies.reset()
+    for index in range(3):
+        observation, _ = env.reset(seed=7 + index)
+        assert np.array_equal(flat[index], copies.interface.flat(observation))
+    copies.close()
+
+
+def test_an_end_by_time_or_success_is_not_the_end_of_rewards():
+    """Bootstrapping: the learner gets the last observation, and is told that more would have come."""
+    copies = Copies("tests.toy:toy/Point-v0", 2, 0, {})
+    assert list(copies.interface.inputs) == ["environment_state", "state"]
+    flat, seen = copies.reset(), []
+    for _ in range(150):
+        missing = flat[:, :2] - flat[:, 2:]
+        copies.step_async(np.clip(2 * missing, -1, 1) * np.array([[1.0], [0.0]]))  # the second never moves
+        flat, _, done, infos = copies.step_wait()
+        seen += [(index, infos[index]) for index in np.flatnonzero(done)]
+    assert {index for index, _ in seen} == {0, 1}
+    for index, info in seen:
+        assert info["TimeLimit.truncated"] and info["is_success"] == (index == 0)
+        last = info["terminal_observation"]
+        assert (np.linalg.norm(last[2:] - last[:2]) < 0.05) == (index == 0)
+    copies.close()
