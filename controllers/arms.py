@@ -280,19 +280,26 @@ class ServoTargets:
             self._stay_near(q_measured)
         else:
             self.cerebellum.faults.nan += 1
-        self.cerebellum.plan(targets)
+        self._plan(targets)
         dt = self.cerebellum.settings.wbc_period_s
         ticks = round(period_s / dt)
         total = np.zeros_like(self.q)
         for _ in range(ticks):
             torque, acceleration = self.cerebellum.torque(self.q, self.v)
-            total += self.q + (torque + self._damping * self.v) / self._gain
+            total += self._command(torque)
             self.v = self.v + dt * acceleration
             self.q = self.q + dt * self.v
         command = total / ticks
         for joint, name in self._grippers.items():
             command[joint] = targets[name].opening
         return np.clip(command, self._lower, self._upper)
+
+    def _plan(self, targets: dict[str, HandTarget]) -> None:
+        self.cerebellum.plan(targets)
+
+    def _command(self, torque: Array) -> Array:
+        """What each servo must be told (n,) to give this torque where the virtual robot is."""
+        return self.q + (torque + self._damping * self.v) / self._gain
 
     def _stay_near(self, q_measured: Array, leash: float = 0.3) -> None:
         """Grippers are as measured (an object stops them); an arm that was held back far restarts from where it is."""

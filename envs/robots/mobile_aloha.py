@@ -15,6 +15,7 @@ import numpy as np
 
 from robotics.controllers.limits import CollisionMargin, pairs_between
 from robotics.controllers.robot_spec import EndEffector, RobotSpec
+from robotics.envs.robots import Actuation
 from robotics.envs.robots.aloha import ARM_JOINTS, LEFT, OBJECT, RIGHT, SIDES, STATIC
 from robotics.envs.robots.surroundings import add_sky, floor_material
 
@@ -25,6 +26,10 @@ MOUNT = np.array([0.331, 0.3, 1.042])
 FORCE, SPEED = (150.0, 150.0, 60.0), (1.6, 1.6, 1.5)
 #: What rolling costs [N s/m, N s/m, N m s/rad].
 _ROLLING = (20.0, 20.0, 5.0)
+#: Of the servos that keep a commanded speed, ahead, to the left and turning: 90 kg and 7 kg m^2 follow within 0.1 s.
+_SPEED_GAIN = (900.0, 900.0, 90.0)
+#: Collision bit of what the base alone bumps into: furniture, but not the floor, on which it slides along its joints.
+FURNITURE = 16
 #: Both hands level before the chest, wrists well bent: straight, they would be singular.
 _HOME_ARM = (0.0, -0.5, 1.4, 0.0, -0.9, 0.0, 0.024)
 _ARM_VELOCITY = (3.14,) * 6 + (0.25,)
@@ -38,8 +43,12 @@ MOBILE_ALOHA = RobotSpec(
 )
 
 
-def mobile_scene() -> mujoco.MjSpec:
-    """The robot alone on a floor, under torque control, ready for rooms and objects to be added."""
+def mobile_scene(actuation: Actuation = "motor") -> mujoco.MjSpec:
+    """The robot alone on a floor, ready for rooms and objects to be added.
+
+    Actuators are in the order of `MOBILE_ALOHA.joints`. `servo` has ALOHA's position servos, and for the base three
+    servos of its velocity in its own frame: ahead, to the left [m/s], turning left [rad/s].
+    """
     spec = mujoco.MjSpec()
     spec.modelname = "mobile_aloha"
     spec.option.timestep = 0.002
@@ -51,6 +60,7 @@ def mobile_scene() -> mujoco.MjSpec:
     add_sky(spec)
     spec.visual.headlight.diffuse = [0.4] * 3
     spec.visual.headlight.ambient = [0.25] * 3
+    spec.visual.map.shadowscale = 1.0  # all that the light falls on: beyond the usual 0.6 of it there are speckles
     world = spec.worldbody
     world.add_geom(
         name="floor",
@@ -61,26 +71,39 @@ def mobile_scene() -> mujoco.MjSpec:
         conaffinity=LEFT | RIGHT | OBJECT,
     )
     base = _add_base(world)
+    _drive(spec, actuation)
     for side, y, bit in (("left", MOUNT[1], LEFT), ("right", -MOUNT[1], RIGHT)):
         arm = mujoco.MjSpec.from_file(str(files("robotics.envs.robots") / "viperx300.xml"))
         for geom in arm.geoms:
             if geom.contype:
                 geom.contype, geom.conaffinity = bit, (LEFT | RIGHT | STATIC) & ~bit
         spec.attach(arm, prefix=f"{side}/", frame=base.add_frame(pos=[MOUNT[0], y, MOUNT[2]]))
-    for actuator in spec.actuators:
-        limit = spec.joint(actuator.target).actfrcrange
-        actuator.set_to_motor()
-        actuator.ctrlrange = limit
-    for joint, force in zip(BASE_JOINTS, FORCE, strict=True):
-        motor = spec.add_actuator(
-            name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT, ctrlrange=[-force, force]
-        )
-        motor.set_to_motor()
+    if actuation == "motor":
+        for actuator in spec.actuators[len(BASE_JOINTS) :]:
+            limit = spec.joint(actuator.target).actfrcrange
+            actuator.set_to_motor()
+            actuator.ctrlrange = limit
     return spec
+
+
+def _drive(spec: mujoco.MjSpec, actuation: Actuation) -> None:
+    """Actuators of the base: forces along its joints, or servos of its velocity in its own frame."""
+    for axis, (joint, force, speed, gain) in enumerate(zip(BASE_JOINTS, FORCE, SPEED, _SPEED_GAIN, strict=True)):
+        actuator = spec.add_actuator(name=joint)
+        if actuation == "motor":
+            actuator.trntype, actuator.target = mujoco.mjtTrn.mjTRN_JOINT, joint
+            actuator.set_to_motor()
+            actuator.ctrlrange = [-force, force]
+        else:
+            actuator.trntype, actuator.target = mujoco.mjtTrn.mjTRN_SITE, "base"
+            actuator.gear = np.eye(6)[(0, 1, 5)[axis]]
+            actuator.set_to_velocity(kv=gain)
+            actuator.ctrlrange, actuator.forcerange = [-speed, speed], [-force, force]
 
 
 def _add_base(world: mujoco.MjsBody) -> mujoco.MjsBody:
     base = world.add_body(name="base")
+    base.add_site(name="base", group=4, size=[0.005] * 3)
     axes = ([1, 0, 0], [0, 1, 0], [0, 0, 1])
     for name, axis, force, damping in zip(BASE_JOINTS, axes, FORCE, _ROLLING, strict=True):
         turns = name == "base_yaw"
@@ -92,7 +115,7 @@ def _add_base(world: mujoco.MjsBody) -> mujoco.MjsBody:
             actfrcrange=[-force, force],
             actfrclimited=True,
         )
-    touch = {"contype": STATIC, "conaffinity": LEFT | RIGHT | OBJECT}
+    touch = {"contype": STATIC | FURNITURE, "conaffinity": LEFT | RIGHT | OBJECT}
     box = mujoco.mjtGeom.mjGEOM_BOX
     dark, grey = [0.2, 0.21, 0.23, 1], [0.55, 0.57, 0.6, 1]
     base.add_geom(name="chassis", type=box, size=[0.28, 0.28, 0.07], pos=[0, 0, 0.13], mass=55, rgba=dark, **touch)
