@@ -112,6 +112,10 @@ class MobileCerebellum(BimanualCerebellum):
         self._riders: dict[str, HandTarget] = {}
         self._set_base()
 
+    def moving(self, v: Array) -> None:
+        super().moving(v)
+        self._base_reference = replace(self._base_reference, velocity=np.array([v[0], v[1], 0.0, 0.0, 0.0, v[2]]))
+
     def drive(self, order: BasePose | BaseTwist | None) -> None:
         """From the next plan on the base goes to a pose, or drives by a twist; None leaves it to the hands.
 

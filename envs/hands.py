@@ -126,20 +126,20 @@ class HandExpert:
         self._period_s = 1.0 / task.control_hz
         self._cerebellum = task.make_cerebellum()
         in_joints = task.action_mode == "joint"
-        self._servos = self.make_servos(task.model) if in_joints else None
+        self._servos = self.make_servos(task.believed) if in_joints else None
         #: What `targets` reads hand poses from: the controller's own model is elsewhere, ahead of the robot.
         self.kinematics = task.make_cerebellum().model if in_joints else self._cerebellum.model
         if self._servos is not None:
             self._servos.reset(task.joint_positions())
 
+    def make_servos(self, model: mujoco.MjModel) -> ServoTargets:
+        """The cerebellum for the servos of `model`."""
+        return servo_targets(model, self._cerebellum)
+
     def resume(self) -> None:
         """Somebody else has moved the robot: go on from where it is now and as it moves."""
         if self._servos is not None:
             self._servos.resume(self.task.joint_positions(), self.task.joint_velocities())
-
-    def make_servos(self, model: mujoco.MjModel) -> ServoTargets:
-        """The cerebellum for the servos of `model`."""
-        return servo_targets(model, self._cerebellum)
 
     def act(self, observation: Observation) -> Array:
         q = observation["state"][: len(self.task.SPEC.joints)].astype(np.float64)

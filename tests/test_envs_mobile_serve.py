@@ -136,6 +136,22 @@ def test_targets_in_the_frame_of_the_base_are_those_in_the_world():
         assert angle(turned, target.quat) == pytest.approx(0, abs=1e-9)
 
 
+def test_an_expert_that_takes_over_drives_on(env):
+    """Where a learner has brought it, at the speed that it has there: no jerk in what it commands."""
+    observation, _ = env.reset(seed=2)
+    expert = env.unwrapped.expert()
+    expert.reset(env)
+    for _ in range(40):
+        action = expert.act(observation)
+        observation, *_ = env.step(action)
+    speed = observation["state"][17:]
+    assert np.linalg.norm(speed[:2]) > 0.3
+    late = env.unwrapped.expert()
+    late.reset(env)
+    late.resume()
+    assert late.act(observation)[:3] == pytest.approx(expert.act(observation)[:3], abs=0.05)
+
+
 # -- scene ----------------------------------------------------------------------------------------------------------
 
 
