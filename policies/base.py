@@ -101,8 +101,8 @@ class Policy(nn.Module, ABC):
     def loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The scalar to minimise and its terms, detached.
 
-        `batch`: observations (B, *shape), `action` (B, H, A), `action_is_pad` (B, H), with `language` also `task`, int64
-        (B, MAX_WORDS); what is padded does not matter.
+        `batch`: observations (B, *shape), `action` (B, H, A), `action_is_pad` (B, H), and with `language` also `task`,
+        int64 (B, MAX_WORDS); what is padded does not matter.
         """
 
     @abstractmethod

@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 #: Batch and observation key of an instruction, and how many words of it count.
 TASK = "task"
 MAX_WORDS = 64
-#: Rows of the embedding; row 0 is padding. Two of fifty words share a row in one vocabulary of four.
+#: Rows of the embedding; row 0 is padding. Fifty words get along without sharing one in three of four vocabularies.
 BUCKETS = 4096
 
 
@@ -22,7 +23,7 @@ def word_ids(text: str) -> np.ndarray:
     `hash`, gives the same numbers in every process.
     """
     words = re.findall(r"\w+", text.lower())
-    terms = [*words, *(f"{first} {second}" for first, second in zip(words, words[1:], strict=False))]
+    terms = [*words, *(f"{first} {second}" for first, second in pairwise(words))]
     ids = np.zeros(MAX_WORDS, dtype=np.int64)
     for place, term in enumerate(terms[:MAX_WORDS]):
         ids[place] = 1 + zlib.crc32(term.encode()) % (BUCKETS - 1)

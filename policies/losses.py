@@ -1,5 +1,6 @@
 """The terms of imitation losses, each one pure function."""
 
+import torch
 from torch import Tensor
 
 
@@ -13,6 +14,22 @@ def masked_l1(prediction: Tensor, target: Tensor, is_pad: Tensor) -> Tensor:
     # Filling, not multiplying: a NaN in the padding times zero is still a NaN.
     error = (prediction - target).abs().mean(dim=-1).masked_fill(is_pad, 0.0)
     return error.sum() / (~is_pad).sum().clamp(min=1)
+
+
+def masked_mse(prediction: Tensor, target: Tensor, is_pad: Tensor) -> Tensor:
+    """Mean squared error over the valid entries of (B, H, A); `is_pad` (B, H) marks the others."""
+    error = (prediction - target).square().mean(dim=-1).masked_fill(is_pad, 0.0)
+    return error.sum() / (~is_pad).sum().clamp(min=1)
+
+
+def hold_last(actions: Tensor, is_pad: Tensor) -> Tensor:
+    """Actions (B, H, A) with the padding at their end replaced by the last valid one, zero where there is none.
+
+    A network that takes actions in must see something there, and whatever the padding holds must not matter.
+    """
+    last = (~is_pad).sum(dim=1).clamp(min=1) - 1
+    held = actions[torch.arange(len(actions), device=actions.device), last][:, None].expand_as(actions)
+    return torch.where(is_pad[..., None], held, actions).masked_fill(is_pad.all(dim=1)[:, None, None], 0.0)
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor, is_pad: Tensor) -> Tensor:

@@ -4,10 +4,13 @@ from robotics.errors import unknown_name
 from robotics.policies.act import Act
 from robotics.policies.act_config import ActConfig
 from robotics.policies.base import Policy, PolicyConfig
+from robotics.policies.dit import DiT
+from robotics.policies.dit_config import DiTConfig
 
 #: Name -> what configures it and what it is.
 FAMILIES: dict[str, tuple[type[PolicyConfig], type[Policy]]] = {
     ActConfig.type: (ActConfig, Act),
+    DiTConfig.type: (DiTConfig, DiT),
 }
 
 

@@ -43,7 +43,38 @@ PRESETS: dict[str, dict[str, Preset]] = {
             policy={},
             training={"steps": 100_000, "batch_size": 8, "lr": 1e-5},
         ),
-    }
+    },
+    "dit": {
+        "small": Preset(
+            "flow matching; trains in minutes on two CPU cores from vectors",
+            policy={
+                "chunk_size": 48,
+                "n_action_steps": 24,
+                "dim": 128,
+                "heads": 4,
+                "feed_forward": 256,
+                "encoder_layers": 2,
+                "decoder_layers": 3,
+                "dropout": 0.0,
+                "actions_per_query": 8,
+                "input_noise": 0.02,
+            },
+            training={"steps": 12_000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
+        ),
+        # Dasari et al. 2024, the public code's configuration (experiments/agent/diffusion.yaml, bc_cos_sched.yaml).
+        "paper": Preset(
+            "the architecture and optimiser of DiT-Policy (Dasari et al. 2024), for a GPU",
+            policy={},
+            training={
+                "steps": 150_000,
+                "batch_size": 150,
+                "lr": 3e-4,
+                "weight_decay": 1e-6,
+                "warmup_steps": 2000,
+                "schedule": "cosine",
+            },
+        ),
+    },
 }
 
 
