@@ -14,9 +14,7 @@ from robotics.cli import train_rl
 from robotics.errors import UsageError
 
 #: Options that are fields of the policy's configuration; the rest of what is given goes to TrainConfig.
-POLICY_OPTIONS = ("chunk_size", "n_action_steps", "language")
-POLICY_OPTIONS += ("objective", "sampling_steps", "backbone", "max_delay")
-POLICY_OPTIONS += ("objective", "sampling_steps", "backbone", "max_delay")
+POLICY_OPTIONS = ("chunk_size", "n_action_steps", "language", "objective", "sampling_steps", "backbone", "max_delay")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -94,20 +92,6 @@ class DiTOptions(Options):
     """Up to this many first actions are given in training, for real-time chunking without guidance."""
 
 
-@dataclass(frozen=True)
-class DiTOptions(Options):
-    """Imitate the demonstrations of a dataset with a diffusion transformer. What is not given comes from the preset."""
-
-    objective: Literal["flow", "ddim", "mip", "regression"] | None = None
-    """How the network is trained and sampled."""
-    sampling_steps: int | None = None
-    """Network evaluations per chunk; the objective's own number when not given."""
-    backbone: Literal["adaln", "in_context"] | None = None
-    """adaln: time and observation modulate every layer; in_context: they are tokens, as in RDT."""
-    max_delay: int | None = None
-    """Up to this many first actions are given in training, for real-time chunking without guidance."""
-
-
 def run(family: str, options: Options) -> None:
     from robotics.training.train import train
 
@@ -152,7 +136,6 @@ def parse_duration(text: str) -> float:
 
 SUBCOMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "act": (Options, partial(run, "act")),
-    "dit": (DiTOptions, partial(run, "dit")),
     "dit": (DiTOptions, partial(run, "dit")),
     **{kind: (train_rl.Options, partial(train_rl.run, kind)) for kind in ("ppo", "sac")},
 }
