@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robotics.evaluation.statistics import bootstrap_mean, wilson
+from robotics.evaluation.statistics import bootstrap_mean, clopper_pearson, expanded_levels, wilson
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (1, 10), (5, 10), (10, 10), (81, 263), (98, 100), (1, 1)])
@@ -24,6 +24,32 @@ def test_wilson_at_the_edges():
     assert wilson(7, 7)[1] == 1.0
     with pytest.raises(ValueError, match="5 successes of 4"):
         wilson(5, 4)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (1, 10), (5, 10), (10, 10), (81, 263), (1, 1)])
+def test_clopper_pearson_agrees_with_scipy(k, n):
+    expected = stats.binomtest(k, n).proportion_ci(0.95, method="exact")
+    assert clopper_pearson(k, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_clopper_pearson_covers_every_rate_and_wilson_the_average():
+    n, rates = 20, np.linspace(0.005, 0.995, 199)
+    chances = stats.binom.pmf(np.arange(n + 1), n, rates[:, None])
+
+    def coverage(interval):
+        low, high = np.array([interval(k, n) for k in range(n + 1)]).T
+        return (chances * ((low <= rates[:, None]) & (rates[:, None] <= high))).sum(axis=1)
+
+    assert coverage(clopper_pearson).min() >= 0.95
+    assert 0.94 <= coverage(wilson).mean() <= 0.965
+    assert coverage(wilson).min() < 0.95
+
+
+def test_few_values_look_further_out():
+    assert expanded_levels(10**6) == pytest.approx((0.025, 0.975), abs=1e-4)
+    low, high = expanded_levels(5)
+    assert low < 0.005
+    assert low == pytest.approx(1 - high)
 
 
 def test_bootstrap_covers_the_true_mean_about_as_often_as_it_says():

@@ -178,7 +178,7 @@ def _drawn_families(scores: Scores, generator: np.random.Generator) -> np.ndarra
 
 
 def _interval(draws: np.ndarray, levels: Interval, value: float) -> list[float] | None:
-    """From quantile to quantile of the draws; None where more than one in twenty is undefined (all drawn policies alike).
+    """From quantile to quantile of the draws; None where over one in twenty is undefined (all drawn policies alike).
 
     At its best value a metric can only be drawn worse: without `value` the interval would deny what was measured.
     """
@@ -197,8 +197,8 @@ def _reason(scores: Scores, plain: dict[str, float | None], enough: bool) -> str
             "and many more to be narrow"
         )
     if plain["pearson"] is None:
-        side = "simulation" if np.ptp(scores.sim) == 0 else "target"
-        return f"no correlation: every policy has the same success on the {side} side"
+        where = "in simulation" if np.ptp(scores.sim) == 0 else "on the target"
+        return f"no correlation: every policy has the same success {where}"
     return None
 
 

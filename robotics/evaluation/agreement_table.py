@@ -1,6 +1,7 @@
 """Anybody's table of success in simulation and on the target, one line per policy, read strictly."""
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def _rows(path: Path) -> tuple[list[str], list[_Row]]:
     except UnicodeDecodeError:
         raise DataError(f"{path}: not a text file in UTF-8; save the table as CSV") from None
     try:
-        reader = csv.reader(text.splitlines(), strict=True)
+        reader = csv.reader(io.StringIO(text), strict=True)
         lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
     except csv.Error as error:
         raise DataError(f"{path}: not a CSV file ({error})") from None
