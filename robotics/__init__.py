@@ -56,5 +56,8 @@ register_task(
 register_task(
     "robotics/QuadrupedTerrain-v0", "robotics.envs.tasks.quadruped_terrain:QuadrupedTerrain", max_episode_steps=800
 )
+register_task(
+    "robotics/HumanoidBalance-v0", "robotics.envs.tasks.humanoid_balance:HumanoidBalance", max_episode_steps=400
+)
 
 _load_plugins(ENVIRONMENTS)
