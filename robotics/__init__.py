@@ -46,6 +46,7 @@ register_task(
     "robotics/PalletizeUnseen-v0", "robotics.envs.tasks.palletize:Palletize", max_episode_steps=1200, shapes="unseen"
 )
 register_task("robotics/PegInsertion-v0", "robotics.envs.tasks.peg_insertion:PegInsertion", max_episode_steps=600)
+register_task("robotics/PushT-v0", "robotics.envs.tasks.push_t:PushT", max_episode_steps=1000)
 register_task("robotics/MobileServe-v0", "robotics.envs.tasks.mobile_serve:MobileServe", max_episode_steps=800)
 register_task("robotics/PathTrack-v0", "robotics.envs.tasks.path_track:PathTrack", max_episode_steps=160)
 

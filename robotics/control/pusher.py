@@ -10,22 +10,9 @@ import numpy as np
 from robotics.control import overlay
 from robotics.control.session import rms, settled
 from robotics.control.trial import Trial
-from robotics.controllers.rotation import wrapped
-from robotics.controllers.sampling import Futures, SamplingMPC, SamplingSettings
-from robotics.envs.robots.push_t import (
-    BAR,
-    BAR_AT,
-    FINGER_RADIUS,
-    FINGER_SPEED,
-    GOAL,
-    REACH,
-    STEM,
-    STEM_AT,
-    corners,
-    pose_errors,
-    push_t_scene,
-    random_start,
-)
+from robotics.controllers.sampling import SamplingMPC
+from robotics.envs.pushing import SETTINGS, cost, proposals
+from robotics.envs.robots.push_t import GOAL, REACH, pose_errors, push_t_scene, random_start
 
 Array = np.ndarray
 
@@ -34,59 +21,6 @@ PERIOD_S = 0.02
 PLAN_EVERY = 5
 #: What counts as being in place [m], [rad].
 NEAR, TURNED = 0.02, np.radians(10)
-
-SETTINGS = SamplingSettings(samples=64, steps=160, knots=8, spline="linear", noise=0.06, threads=2)
-
-
-def cost(futures: Futures) -> Array:
-    """(samples, T): how far the corners of the T are from their places [m], and a little, the finger from the T."""
-    finger, pose = futures["qpos"][..., :2], futures["qpos"][..., 2:]
-    away = np.linalg.norm(corners(pose) - corners(np.array(GOAL)), axis=-1).sum(axis=-1)
-    idle = np.linalg.norm(finger - pose[..., :2], axis=-1)
-    running = away + 0.02 * idle
-    running[:, -1] += 0.5 * running.shape[1] * away[:, -1]
-    return running
-
-
-def proposals(qpos: Array, times: Array, rng: np.random.Generator, count: int = 40) -> Array:
-    """Knots (count, K, 2) of ways round the T to a point of its outline and on into it."""
-    return np.stack([_way(qpos[:2], qpos[2:], rng, times) for _ in range(count)])
-
-
-def _way(finger: Array, pose: Array, rng: np.random.Generator, times: Array) -> Array:
-    """A way at a random speed, (len(times), 2): round the T on a circle that is clear of it, then straight in."""
-    point, outwards = _outline(pose, rng)
-    before, after = point + (FINGER_RADIUS + 0.015) * outwards, point - rng.uniform(0, 0.12) * outwards
-    after = after + rng.uniform(-0.04, 0.04) * np.array([-outwards[1], outwards[0]])
-    ways = [finger]
-    if rng.random() < 0.8:
-        ways += _round(finger, before, pose[:2], 0.165)
-    corner_points = np.stack([*ways, before, after])
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corner_points, axis=0), axis=1))])
-    along = np.maximum(times, 0.0) * rng.uniform(0.4, 1.0) * FINGER_SPEED
-    return np.stack([np.interp(along, lengths, corner_points[:, axis]) for axis in (0, 1)], axis=-1)
-
-
-def _round(start: Array, end: Array, centre: Array, radius: float) -> list[Array]:
-    first, last = (np.arctan2(*(p - centre)[::-1]) for p in (start, end))
-    turn = wrapped(last - first)
-    if abs(turn) < 0.3:
-        return []
-    angles = first + turn * np.linspace(0, 1, 5)
-    return [centre + radius * np.array([np.cos(angle), np.sin(angle)]) for angle in angles]
-
-
-def _outline(pose: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A random point on the outline of the T and the direction out of it, in the world."""
-    half, at = ((BAR, BAR_AT), (STEM, STEM_AT))[int(rng.integers(2))]
-    side, place = int(rng.integers(4)), rng.uniform(-1, 1)
-    axis, sign = side % 2, 1 if side < 2 else -1
-    outwards = np.zeros(2)
-    outwards[axis] = sign
-    point = np.array([0.0, at]) + outwards * half + place * np.abs(outwards[::-1]) * half
-    c, s = np.cos(pose[2]), np.sin(pose[2])
-    R = np.array([[c, -s], [s, c]])
-    return pose[:2] + R @ point, R @ outwards
 
 
 class PusherSession:

@@ -1,0 +1,138 @@
+"""Pushing a T over a table in the plane: how well it covers its place, and what a sampling planner needs to know.
+
+Everything here is of the finger and the T of `envs.robots.push_t`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from robotics.controllers.rotation import wrapped
+from robotics.controllers.sampling import Futures, SamplingSettings
+from robotics.envs.robots.push_t import (
+    BAR,
+    BAR_AT,
+    FINGER_RADIUS,
+    FINGER_SPEED,
+    GOAL,
+    STEM,
+    STEM_AT,
+    corners,
+)
+
+Array = np.ndarray
+
+# -- planning -------------------------------------------------------------------------------------------------------
+
+SETTINGS = SamplingSettings(samples=64, steps=160, knots=8, spline="linear", noise=0.06, threads=2)
+
+
+def cost(futures: Futures, goal: Sequence[float] = GOAL) -> Array:
+    """(samples, T): how far the corners of the T are from their places [m], and a little, the finger from the T."""
+    finger, pose = futures["qpos"][..., :2], futures["qpos"][..., 2:]
+    away = np.linalg.norm(corners(pose) - corners(np.array(goal)), axis=-1).sum(axis=-1)
+    idle = np.linalg.norm(finger - pose[..., :2], axis=-1)
+    running = away + 0.02 * idle
+    running[:, -1] += 0.5 * running.shape[1] * away[:, -1]
+    return running
+
+
+def proposals(qpos: Array, times: Array, rng: np.random.Generator, count: int = 40) -> Array:
+    """Knots (count, K, 2) of ways round the T to a point of its outline and on into it."""
+    return np.stack([_way(qpos[:2], qpos[2:], rng, times) for _ in range(count)])
+
+
+def _way(finger: Array, pose: Array, rng: np.random.Generator, times: Array) -> Array:
+    """A way at a random speed, (len(times), 2): round the T on a circle that is clear of it, then straight in."""
+    point, outwards = _outline(pose, rng)
+    before, after = point + (FINGER_RADIUS + 0.015) * outwards, point - 0.12 * rng.random() ** 2 * outwards
+    after = after + rng.uniform(-0.04, 0.04) * np.array([-outwards[1], outwards[0]])
+    ways = [finger]
+    if rng.random() < 0.8:
+        ways += _round(finger, before, pose[:2], 0.165)
+    corner_points = np.stack([*ways, before, after])
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corner_points, axis=0), axis=1))])
+    along = np.maximum(times, 0.0) * rng.uniform(0.4, 1.0) * FINGER_SPEED
+    return np.stack([np.interp(along, lengths, corner_points[:, axis]) for axis in (0, 1)], axis=-1)
+
+
+def _round(start: Array, end: Array, centre: Array, radius: float) -> list[Array]:
+    first, last = (np.arctan2(*(p - centre)[::-1]) for p in (start, end))
+    turn = wrapped(last - first)
+    if abs(turn) < 0.3:
+        return []
+    angles = first + turn * np.linspace(0, 1, 5)
+    return [centre + radius * np.array([np.cos(angle), np.sin(angle)]) for angle in angles]
+
+
+def _outline(pose: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A random point on the outline of the T and the direction out of it, in the world."""
+    half, at = ((BAR, BAR_AT), (STEM, STEM_AT))[int(rng.integers(2))]
+    side, place = int(rng.integers(4)), rng.uniform(-1, 1)
+    axis, sign = side % 2, 1 if side < 2 else -1
+    outwards = np.zeros(2)
+    outwards[axis] = sign
+    point = np.array([0.0, at]) + outwards * half + place * np.abs(outwards[::-1]) * half
+    c, s = np.cos(pose[2]), np.sin(pose[2])
+    R = np.array([[c, -s], [s, c]])
+    return pose[:2] + R @ point, R @ outwards
+
+
+# -- how much of its place the T covers -----------------------------------------------------------------------------
+
+_PARTS = ((np.array(BAR), BAR_AT), (np.array(STEM), STEM_AT))
+_AREA = sum(4 * half[0] * half[1] for half, _ in _PARTS)
+_SQUARE = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+#: The T counts as this much smaller [m]: edges that lie on each other would be counted twice or never.
+_SHRUNK = 1e-9
+
+
+def overlap(pose: Array, goal: Array) -> Array:
+    """The part (n,) of a T's place at `goal` that a T at `pose` (n, 3) covers; both x, y [m], angle [rad].
+
+    Exact: the area of the intersection of two rectangles, for each of two by two, by Green's theorem: the boundary of
+    an intersection is what of either boundary lies within the other.
+    """
+    c, s = np.cos(goal[..., 2]), np.sin(goal[..., 2])
+    x, y = pose[..., 0] - goal[..., 0], pose[..., 1] - goal[..., 1]
+    at = np.stack([c * x + s * y, c * y - s * x], axis=-1)
+    turn = pose[..., 2] - goal[..., 2]
+    covered = sum(
+        (_intersection(part, place, at, np.cos(turn), np.sin(turn)) for part in _PARTS for place in _PARTS),
+        np.zeros(len(pose)),
+    )
+    return np.clip(covered / _AREA, 0.0, 1.0)
+
+
+def _intersection(part: tuple[Array, float], place: tuple[Array, float], at: Array, c: Array, s: Array) -> Array:
+    """The common area (n,) [m^2] of a part of the T, which stands at `at` (n, 2), and a part of its place."""
+    (half, up), (room, above) = part, place
+    half = half - _SHRUNK
+    edges = _SQUARE * half + [0, up]
+    x, y = at[:, :1], at[:, 1:]
+    c, s = c[:, None], s[:, None]
+    seen = np.stack([x + c * edges[:, 0] - s * edges[:, 1], y + s * edges[:, 0] + c * edges[:, 1] - above], axis=-1)
+    border = _SQUARE * room
+    dx, dy = border[:, 0] - x, border[:, 1] + above - y
+    back = np.stack([c * dx + s * dy, c * dy - s * dx - up], axis=-1)
+    return _within(seen, room, seen) + _within(back, half, np.broadcast_to(border, back.shape))
+
+
+def _within(polygon: Array, half: Array, drawn: Array) -> Array:
+    """Half the cross products (n,) along the parts of a polygon's edges that lie within a box about the origin.
+
+    `polygon` (n, 4, 2) holds its corners in the box's frame; `drawn` the same ones in the frame to integrate in.
+    """
+    start, way = polygon, np.roll(polygon, -1, axis=1) - polygon
+    first, last = np.zeros(polygon.shape[:2]), np.ones(polygon.shape[:2])
+    for axis in (0, 1):
+        for sign in (1.0, -1.0):
+            speed, room = sign * way[..., axis], half[axis] - sign * start[..., axis]
+            time = room / np.where(speed == 0, 1.0, speed)
+            first = np.where(speed < 0, np.maximum(first, time), first)
+            last = np.where(speed > 0, np.minimum(last, time), last)
+            last = np.where((speed == 0) & (room < 0), -1.0, last)
+    step = np.roll(drawn, -1, axis=1) - drawn
+    a, b = drawn + first[..., None] * step, drawn + last[..., None] * step
+    areas = np.where(last > first, a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], 0.0) / 2
+    return areas[:, 0] + areas[:, 1] + areas[:, 2] + areas[:, 3]
