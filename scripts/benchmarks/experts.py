@@ -1,8 +1,9 @@
 """Every task's expert over 100 development seeds, and the README's table of them.
 
-    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/experts.py [--only NAME …] [--episodes 100] [--workers 2]
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/experts.py [--only NAME …] [--episodes 100] [--no-readme]
 
-Rows that are not measured anew stay, each with the commit it was measured at. `episode_s` is the mean simulated length;
+Rows that are not measured anew stay, each with the commit it was measured at; a row is kept as soon as it is measured.
+`episode_s` is the mean simulated length;
 `realtime_factor` simulated over wall time of one process, with physics, controllers and the expert in it.
 """
 
@@ -59,23 +60,25 @@ def into_readme(text: str) -> None:
     README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
 
 
+def kept(**fresh: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rows measured so far and the `fresh` ones, in the order of the tasks."""
+    path = RESULTS / "experts.json"
+    rows = (json.loads(path.read_text())["rows"] if path.exists() else {}) | fresh
+    return {env_id: rows[env_id] for env_id in robotics.ENVIRONMENTS if env_id in rows}
+
+
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", nargs="+", default=[], help="tasks whose ids hold one of these; the others stay")
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--no-readme", action="store_true", help="leave the README's table as it is")
     options = parser.parse_args()
-    path = RESULTS / "experts.json"
-    before = json.loads(path.read_text())["rows"] if path.exists() else {}
-    fresh = {}
     for env_id in robotics.ENVIRONMENTS:
         if not options.only or any(word in env_id for word in options.only):
-            fresh[env_id] = {
-                **measured(env_id, options.episodes, options.workers),
-                "commit": provenance()["commit"],
-            }
-            print(env_id, fresh[env_id], flush=True)
-    rows = {env_id: row for env_id in robotics.ENVIRONMENTS if (row := fresh.get(env_id) or before.get(env_id))}
-    publish("experts", {"seed": FIRST_SEED, "rows": rows})
-    into_readme(table(rows))
+            commit = provenance()["commit"]  # of what is measured: the tree may change meanwhile
+            row = {**measured(env_id, options.episodes, options.workers), "commit": commit}
+            publish("experts", {"seed": FIRST_SEED, "rows": kept(**{env_id: row})})
+    if not options.no_readme:
+        into_readme(table(kept()))
