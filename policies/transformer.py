@@ -5,8 +5,11 @@ Every sublayer is residual, normalised after the sum as in the papers (post-norm
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from robotics.policies.dropout import Dropout, dropout
 
 
 class Attention(nn.Module):
@@ -22,12 +25,23 @@ class Attention(nn.Module):
         """`is_pad` (B, K): keys that nobody may look at."""
         q, k, v = self._split(self.query(query)), self._split(self.key(key)), self._split(self.value(value))
         visible = None if is_pad is None else ~is_pad[:, None, None, :]
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout)
+        if self.training and self.dropout and q.device.type == "cpu":
+            mixed = _attention_with_dropout(q, k, v, visible, self.dropout)
+        else:
+            rate = self.dropout if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=rate)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+def _attention_with_dropout(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, rate: float) -> Tensor:
+    """softmax(q kᵀ / √d) v with dropout on the weights; torch has no fused kernel for it on a CPU either."""
+    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    if visible is not None:
+        scores = scores.masked_fill(~visible, -torch.inf)
+    return dropout(scores.softmax(dim=-1), rate) @ v
 
 
 class Residual(nn.Module):
@@ -35,7 +49,7 @@ class Residual(nn.Module):
 
     def __init__(self, dim: int, dropout: float, pre_norm: bool) -> None:
         super().__init__()
-        self.norm, self.dropout, self.pre_norm = nn.LayerNorm(dim), nn.Dropout(dropout), pre_norm
+        self.norm, self.dropout, self.pre_norm = nn.LayerNorm(dim), Dropout(dropout), pre_norm
 
     def forward(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         if self.pre_norm:
@@ -47,7 +61,7 @@ class FeedForward(nn.Sequential):
     """Two linear layers with a ReLU between, per token."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
-        super().__init__(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+        super().__init__(nn.Linear(dim, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, dim))
 
 
 class EncoderLayer(nn.Module):

@@ -71,7 +71,7 @@ class TrainConfig:
             raise UsageError(f"--time-budget is {self.time_budget_s} s; it must be positive")
 
 
-_COUNTS = ("steps", "batch_size", "log_every", "save_every")
+_COUNTS: tuple[str, ...] = ("steps", "batch_size", "log_every", "save_every")
 _COUNTS += ("eval_every", "eval_episodes", "eval_workers", "dagger_episodes")
 #: What a resumed training may change without becoming another training.
 FREE_TO_CHANGE = frozenset(
