@@ -18,9 +18,8 @@ class ChunkExecutor:
     """
 
     def __init__(self, policy: Policy, execution: Execution | None = None) -> None:
-        config = policy.config
         self.policy = policy.eval()
-        self.schedule = schedule_for(execution or Execution(), config.chunk_size, config.n_action_steps)
+        self.schedule = schedule_for(execution or Execution(), policy.config)
         self.reset()
 
     def reset(self, seed: int = 0) -> None:
@@ -34,5 +33,5 @@ class ChunkExecutor:
         """
         if self._playback.asks():
             rows = {key: np.asarray(value)[None] for key, value in observation.items()}
-            self._playback.give(predict_chunks(self.policy, rows, [self._playback])[0])
+            self._playback.give(predict_chunks(self.policy, self.schedule, rows, [self._playback])[0])
         return self._playback.action()

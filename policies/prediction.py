@@ -1,41 +1,63 @@
 """One evaluation of a policy for several robots at once: what they see and what each was promised -> chunks."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from robotics.errors import UsageError
-from robotics.policies.base import Policy
+from robotics.policies.base import Policy, PolicyConfig
 from robotics.policies.language import MAX_WORDS, TASK
 from robotics.policies.playback import Playback
+from robotics.policies.real_time import continued_sample, guided_sample, prefix_weights
+from robotics.policies.schedule import Schedule
 from robotics.vocabulary import ACTION, camera_of
 
 
-def predict_chunks(policy: Policy, observation: Mapping[str, np.ndarray], robots: Sequence[Playback]) -> np.ndarray:
+def predict_chunks(
+    policy: Policy, schedule: Schedule, observation: Mapping[str, np.ndarray], robots: Sequence[Playback]
+) -> np.ndarray:
     """Chunks float32 (B, H, A) in physical units for observations (B, *shape) of `robots` that ask for one.
 
     Each robot draws its noise from its own generator, so that what it gets does not depend on the others, but for the
     rounding of batched matrix products. Raises UsageError naming the key when the observation is not what the policy
     was trained on; keys that the policy does not know are ignored.
     """
-    batch, device = _batch(policy, observation), next(policy.parameters()).device
+    device = next(policy.parameters()).device
+    batch = _batch(policy.config, observation, device)
     with torch.no_grad():
         if not hasattr(policy, "sample"):
             return policy.predict_chunk(batch).cpu().numpy()
-        noise = torch.stack([_noise(policy, robot) for robot in robots]).to(device)
-        chunk = policy.sample(policy.encode(batch), noise)
+        shape = (policy.config.chunk_size, policy.config.action_dim)
+        noise = torch.stack([torch.randn(shape, generator=robot.generator) for robot in robots]).to(device)
+        if schedule.real_time:
+            chunk = _continue(policy, schedule, policy.encode(batch), noise, robots)
+        else:
+            chunk = policy.sample(policy.encode(batch), noise)
         return policy.normalizer.denormalize(ACTION, chunk.float()).cpu().numpy()
 
 
-def _noise(policy: Policy, robot: Playback) -> Tensor:
-    return torch.randn(policy.config.chunk_size, policy.config.action_dim, generator=robot.generator)
+def _continue(
+    policy: Policy, schedule: Schedule, condition: object, noise: Tensor, robots: Sequence[Playback]
+) -> Tensor:
+    """Normalised chunks (B, H, A) that go on from what the robots were promised; free ones for those that begin."""
+    promised = [robot.promised() for robot in robots]
+    begun = torch.tensor([actions is not None for actions in promised], device=noise.device)
+    zeros = np.zeros(noise.shape[1:], np.float32)
+    wanted = np.stack([zeros if actions is None else actions for actions in promised])
+    target = policy.normalizer.normalize(ACTION, torch.from_numpy(wanted).to(noise))
+    network = partial(policy.velocity, condition=condition)
+    evaluations = policy.config.evaluations
+    if schedule.mode == "rtc_training":
+        return continued_sample(network, noise, target, begun * schedule.delay, evaluations)
+    weights = prefix_weights(schedule.chunk_size, schedule.delay, schedule.steps, schedule.masking).to(noise)
+    return guided_sample(network, noise, target, begun[:, None] * weights, evaluations, schedule.max_guidance)
 
 
-def _batch(policy: Policy, observation: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    wanted = dict(policy.config.input_shapes) | ({TASK: (MAX_WORDS,)} if policy.config.language else {})
-    device = next(policy.parameters()).device
+def _batch(config: PolicyConfig, observation: Mapping[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
+    wanted = dict(config.input_shapes) | ({TASK: (MAX_WORDS,)} if config.language else {})
     batch = {}
     for key, shape in wanted.items():
         if key not in observation:

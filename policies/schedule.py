@@ -1,15 +1,20 @@
 """When a policy is asked for a chunk, when the chunk arrives, and what is done meanwhile: settings and their rules."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from robotics.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:  # at run time it would load torch
+    from robotics.policies.base import PolicyConfig
 
 Mode = Literal["open_loop", "receding_horizon", "temporal_ensembling", "naive_async", "rtc", "rtc_training"]
 Masking = Literal["exp", "linear", "ones", "zeros"]
 
+#: Modes in which a chunk is made to go on from the one before.
+REAL_TIME = ("rtc", "rtc_training")
 #: Modes in which the robot goes on with the last chunk while the next one is computed.
-ASYNCHRONOUS = ("naive_async", "rtc", "rtc_training")
+ASYNCHRONOUS = ("naive_async", *REAL_TIME)
 #: Modes that take `n_action_steps`.
 _WITH_STEPS = (None, "receding_horizon", *ASYNCHRONOUS)
 
@@ -84,18 +89,30 @@ class Schedule:
     masking: Masking = "exp"
 
     @property
+    def real_time(self) -> bool:
+        """Whether a chunk goes on from the one before."""
+        return self.mode in REAL_TIME
+
+    @property
     def waits(self) -> bool:
         """Whether the robot holds still until its chunk arrives."""
         return self.mode in ("open_loop", "receding_horizon")
 
 
-def schedule_for(execution: Execution, chunk_size: int, n_action_steps: int) -> Schedule:
-    """The schedule of a policy with this chunk, which was made to execute `n_action_steps` of it.
+def schedule_for(execution: Execution, config: "PolicyConfig", policy: str = "the policy") -> Schedule:
+    """The schedule of a policy with this configuration.
 
-    Raises UsageError when the chunk is too short. One network computes one chunk at a time, so chunks that overlap are
-    asked for every s >= delay steps, and the last one must reach until the next arrives: s + delay <= chunk_size.
+    Raises UsageError when its chunk is too short or it was not trained for that mode. One network computes one chunk
+    at a time, so chunks that overlap are asked for every s >= delay steps, and the last one must reach until the next
+    one arrives: s + delay <= chunk_size.
     """
     mode, delay, steps = execution.mode or "receding_horizon", execution.delay, execution.n_action_steps
+    chunk_size, n_action_steps = config.chunk_size, config.n_action_steps
+    objective, max_delay = getattr(config, "objective", config.type), getattr(config, "max_delay", 0)
+    if mode in REAL_TIME and objective != "flow":
+        raise UsageError(f"{mode} needs a policy trained by flow; {policy} was trained by {objective}")
+    if mode == "rtc_training" and delay > max_delay:
+        raise UsageError(f"{mode} with delay {delay}: {policy} was trained with max_delay {max_delay}")
     if steps is not None and not 1 <= steps <= chunk_size:
         raise UsageError(f"n_action_steps {steps} is outside 1 … {chunk_size}, the policy's chunk")
     if mode == "open_loop":

@@ -63,6 +63,40 @@ def test_temporal_ensembling_against_brute_force(decay):
         assert action == pytest.approx(float(weights @ predictions / weights.sum()), rel=1e-6)
 
 
+@pytest.mark.parametrize("delay", [1, 2])
+def test_temporal_ensembling_of_late_chunks(delay):
+    """One network: the next chunk is asked for when the last one is there."""
+    executor = ChunkExecutor(Clock(), Execution("temporal_ensembling", delay=delay, ensemble_decay=0.3))
+    for t, action in enumerate(actions(executor, 14)):
+        made = [m for m in range(0, t + 1, delay) if m > t - H and (m == 0 or m + delay <= t)]
+        weights = np.exp(-0.3 * np.arange(len(made)))
+        assert action == pytest.approx(weights @ np.array([m * 10 + (t - m) for m in made]) / weights.sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "delay"), [(3, 2), (2, 2), (3, 0), (1, 1), (4, 1)])
+def test_asynchronous_chunks_are_entered_where_they_arrive(steps, delay):
+    executor = ChunkExecutor(Clock(), Execution("naive_async", steps, delay))
+    made = [max(m for m in range(0, t + 1, steps) if m == 0 or m + delay <= t) for t in range(14)]
+    assert actions(executor, 14) == [m * 10 + (t - m) for t, m in enumerate(made)]
+    assert executor.policy.asked == -(-14 // steps)
+
+
+@pytest.mark.parametrize(("mode", "steps"), [("receding_horizon", 2), ("open_loop", H)])
+def test_the_robot_holds_still_until_a_late_chunk_is_there(mode, steps):
+    executor = ChunkExecutor(Clock(), Execution(mode, steps if mode == "receding_horizon" else None, delay=3))
+    expected, asked = list(range(steps)), steps
+    while len(expected) < 20:
+        expected += [expected[-1]] * 3 + [asked * 10 + i for i in range(steps)]
+        asked += 3 + steps
+    assert actions(executor, 20) == expected[:20]
+
+
+def test_without_a_number_of_steps_a_late_chunk_is_used_as_far_as_it_reaches():
+    assert ChunkExecutor(Clock(n_action_steps=5), Execution("naive_async", delay=2)).schedule.steps == 3
+    assert ChunkExecutor(Clock(n_action_steps=1), Execution("naive_async", delay=2)).schedule.steps == 2
+    assert ChunkExecutor(Clock(n_action_steps=2), Execution("naive_async", delay=1)).schedule.steps == 2
+
+
 def test_true_zeros_are_averaged_too():
     class Zero(Clock):
         def predict_chunk(self, observation):
@@ -72,7 +106,7 @@ def test_true_zeros_are_averaged_too():
     assert actions(executor, 4) == pytest.approx([1.0, 1 / 2, 2 / 3, 1 / 2])
 
 
-@pytest.mark.parametrize("mode", [None, "open_loop", "temporal_ensembling"])
+@pytest.mark.parametrize("mode", [None, "open_loop", "temporal_ensembling", "naive_async"])
 def test_reset_forgets(mode):
     executor = ChunkExecutor(Clock(), Execution(mode))
     first = actions(executor, 7)
@@ -89,6 +123,16 @@ def test_reset_forgets(mode):
         ("receding_horizon", {"ensemble_decay": 0.1}, "belongs to temporal_ensembling"),
         ("receding_horizon", {"n_action_steps": 6}, "outside 1 … 5"),
         ("receding_horizon", {"n_action_steps": 0}, "outside 1 … 5"),
+        ("naive_async", {"delay": 3}, "more than half of the policy's chunk, 5"),
+        ("temporal_ensembling", {"delay": 3}, "more than half"),
+        ("naive_async", {"delay": 2, "n_action_steps": 4}, r"n_action_steps 4 is outside 2 … 3: with delay 2"),
+        ("naive_async", {"delay": 2, "n_action_steps": 1}, "outside 2 … 3"),
+        (None, {"delay": -1}, "delay -1 is negative"),
+        ("rtc", {}, "rtc needs a policy trained by flow; the policy was trained by act"),
+        ("rtc_training", {}, "rtc_training needs a policy trained by flow"),
+        ("naive_async", {"max_guidance": 5.0}, "max_guidance 5.0 belongs to rtc, not to naive_async"),
+        (None, {"masking": "exp"}, "masking exp belongs to rtc, not to receding_horizon"),
+        ("rtc", {"masking": "hard"}, "unknown masking 'hard'"),
     ],
 )
 def test_settings_that_contradict_each_other(mode, options, message):

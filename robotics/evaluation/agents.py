@@ -104,7 +104,7 @@ def open_policy(policy: str, execution: Execution | None = None) -> AgentSource:
         _refuse(execution, policy)
         return AgentSource(policy, dict(read_json(folder / CONFIG).get("env_kwargs", {})))
     config = read_policy_config(folder)
-    schedule_for(execution or Execution(), config.chunk_size, config.n_action_steps)
+    schedule_for(execution or Execution(), config, policy)
     return AgentSource(
         policy, environment_options(config, policy), _demonstration_seeds(folder), execution or Execution()
     )

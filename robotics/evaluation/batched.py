@@ -51,7 +51,7 @@ def batched_episodes(
     name = "the policy" if isinstance(policy, Policy) else str(policy)
     network = policy.eval() if isinstance(policy, Policy) else load_policy(policy)
     config = network.config
-    schedule = schedule_for(execution or Execution(), config.chunk_size, config.n_action_steps)
+    schedule = schedule_for(execution or Execution(), config, name)
     kwargs = {**environment_options(config, name), **(env_kwargs or {})}
     env: Any = make_vector(env_id, max(1, min(copies, len(seeds))), autoreset_mode="Disabled", **kwargs)
     try:
@@ -128,7 +128,7 @@ class _Fleet:
             chosen = [copy for copy, _ in asking]
             seen = {key: values[chosen] for key, values in self._observation.items()}
             seen[TASK] = np.stack([episode.words for _, episode in asking])
-            chunks = predict_chunks(self._policy, seen, [episode.playback for _, episode in asking])
+            chunks = predict_chunks(self._policy, self._schedule, seen, [episode.playback for _, episode in asking])
             for (_, episode), chunk in zip(asking, chunks, strict=True):
                 episode.playback.give(chunk)
         for copy, episode in running:
