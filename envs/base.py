@@ -129,13 +129,16 @@ class MujocoTask(gym.Env[Observation, Array]):
     ) -> None:
         if action_mode not in self.ACTION_MODES:
             raise unknown_name("action mode", action_mode, self.ACTION_MODES)
+        if isinstance(cameras, str):
+            raise UsageError(f"cameras are several names: give cameras=({cameras!r},), not {cameras!r}")
         for camera in (*cameras, *([render_camera] if render_camera else [])):
             if camera not in self.camera_names:
                 raise unknown_name("camera", camera, self.camera_names)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise unknown_name("render mode", render_mode, self.metadata["render_modes"])
-        if len(image_size) != 2 or not all(8 <= side <= 4096 for side in (*image_size, *render_size)):
-            raise UsageError(f"image sizes are (height, width) within 8 … 4096, not {image_size} and {render_size}")
+        for size in (image_size, render_size):
+            if np.shape(size) != (2,) or not all(8 <= side <= 4096 for side in size):
+                raise UsageError(f"image sizes are (height, width) within 8 … 4096, not {image_size} and {render_size}")
         self.action_mode, self.cameras, self.image_size = action_mode, tuple(cameras), tuple(image_size)
         self.render_mode, self.render_size = render_mode, render_size
         self.render_camera = render_camera or self.default_camera

@@ -310,6 +310,9 @@ def test_a_simulation_that_blows_up_ends_and_says_so(env, tmp_path, monkeypatch)
         ({"render_mode": "rgb"}, "unknown render mode"),
         ({"image_size": (0, 96)}, "image sizes"),
         ({"image_size": (96,)}, "image sizes"),
+        ({"image_size": 96}, "image sizes"),
+        ({"render_size": (96, 96, 3)}, "image sizes"),
+        ({"cameras": "top"}, r"cameras=\('top',\)"),
         ({"camera": ("top",)}, "did you mean 'cameras'"),
     ],
 )
