@@ -1,6 +1,8 @@
 """Denoising diffusion with a squared-cosine schedule (Ho et al. 2020), sampled deterministically (Song et al. 2021)."""
 
 import math
+from itertools import accumulate
+from operator import mul
 from typing import Literal
 
 import torch
@@ -19,7 +21,8 @@ def signal_levels(device: torch.device | None = None) -> Tensor:
     """ᾱ (LEVELS,): the share of the signal's variance at each noise level, falling from nearly 1 to nearly 0."""
     share = [math.cos((level / LEVELS + 0.008) / 1.008 * math.pi / 2) ** 2 for level in range(LEVELS + 1)]
     kept = [1 - min(1 - share[level + 1] / share[level], MAX_BETA) for level in range(LEVELS)]
-    return torch.tensor(kept, dtype=torch.float64).cumprod(0).to(device, torch.float32)
+    # in plain numbers: torch's cumprod has no counterpart in ONNX
+    return torch.tensor(list(accumulate(kept, mul)), dtype=torch.float32, device=device)
 
 
 def ddim_loss(
