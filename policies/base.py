@@ -17,6 +17,11 @@ from robotics.vocabulary import ACTION, camera_of
 ACTION_IS_PAD = "action_is_pad"
 
 
+def future(key: str) -> str:
+    """The batch key of an observation's values (B, H, D) at the steps of the chunk."""
+    return f"{key}.future"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyConfig:
     """What a policy sees and does. Families add their architecture."""
@@ -78,6 +83,9 @@ class PolicyConfig:
 
 class Policy(nn.Module, ABC):
     """Observation -> chunk. Takes and returns physical units; normalises inside."""
+
+    future_inputs: tuple[str, ...] = ()
+    """Vector inputs of which training also needs the values along the chunk, `future(key)` of the batch (B, H, D)."""
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()

@@ -42,8 +42,6 @@ class BackboneConfig(PolicyConfig):
     """Dropout of every residual branch."""
     sampling_steps: int | None = None
     """Network evaluations per chunk; the objective's own number when None."""
-    prediction: Prediction = "sample"
-    """What the network of ddim predicts."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,6 +69,8 @@ class DiTConfig(BackboneConfig):
 
     objective: Objective = "flow"
     """How the network is trained and sampled."""
+    prediction: Prediction = "sample"
+    """What the network of ddim predicts: the actions, or the noise."""
     max_delay: int = 0
     """Training-time real-time chunking (arXiv 2512.05964): up to this many first actions are given in training, so that
     the policy can continue a chunk that is being executed [control steps]; flow only."""

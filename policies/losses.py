@@ -18,7 +18,8 @@ def masked_l1(prediction: Tensor, target: Tensor, is_pad: Tensor) -> Tensor:
 
 def masked_mse(prediction: Tensor, target: Tensor, is_pad: Tensor) -> Tensor:
     """Mean squared error over the valid entries of (B, H, A); `is_pad` (B, H) marks the others."""
-    error = (prediction - target).square().mean(dim=-1).masked_fill(is_pad, 0.0)
+    # Filled before the square: its slope at a NaN is a NaN, whatever it is multiplied by.
+    error = (prediction - target).masked_fill(is_pad[..., None], 0.0).square().mean(dim=-1)
     return error.sum() / (~is_pad).sum().clamp(min=1)
 
 

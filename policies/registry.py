@@ -4,6 +4,10 @@ from robotics.errors import unknown_name
 from robotics.policies.act import Act
 from robotics.policies.act_config import ActConfig
 from robotics.policies.base import Policy, PolicyConfig
+from robotics.policies.bc import BC
+from robotics.policies.bc_config import BCConfig
+from robotics.policies.diffuser import Diffuser
+from robotics.policies.diffuser_config import DiffuserConfig
 from robotics.policies.dit import DiT
 from robotics.policies.dit_config import DiTConfig
 
@@ -11,6 +15,8 @@ from robotics.policies.dit_config import DiTConfig
 FAMILIES: dict[str, tuple[type[PolicyConfig], type[Policy]]] = {
     ActConfig.type: (ActConfig, Act),
     DiTConfig.type: (DiTConfig, DiT),
+    DiffuserConfig.type: (DiffuserConfig, Diffuser),
+    BCConfig.type: (BCConfig, BC),
 }
 
 

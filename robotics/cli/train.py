@@ -1,4 +1,4 @@
-"""`robotics train act|dit|ppo|sac`: a policy from demonstrations, or from reward."""
+"""`robotics train act|dit|diffuser|bc|ppo|sac`: a policy from demonstrations, or from reward."""
 
 import re
 import sys
@@ -137,5 +137,7 @@ def parse_duration(text: str) -> float:
 SUBCOMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "act": (Options, partial(run, "act")),
     "dit": (DiTOptions, partial(run, "dit")),
+    "diffuser": (Options, partial(run, "diffuser")),
+    "bc": (Options, partial(run, "bc")),
     **{kind: (train_rl.Options, partial(train_rl.run, kind)) for kind in ("ppo", "sac")},
 }

@@ -12,7 +12,7 @@ from robotics.datasets.features import TASK_INDEX
 from robotics.datasets.reader import Dataset
 from robotics.errors import DataError, UsageError, unknown_name
 from robotics.outputs import require_memory
-from robotics.policies.base import ACTION_IS_PAD
+from robotics.policies.base import ACTION_IS_PAD, future
 from robotics.policies.language import TASK, word_ids
 from robotics.training.config import Place
 from robotics.training.frames import Frames, choose_place
@@ -78,11 +78,12 @@ class TrainingData:
     def __len__(self) -> int:
         return len(self.actions)
 
-    def batch(self, frames: np.ndarray, horizon: int) -> dict[str, Tensor]:
+    def batch(self, frames: np.ndarray, horizon: int, futures: Sequence[str] = ()) -> dict[str, Tensor]:
         """The windows that begin at `frames` (B,). No work per sample: one gather per column.
 
-        Observations (B, *shape), `task` (B, MAX_WORDS), `action` (B, H, A), `action_is_pad` (B, H). Behind the end of a
-        window its last action is repeated, and marked as padding.
+        Observations (B, *shape), `task` (B, MAX_WORDS), `action` (B, H, A), `action_is_pad` (B, H), and of the vectors
+        `futures` what comes along the window, `future(key)` (B, H, D). Behind the end of a window its last action and
+        observation are repeated, and marked as padding.
         """
         device = self.actions.device
         first = torch.from_numpy(frames).to(device)
@@ -91,7 +92,9 @@ class TrainingData:
         batch = {key: values[first] for key, values in self.observations.items()}
         batch |= {key: images.take(frames, device) for key, images in self.images.items()}
         batch |= {TASK: self.instructions[self.task[first]]}
-        return batch | {ACTION: self.actions[torch.minimum(wanted, end - 1)], ACTION_IS_PAD: wanted >= end}
+        inside = torch.minimum(wanted, end - 1)
+        batch |= {future(key): self.observations[key][inside] for key in futures}
+        return batch | {ACTION: self.actions[inside], ACTION_IS_PAD: wanted >= end}
 
 
 class Sampler:

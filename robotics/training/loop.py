@@ -62,6 +62,7 @@ class Trainer:
         self._model, self._optimizer = self.accelerator.prepare(self.policy, self.optimizer)
         if config.compile:
             self._model = torch.compile(self._model)
+        self.terms: dict[str, torch.Tensor] = {}  # of the last step's loss
         self._losses: list[torch.Tensor] = []  # since the last log line
         self._saved_step = -1
         self._share = 1.0
@@ -84,7 +85,7 @@ class Trainer:
         try:
             with interrupt_flag() as interrupted, progress("train", self._steps_left(), "steps") as bar:
                 while not (stop or self._ended()):
-                    rate = self._step()
+                    rate = self.step()
                     elapsed_s = before + time.monotonic() - session
                     counters.elapsed_s, stop = self._agree(elapsed_s, interrupted.is_set())
                     bar.advance(note=self._log(log, rate))
@@ -98,7 +99,7 @@ class Trainer:
             raise KeyboardInterrupt
         return counters
 
-    def _step(self) -> float:
+    def step(self) -> float:
         """One update of the weights; returns its learning rate."""
         config, counters = self.config, self.counters
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
@@ -122,7 +123,7 @@ class Trainer:
 
     def _update(self, frames: np.ndarray) -> None:
         """Loss, gradient and the step of the optimiser, for the windows at `frames`."""
-        loss, self._terms = self._model(self.data.batch(frames, self.policy.config.chunk_size))
+        loss, self.terms = self._model(self._batch(frames))
         self._losses.append(loss.detach())
         on_cpu = loss.device.type == "cpu"
         if on_cpu:  # looking at a value on another device waits for it: there, when logging
@@ -134,6 +135,9 @@ class Trainer:
                 self._require_finite([norm], begin=self.counters.step, what="gradient")
         self._optimizer.step()
         self._optimizer.zero_grad()
+
+    def _batch(self, frames: np.ndarray) -> dict[str, torch.Tensor]:
+        return self.data.batch(frames, self.policy.config.chunk_size, self.policy.future_inputs)
 
     def _too_large(self, frames: np.ndarray, processes: int) -> RoboticsError:
         """What says which batch size would fit."""
@@ -148,7 +152,7 @@ class Trainer:
         """A whole step on fewer windows, by this process alone; its gradient and its moments are thrown away."""
         release(self.policy)
         with self.accelerator.autocast():
-            loss, _ = self.policy.loss(self.data.batch(frames, self.policy.config.chunk_size))
+            loss, _ = self.policy.loss(self._batch(frames))
         loss.backward()
         moments = [torch.empty_like(p) for p in self.policy.parameters() if p not in self.optimizer.state]
         del loss, moments
@@ -163,7 +167,7 @@ class Trainer:
         loss = float(self.accelerator.reduce(torch.stack(self._losses).float().mean(), "mean"))
         self._losses.clear()
         if log:
-            terms = {name: float(value) for name, value in self._terms.items()}
+            terms = {name: float(value) for name, value in self.terms.items()}
             log.write(counters.step, loss=loss, lr=rate, elapsed_s=round(counters.elapsed_s, 3), **terms)
         if config.time_budget_s is None:
             return f"loss {loss:.4f}"

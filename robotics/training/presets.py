@@ -15,6 +15,23 @@ class Preset:
     training: dict[str, Any]
 
 
+#: What looking through cameras needs: views that differ a little at every step, or fifty demonstrations are learned by
+#: heart, and an image network for each camera, as wrist and overview have little in common.
+_SEEING: dict[str, Any] = {
+    "shared_backbone": False,
+    "random_shift": 4,
+    "colour_jitter": 0.1,
+    "input_noise": 0.02,
+}
+_ON_GPU: dict[str, Any] = {
+    "steps": 20_000,
+    "batch_size": 128,
+    "lr": 3e-4,
+    "warmup_steps": 500,
+    "schedule": "cosine",
+    "precision": "bf16",
+}
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "act": {
         # No CVAE: our experts are deterministic, so there is no style to explain (Zhao et al. 2023, §VI-B: no effect
@@ -42,6 +59,23 @@ PRESETS: dict[str, dict[str, Preset]] = {
             "the architecture and optimiser of Zhao et al. 2023, for a GPU",
             policy={},
             training={"steps": 100_000, "batch_size": 8, "lr": 1e-5},
+        ),
+        "pixels": Preset(
+            "from two or three 96x96 cameras, for a GPU",
+            policy={
+                "chunk_size": 48,
+                "n_action_steps": 24,
+                "dim": 256,
+                "heads": 8,
+                "feed_forward": 1024,
+                "encoder_layers": 3,
+                "pre_norm": True,
+                "dropout": 0.0,
+                "latent_dim": 0,
+                "actions_per_query": 2,
+                **_SEEING,
+            },
+            training=_ON_GPU,
         ),
     },
     "dit": {
@@ -73,6 +107,59 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 "warmup_steps": 2000,
                 "schedule": "cosine",
             },
+        ),
+        "pixels": Preset(
+            "flow matching from two or three 96x96 cameras, for a GPU",
+            policy={
+                "chunk_size": 48,
+                "n_action_steps": 24,
+                "dim": 256,
+                "heads": 8,
+                "feed_forward": 1024,
+                "encoder_layers": 3,
+                "decoder_layers": 4,
+                "dropout": 0.0,
+                "actions_per_query": 2,
+                **_SEEING,
+            },
+            training=_ON_GPU,
+        ),
+    },
+    "diffuser": {
+        "small": Preset(
+            "plans observations and actions together; trains in minutes on two CPU cores from vectors",
+            policy={
+                "chunk_size": 48,
+                "n_action_steps": 24,
+                "dim": 128,
+                "heads": 4,
+                "feed_forward": 256,
+                "encoder_layers": 2,
+                "decoder_layers": 3,
+                "dropout": 0.0,
+                "actions_per_query": 8,
+                "input_noise": 0.02,
+            },
+            training={"steps": 12_000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
+        ),
+        # Janner et al. 2022, the public code's config/locomotion.py; its U-Net is a transformer here.
+        "paper": Preset(
+            "horizon and optimiser of Diffuser (Janner et al. 2022), for a GPU",
+            policy={"chunk_size": 32, "n_action_steps": 1, "sampling_steps": 20},
+            training={"steps": 1_000_000, "batch_size": 32, "lr": 2e-4, "weight_decay": 0.0, "ema_decay": 0.995},
+        ),
+    },
+    "bc": {
+        "small": Preset(
+            "a chunk by regression; trains in a minute on two CPU cores from vectors",
+            policy={"chunk_size": 48, "n_action_steps": 24, "hidden": 512, "layers": 3, "input_noise": 0.02},
+            training={"steps": 12_000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
+        ),
+        # robomimic's BC (exps/templates/bc.json): one action at a time, two layers of 1024.
+        "paper": Preset(
+            "one action at a time, as in robomimic (Mandlekar et al. 2021)",
+            policy={},
+            training={"steps": 200_000, "batch_size": 100, "lr": 1e-4, "weight_decay": 0.0},
         ),
     },
 }
