@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import gymnasium as gym
@@ -55,8 +56,9 @@ def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:
         return gym.spec(name)
     except gym.error.Error:
         ours = [known for known in gym.registry if known.startswith("robotics/")]
+        like_it = get_close_matches(name, gym.registry, n=1, cutoff=0.8)  # of the hundreds that Gymnasium knows
         cure = "for another package's environment give module:Id-v0"
-        raise unknown_name("environment", env_id, ours, cure) from None
+        raise unknown_name("environment", env_id, {*ours, *like_it}, cure) from None
 
 
 def _import(module: str, env_id: str) -> None:

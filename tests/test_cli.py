@@ -44,6 +44,7 @@ def test_every_command_explains_itself(capsys, command):
         ("train", ["needs a subcommand"]),
         ("train dit --data x --out y", ["unknown subcommand", "act"]),
         ("bench --env robotics/TransferCub-v0 --policy expert", ["unknown environment", "did you mean"]),
+        ("bench --env CartPole-v9 --policy random", ["did you mean 'CartPole-v1'"]),
         (f"bench --env {TRANSFER} --policy exprt", ["unknown policy", "did you mean 'expert'"]),
         (f"bench --env {TRANSFER} --policy expert --episods 3", ["--episods", "--episodes"]),
         (f"bench --env {TRANSFER} --policy expert --episodes three", ["three"]),

@@ -170,6 +170,7 @@ def test_a_damaged_document_is_named(tmp_path, cartpole):
         ({"gamma": 1.5}, "gamma 1.5"),
         ({"lr": float("nan")}, "lr nan"),
         ({"steps": -1}, "steps is"),
+        ({"device": "gpu"}, "--device gpu is not there"),
     ],
 )
 def test_settings_that_can_not_be_meant(tmp_path, options, message):

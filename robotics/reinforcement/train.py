@@ -20,6 +20,7 @@ from robotics.reinforcement.config import PRESETS, RLConfig
 from robotics.reinforcement.copies import Copies
 from robotics.training.evaluation import Evaluation
 from robotics.training.metrics import MetricsLog
+from robotics.training.optimization import require_device
 from robotics.training.run_folder import CONFIG, read_run
 from robotics.versions import versions
 
@@ -44,6 +45,7 @@ def train(
     resume = resume and (out / CONFIG).is_file()
     if resume:
         config = _resumed(out, kind, env_id, config, options)
+    require_device(config.device)
     torch.set_num_threads(min(THREADS, torch.get_num_threads()))
     copies = Copies(env_id, config.copies, config.seed, config.env_kwargs)
     try:
