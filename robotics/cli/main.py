@@ -27,6 +27,7 @@ COMMANDS = {
     "record": "one episode as an H.264 video that plays in a browser",
     "control": "a controller alone, with its timing table",
     "agree": "does success in simulation predict success on the target, over a table of policies",
+    "sysid": "a robot's parameters from logs of its motions; excite: motions that show them",
     "report": "one self-contained HTML page of a run",
 }
 
@@ -75,6 +76,8 @@ def dispatch(arguments: list[str]) -> None:
     table: dict[str, tuple[type, Runner]] | None = getattr(module, "SUBCOMMANDS", None)
     if table is None:
         options_type, run = module.Options, module.run
+    elif "" in table and (not rest or rest[0].startswith("-")):  # a command that has subcommands beside itself
+        options_type, run = table[""]
     else:
         if not rest or rest[0] in ("-h", "--help"):
             print(_table(f"{program} SUBCOMMAND [OPTIONS]", {key: _summary(pair[0]) for key, pair in table.items()}))

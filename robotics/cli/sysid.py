@@ -1,0 +1,132 @@
+"""`robotics sysid`: which parameters of a model logs tell, what they are, and whether the model got better by them."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robotics.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Identify a robot's parameters from logs of its motions, and judge them by motions that were held out."""
+
+    robot: str
+    """so101, arm, bimanual, quadruped, humanoid; an MJCF or URDF file; a TOML file with model = "…"; menagerie:NAME."""
+    log: Path
+    """A log (.csv, .parquet, .npz, .mcap), a folder of logs, a LeRobot dataset, or a TOML file that describes them."""
+    out: Path
+    """Folder for sysid.json, calibration.json and report.html."""
+    parameters: str | None = None
+    """Families to fit, by commas: stiffness, damping, friction, load_friction, stribeck, backlash, armature, gain,
+    offset, mass, delay, contact_friction, contact_time, contact_damping. The usual ones of the robot when not given."""
+    heldout: str | None = None
+    """Motions that only judge, by commas; three in ten, drawn by the seed, when not given."""
+    horizon: float | None = None
+    """Replay starts anew from the measured state after this many seconds: for what open-loop replay can not follow."""
+    window: float = 20.0
+    """Length of the pieces that are fitted [s]."""
+    fit_seconds: float = 240.0
+    """At most this much motion is fitted [s]."""
+    observe: str = "position"
+    """Channels to compare, by commas: position, velocity, torque."""
+    attribute: bool = False
+    """Fit again without each family, to see what it is worth on the motions that were held out."""
+    starts: int = 24
+    """Random starts that are looked at, beside the nominal one."""
+    seed: int = 0
+    """Of the split, the starts and the intervals."""
+    overwrite: bool = False
+    """Replace the identification in --out."""
+    json: bool = False
+    """Print the document, and nothing else, on stdout."""
+
+
+@dataclass(frozen=True)
+class ExciteOptions:
+    """Commands that make a robot's parameters visible and touch nothing, as a CSV file."""
+
+    robot: str
+    """As for sysid."""
+    out: Path
+    """CSV file: time and <joint>.command."""
+    seconds: float = 60.0
+    """Length."""
+    rate_hz: float = 50.0
+    """Commands per second."""
+    top_hz: float = 3.0
+    """Highest frequency."""
+    speed: float = 2.0
+    """Largest speed of a joint [rad/s or m/s]."""
+    seed: int = 0
+    """Of the phases and frequencies."""
+
+
+def run(options: Options) -> None:
+    from robotics.sim2real.identification.identify import Settings, identify
+
+    settings = Settings(
+        families=_names(options.parameters),
+        held_out=_names(options.heldout),
+        horizon_s=options.horizon,
+        window_s=options.window,
+        fit_s=options.fit_seconds,
+        observe=_names(options.observe) or ("position",),
+        attribute=options.attribute,
+        starts=options.starts,
+        seed=options.seed,
+    )
+    document = identify(
+        options.robot,
+        options.log,
+        options.out,
+        settings,
+        overwrite=options.overwrite,
+        note=lambda text: print(f"sysid: {text}", file=sys.stderr),
+    )
+    print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document))
+
+
+def excite(options: ExciteOptions) -> None:
+    from robotics.sim2real.identification.excitation import excite as design
+    from robotics.sim2real.identification.excitation import write_csv
+
+    if options.out.suffix != ".csv":
+        raise UsageError(f"--out {options.out}: give a .csv file")
+    found = design(options.robot, options.seconds, options.rate_hz, options.top_hz, options.speed, options.seed)
+    write_csv(found, options.out)
+    print(
+        f"{options.out}: {len(found.joints)} joints, {len(found.time)} commands, touching nothing in the nominal model"
+    )
+
+
+def describe(document: dict[str, Any]) -> str:
+    """The document as a table for people."""
+    width = max(len(name) for name in document["parameters"])
+    lines = [f"{'parameter':<{width}}  {'nominal':>10}  {'fitted':>10}  95 % interval"]
+    for name, row in document["parameters"].items():
+        low, high = row["ci95"]
+        flag = "" if row["identifiable"] else f"   NOT IDENTIFIABLE: {row['reason']}"
+        values = f"{row['nominal']:>10.4g}  {row['value']:>10.4g}  [{low:.4g}, {high:.4g}] {row['unit']}"
+        lines.append(f"{name:<{width}}  {values}{flag}")
+    for part in ("train", "heldout"):
+        error = document["replay_rmse"][part]
+        lines.append(f"replay RMSE, {part:<8} nominal {error['nominal']:.5g}   fitted {error['fitted']:.5g}")
+    if document["trivial_rmse"] is not None:
+        lines.append(f"joint = command       {document['trivial_rmse']:.5g}")
+    for family, row in document.get("leave_one_out", {}).items():
+        low, high = row["ci95"]
+        lines.append(f"without {family:<16} held-out RMSE {row['heldout_increase']:+.5f} [{low:+.5f}, {high:+.5f}]")
+    return "\n".join([*lines, document["verdict"], f"written to {document['calibration']}, {document['report']}"])
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+SUBCOMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {"": (Options, run), "excite": (ExciteOptions, excite)}

@@ -1,0 +1,89 @@
+"""A calibrated model as a file: what was identified, whether it may be believed, and the nominal model with it."""
+
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from robotics.errors import DataError
+from robotics.outputs import read_json
+from robotics.sim2real.identification.parameters import FAMILIES
+from robotics.sim2real.identification.subject import Subject
+
+FILE = "calibration.json"
+
+
+def calibration_document(subject: Subject, document: dict[str, Any]) -> dict[str, Any]:
+    """The calibration of an identification (`sysid.json`)."""
+    return {
+        "schema": 1,
+        "robot": subject.name,
+        "promoted": document["promoted"],
+        "verdict": document["verdict"],
+        "parameters": {
+            name: {key: row[key] for key in ("value", "ci95", "nominal", "identifiable", "unit")}
+            for name, row in document["parameters"].items()
+        },
+    }
+
+
+def read_calibration(path: Path | str) -> dict[str, Any]:
+    """The calibration in a file; DataError for one that is none, or holds what this version does not know."""
+    path = Path(path)
+    document = read_json(path)
+    if not isinstance(document, dict) or not {"robot", "parameters", "promoted"} <= document.keys():
+        raise DataError(f"{path}: is no calibration; `robotics sysid --out DIR` writes DIR/{FILE}")
+    for name, row in document["parameters"].items():
+        if name.split(".")[0] not in FAMILIES:
+            raise DataError(f"{path}: parameter '{name}' is unknown; known families: {', '.join(FAMILIES)}")
+        if not isinstance(row, dict) or not np.isfinite(row.get("value", np.nan)):
+            raise DataError(f"{path}: parameter '{name}' has no finite value")
+    return document
+
+
+def calibrate(spec: mujoco.MjSpec, document: dict[str, Any]) -> list[str]:
+    """Write what a model has fields for into `spec`; returns the names of what it has none for, or lacks the place.
+
+    Stiffness, damping, friction, armature, masses and contact parameters go into the model; load friction, backlash,
+    offsets, gains and delays are signals, not fields.
+    """
+    left = []
+    for name, row in document["parameters"].items():
+        family, _, place = name.partition(".")
+        if not _write(spec, family, place, float(row["value"])):
+            left.append(name)
+    return left
+
+
+def _write(spec: mujoco.MjSpec, family: str, place: str, value: float) -> bool:
+    if family == "mass":
+        return _write_mass(spec, place, value)
+    joint = next((j for j in spec.joints if j.name == place), None)
+    if joint is None:
+        return False
+    servo = next((a for a in spec.actuators if a.target == place and a.biasprm[1] < 0), None)
+    if family == "stiffness" and servo is not None:
+        servo.gainprm[0], servo.biasprm[1] = value, -value
+    elif family == "damping":
+        joint.damping = value
+        if servo is not None:
+            servo.biasprm[2] = 0.0
+    elif family == "friction":
+        joint.frictionloss = value
+    elif family == "armature":
+        joint.armature = value
+    else:
+        return False
+    return True
+
+
+def _write_mass(spec: mujoco.MjSpec, place: str, value: float) -> bool:
+    body = next((b for b in spec.bodies if b.name == place), None)
+    if body is None or not body.explicitinertial:
+        return False
+    ratio = value / body.mass
+    body.mass = value
+    body.inertia = np.asarray(body.inertia) * ratio
+    body.fullinertia = np.asarray(body.fullinertia) * ratio
+    return True

@@ -1,0 +1,218 @@
+"""`robotics sysid`: from logs to a calibrated model, or to the reason why it is none."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robotics.errors import UsageError
+from robotics.outputs import prepare_folder, write_json
+from robotics.sim2real.identification import judgement
+from robotics.sim2real.identification.calibration import FILE, calibration_document
+from robotics.sim2real.identification.fit import CANDIDATES, Fit, fit
+from robotics.sim2real.identification.parameters import Parameter, choose
+from robotics.sim2real.identification.plausible import moving, require_plausible
+from robotics.sim2real.identification.replay import Replay
+from robotics.sim2real.identification.split import pieces, split, within_budget
+from robotics.sim2real.identification.subject import Subject, load_subject
+from robotics.sim2real.identification.uncertainty import Certainty, certainty, keep_nominal
+from robotics.sim2real.log_files import read_logs
+from robotics.sim2real.logs import Log
+from robotics.versions import versions
+
+Array = np.ndarray
+
+DOCUMENT, REPORT = "sysid.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an identification is made.
+
+    Attributes:
+        families: kinds of parameters; the usual ones of the robot when None.
+        held_out: motions that only judge; three in ten, drawn by `seed`, when None.
+        horizon_s: replay starts anew from the measured state after this long; whole motions when None.
+        window_s: length of the pieces that are fitted, without a horizon.
+        fit_s: together at most this much motion is fitted.
+        observe: channels that are compared.
+        attribute: fit again without each family, to see what it is worth on the motions that judge.
+        starts: random starts that are looked at.
+    """
+
+    families: tuple[str, ...] | None = None
+    held_out: tuple[str, ...] | None = None
+    horizon_s: float | None = None
+    window_s: float = 20.0
+    fit_s: float = 240.0
+    observe: tuple[str, ...] = ("position",)
+    attribute: bool = False
+    starts: int = CANDIDATES
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("horizon_s", "window_s", "fit_s"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"--{name.removesuffix('_s')} is {value}: give a positive number of seconds")
+        for channel in self.observe:
+            if channel not in ("position", "velocity", "torque"):
+                raise UsageError(f"--observe {channel}: position, velocity and torque can be compared")
+
+
+def identify(
+    robot: str,
+    log: Path,
+    out: Path,
+    settings: Settings = Settings(),
+    *,
+    overwrite: bool = False,
+    note: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Fit the parameters of `robot` to the logs in `log`, write the folder `out`, and return its document.
+
+    The model is promoted (`calibration.json`) only if it replays the motions that were held out better than the nominal
+    one, with the 95 % interval of the difference below zero.
+
+    Raises DataError or UsageError for logs that are not of this robot; nothing is written then.
+    """
+    subject = load_subject(robot)
+    logs = read_logs(log, subject.joints)
+    require_plausible(subject, logs)
+    parameters = choose(subject, *moving(subject, logs), settings.families)
+    if not parameters:
+        raise UsageError(f"{robot}: nothing to identify in these logs; give --parameters")
+    fitted_logs, held = split(logs, settings.seed, settings.held_out)
+    prepare_folder(out, "identification", (DOCUMENT,), overwrite=overwrite)
+    length = settings.horizon_s or settings.window_s
+    windows = within_budget(pieces(fitted_logs, length), settings.fit_s)
+    rng = np.random.default_rng(settings.seed)
+    replay = Replay(subject, windows, settings.observe)
+    found = fit(replay, parameters, rng, candidates=settings.starts, note=note)
+    sure = certainty(found, parameters, rng)
+    found = keep_nominal(found, parameters, sure)
+    note("judging by the motions held out")
+    judge = _Judge(subject, fitted_logs, held, settings.horizon_s, rng)
+    document = {
+        "schema": 1,
+        "robot": robot,
+        "log": str(log),
+        "motions": {"train": [x.name for x in fitted_logs], "heldout": [x.name for x in held]},
+        "parameters": _parameters(parameters, found, sure),
+        **judge.document(parameters, found.values),
+        "starts": found.starts,
+        "settings": dict(vars(settings)),
+        "versions": versions(),
+    }
+    if settings.attribute:
+        document["leave_one_out"] = _leave_one_out(judge, replay, parameters, found, rng, note)
+    calibration = calibration_document(subject, document)
+    write_json(out / FILE, calibration)
+    document["calibration"] = str(out / FILE)
+    note("report")
+    from robotics.sim2real.identification.report import write_report
+
+    write_report(out / REPORT, document, replay, found, parameters)
+    document["report"] = str(out / REPORT)
+    write_json(out / DOCUMENT, document)
+    return document
+
+
+class _Judge:
+    """Replay of the fitted and of the held-out motions by the nominal and by any other model."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        fitted: Sequence[Log],
+        held: Sequence[Log],
+        horizon_s: float | None,
+        rng: np.random.Generator,
+    ) -> None:
+        self._subject, self._rng = subject, rng
+        self._fitted = pieces(fitted, horizon_s) if horizon_s else list(fitted)
+        self._held = pieces(held, horizon_s) if horizon_s else list(held)
+        self._nominal = self.held((), np.zeros(0))
+
+    def held(self, parameters: Sequence[Parameter], values: Array) -> judgement.Errors:
+        return judgement.replay_errors(self._subject, self._held, parameters, values)
+
+    def document(self, parameters: Sequence[Parameter], values: Array) -> dict[str, Any]:
+        subject, none = self._subject, np.zeros(0)
+        servos = [joint for joint in subject.joints if subject.is_servo(joint)]
+        held = self.held(parameters, values)
+        train = {
+            "nominal": judgement.replay_errors(subject, self._fitted, (), none).rmse,
+            "fitted": judgement.replay_errors(subject, self._fitted, parameters, values).rmse,
+        }
+        difference, interval = judgement.improvement(self._nominal, held, self._rng)
+        enough = len(self._held) >= 2
+        promoted = enough and interval[1] < 0
+        return {
+            "replay_rmse": {"train": train, "heldout": {"nominal": self._nominal.rmse, "fitted": held.rmse}},
+            "heldout": {"nominal": self._nominal.document(), "fitted": held.document()},
+            "trivial_rmse": judgement.command_errors(self._held, servos),
+            "prediction_rmse": {
+                "nominal": judgement.prediction_errors(subject, self._held, (), none),
+                "fitted": judgement.prediction_errors(subject, self._held, parameters, values),
+            },
+            "command_to_motion_lag_s": judgement.command_delay(self._held, servos),
+            "improvement": {"difference": difference, "ci95": list(interval)},
+            "promoted": promoted,
+            "verdict": _verdict(promoted, enough, difference, interval),
+        }
+
+    def worse_by(self, full: judgement.Errors, parameters: Sequence[Parameter], values: Array) -> dict[str, Any]:
+        """How much larger the held-out error is than `full`'s."""
+        difference, interval = judgement.improvement(full, self.held(parameters, values), self._rng)
+        return {"heldout_increase": difference, "ci95": list(interval)}
+
+
+def _verdict(promoted: bool, enough: bool, difference: float, interval: tuple[float, float]) -> str:
+    if not enough:
+        return "not enough evidence: only one motion was held out; log more motions"
+    size = f"by {abs(difference):.4g} [{-interval[1]:.4g}, {-interval[0]:.4g}] rad or m"
+    if promoted:
+        return f"promoted: the fitted model replays motions it never saw better than the nominal one, {size}"
+    return f"not promoted: on motions it never saw the fitted model is not surely better than the nominal one ({size})"
+
+
+def _parameters(parameters: Sequence[Parameter], found: Fit, sure: Sequence[Certainty]) -> dict[str, Any]:
+    return {
+        p.name: {
+            "value": float(value),
+            "ci95": list(c.interval),
+            "nominal": p.nominal,
+            "identifiable": c.reason is None,
+            "unit": p.family.unit,
+            **({"reason": c.reason} if c.reason else {}),
+        }
+        for p, value, c in zip(parameters, found.values, sure, strict=True)
+    }
+
+
+def _leave_one_out(
+    judge: _Judge,
+    replay: Replay,
+    parameters: Sequence[Parameter],
+    found: Fit,
+    rng: np.random.Generator,
+    note: Callable[[str], None],
+) -> dict[str, Any]:
+    """What each family is worth: the held-out error after everything else was fitted again without it.
+
+    Below zero: the family fits noise and should be dropped. Shares of a total would mislead here, since parameters of a
+    log compensate each other.
+    """
+    full, shares = judge.held(parameters, found.values), {}
+    for family in dict.fromkeys(p.family.name for p in parameters):
+        rest = [i for i, p in enumerate(parameters) if p.family.name != family]
+        if not rest:
+            continue
+        note(f"without {family}")
+        others = [parameters[i] for i in rest]
+        again = fit(replay, others, rng, start=found.search[rest], note=lambda text: None)
+        shares[family] = judge.worse_by(full, others, again.values)
+    return shares

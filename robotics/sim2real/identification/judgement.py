@@ -1,0 +1,117 @@
+"""How well a model with given parameters replays motions: in all, per signal, per motion, and over short horizons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from robotics.evaluation.statistics import bootstrap_mean
+from robotics.sim2real.identification.parameters import Parameter
+from robotics.sim2real.identification.replay import Replay
+from robotics.sim2real.identification.subject import Subject
+from robotics.sim2real.logs import Log
+
+Array = np.ndarray
+
+#: Samples after which a prediction from a measured state is judged.
+HORIZONS = (1, 5, 25, 100)
+#: Predictions per horizon, spread over the motions.
+PREDICTIONS = 150
+#: Longest delay looked for [s].
+LONGEST_DELAY = 0.3
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Open-loop replay of motions: squared error (W, signals) averaged over each motion, of positions [rad, m]."""
+
+    names: list[str]
+    signals: list[str]
+    squared: Array
+    mean_distance: Array
+    """(W,) time average of the norm over the signals: the usual measure of a free body's path [m]."""
+
+    @property
+    def rmse(self) -> float:
+        """Pooled over motions and signals."""
+        return float(np.sqrt(self.squared.mean()))
+
+    @property
+    def per_motion(self) -> Array:
+        return np.sqrt(self.squared.mean(axis=1))
+
+    def document(self) -> dict:
+        return {
+            "rmse": self.rmse,
+            "per_signal": dict(zip(self.signals, np.sqrt(self.squared.mean(axis=0)).tolist(), strict=True)),
+            "per_motion": dict(zip(self.names, self.per_motion.tolist(), strict=True)),
+            "mean_distance_median": float(np.median(self.mean_distance)),
+        }
+
+
+def replay_errors(subject: Subject, logs: Sequence[Log], parameters: Sequence[Parameter], values: Array) -> Errors:
+    """Errors of the whole of each log, from its first measured state."""
+    replay = Replay(subject, logs)
+    errors = [e[0] for e in replay.errors(parameters, values[None])]
+    return Errors(
+        [log.name for log in logs],
+        [signal.label for signal in replay.observed],
+        np.array([(e**2).mean(axis=0) for e in errors]),
+        np.array([np.linalg.norm(e, axis=1).mean() for e in errors]),
+    )
+
+
+def command_errors(logs: Sequence[Log], servos: Sequence[str]) -> float | None:
+    """RMSE of the trivial model `joint = command` for position servos [rad]; None where there is none."""
+    squares = [
+        np.mean((log.joints["command"][joint] - log.joints["position"][joint]) ** 2)
+        for log in logs
+        for joint in servos
+        if joint in log.joints.get("command", {})
+    ]
+    return float(np.sqrt(np.mean(squares))) if squares else None
+
+
+def prediction_errors(
+    subject: Subject, logs: Sequence[Log], parameters: Sequence[Parameter], values: Array
+) -> dict[str, float]:
+    """Number of samples ahead -> RMSE of the position then, from measured states spread over the logs."""
+    found = {}
+    for horizon in HORIZONS:
+        fitting = [log for log in logs if len(log.time) > horizon + 1]
+        if not fitting:
+            continue
+        each = max(1, PREDICTIONS // len(fitting))
+        windows = [
+            log.between(int(start), int(start) + horizon + 1)
+            for log in fitting
+            for start in np.unique(np.linspace(0, len(log.time) - horizon - 1, each).astype(int))
+        ]
+        errors = Replay(subject, windows).errors(parameters, values[None])
+        found[str(horizon)] = float(np.sqrt(np.mean([e[0, -1] ** 2 for e in errors])))
+    return found
+
+
+def improvement(nominal: Errors, fitted: Errors, rng: np.random.Generator) -> tuple[float, tuple[float, float]]:
+    """Mean difference of RMSE over motions, fitted minus nominal, and its 95 % bootstrap interval over motions."""
+    difference = fitted.per_motion - nominal.per_motion
+    return float(difference.mean()), bootstrap_mean(difference.tolist(), rng)
+
+
+def command_delay(logs: Sequence[Log], servos: Sequence[str]) -> float | None:
+    """Lag [s] at which the speeds of commands and joints correlate best; None without commands."""
+    lags = []
+    for log in logs:
+        for joint in servos:
+            command = log.joints.get("command", {}).get(joint)
+            if command is None or np.ptp(command) < 1e-3:
+                continue
+            lags.append(_lag(np.diff(command), np.diff(log.joints["position"][joint]), log.period_s))
+    return float(np.median(lags)) if lags else None
+
+
+def _lag(cause: Array, effect: Array, period_s: float) -> float:
+    most = min(round(LONGEST_DELAY / period_s), len(cause) - 2)
+    cause, effect = cause - cause.mean(), effect - effect.mean()
+    scores = [float(cause[: len(cause) - lag] @ effect[lag:]) for lag in range(most + 1)]
+    return int(np.argmax(scores)) * period_s

@@ -1,0 +1,325 @@
+"""What can be identified: families of physical parameters, where each is written in a batch of models, and its bounds.
+
+Every parameter is an absolute value in SI units that is written over the nominal one. The optimiser works on a search
+coordinate instead: the logarithm of a positive parameter, or the value in fifths of its range, so that one step size
+fits all.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from robotics.errors import UsageError, unknown_name
+from robotics.sim2real.identification.plant import Plant
+from robotics.sim2real.identification.subject import Subject
+
+Array = np.ndarray
+#: (plant, index of the joint, body or 0, one value per simulation (N,))
+Write = Callable[[Plant, int, Array], None]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Parameters of one kind.
+
+    Attributes:
+        of: what there is one of per parameter: "servo", "motor", "joint", "body", "free" (all free bodies) or "all".
+        logarithmic: searched on a logarithmic scale.
+        nominal: value in the nominal model, of the joint or body with this index.
+        bounds: lowest and highest value, from the nominal one and the torque limit [N m].
+    """
+
+    name: str
+    unit: str
+    of: str
+    logarithmic: bool
+    summary: str
+    nominal: Callable[[Subject, int], float]
+    bounds: Callable[[float, float], tuple[float, float]]
+    write: Write
+    native: bool = True
+    """Whether the engine has a field for it, and needs nothing done at every step."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One unknown: `family.of_what`, with its place, nominal value and bounds."""
+
+    name: str
+    family: Family
+    index: int
+    nominal: float
+    low: float
+    high: float
+
+    @property
+    def _fifth(self) -> float:
+        return (self.high - self.low) / 5
+
+    def to_search(self, value: Array | float) -> Array:
+        """The search coordinate of a value."""
+        return np.log(value) if self.family.logarithmic else np.asarray(value) / self._fifth
+
+    def from_search(self, z: Array | float) -> Array:
+        return np.exp(z) if self.family.logarithmic else np.asarray(z) * self._fifth
+
+    @property
+    def start(self) -> float:
+        """The nominal value, off the bounds: an optimiser stalls at them (mujoco#3284)."""
+        low, high = float(self.to_search(self.low)), float(self.to_search(self.high))
+        return float(
+            np.clip(self.to_search(max(self.nominal, self.low)), low + 0.02 * (high - low), high - 0.02 * (high - low))
+        )
+
+
+def _dof(subject: Subject, joint: int) -> int:
+    return int(subject.model.jnt_dofadr[joint])
+
+
+def _actuator(subject: Subject, joint: int) -> int:
+    return subject.actuators[subject.model.joint(joint).name]
+
+
+def _damping(subject: Subject, joint: int) -> float:
+    """Of the joint and of its servo together: a log can not tell them apart."""
+    own = float(np.ravel(subject.model.dof_damping[_dof(subject, joint)])[0])
+    name = subject.model.joint(joint).name
+    if subject.is_servo(name):
+        own -= float(subject.model.actuator_biasprm[_actuator(subject, joint), 2])
+    return own
+
+
+def _decades(below: float, above: float, floor: float) -> Callable[[float, float], tuple[float, float]]:
+    """Bounds by factors of the nominal value, or from `floor` where that is zero."""
+    return lambda nominal, torque: (max(nominal, floor) / below, max(nominal, floor) * above)
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(
+            "stiffness",
+            "N m/rad",
+            "servo",
+            True,
+            "of a position servo",
+            lambda s, j: float(s.model.actuator_gainprm[_actuator(s, j), 0]),
+            _decades(400, 5, 1.0),
+            lambda plant, j, v: plant.set_stiffness(j, v),
+        ),
+        Family(
+            "damping",
+            "N m s/rad",
+            "joint",
+            True,
+            "viscous, of the joint and of its servo together",
+            _damping,
+            _decades(50, 20, 0.02),
+            lambda plant, j, v: plant.set_damping(j, v),
+        ),
+        Family(
+            "friction",
+            "N m",
+            "joint",
+            True,
+            "Coulomb",
+            lambda s, j: float(s.model.dof_frictionloss[_dof(s, j)]),
+            _decades(100, 40, 0.02),
+            lambda plant, j, v: plant.set_friction(j, v),
+        ),
+        Family(
+            "load_friction",
+            "1",
+            "servo",
+            False,
+            "Coulomb friction per actuator torque (BAM, model M2)",
+            lambda s, j: 0.0,
+            lambda nominal, torque: (0.0, 0.8),
+            lambda plant, j, v: plant.set_load_friction(j, v),
+            native=False,
+        ),
+        Family(
+            "stribeck",
+            "N m",
+            "joint",
+            False,
+            "friction at rest beyond the Coulomb friction",
+            lambda s, j: 0.0,
+            lambda nominal, torque: (0.0, 0.5 * torque),
+            lambda plant, j, v: plant.set_stribeck(j, v),
+            native=False,
+        ),
+        Family(
+            "backlash",
+            "rad",
+            "servo",
+            False,
+            "half the play within which a servo does nothing",
+            lambda s, j: 0.0,
+            lambda nominal, torque: (0.0, 0.05),
+            lambda plant, j, v: plant.set_backlash(j, v),
+            native=False,
+        ),
+        Family(
+            "armature",
+            "kg m^2",
+            "joint",
+            True,
+            "inertia of the rotor, felt at the joint",
+            lambda s, j: float(s.model.dof_armature[_dof(s, j)]),
+            _decades(20, 20, 1e-3),
+            lambda plant, j, v: plant.set_dof("dof_armature", j, v),
+        ),
+        Family(
+            "gain",
+            "1",
+            "motor",
+            True,
+            "torque per commanded torque",
+            lambda s, j: 1.0,
+            lambda nominal, torque: (0.3, 3.0),
+            lambda plant, j, v: plant.set_gain(j, v),
+        ),
+        Family(
+            "offset",
+            "rad",
+            "joint",
+            False,
+            "of the encoder",
+            lambda s, j: 0.0,
+            lambda nominal, torque: (-0.1, 0.1),
+            lambda plant, j, v: plant.set_offset(j, v),
+        ),
+        Family(
+            "mass",
+            "kg",
+            "body",
+            True,
+            "of a moving body; its inertia is scaled along",
+            lambda s, b: float(s.model.body_mass[b]),
+            _decades(4, 4, 1e-3),
+            lambda plant, b, v: plant.set_mass(b, v),
+        ),
+        Family(
+            "delay",
+            "s",
+            "all",
+            False,
+            "from a command to its effect, beyond the logged times",
+            lambda s, _: 0.0,
+            lambda nominal, torque: (-0.02, 0.1),
+            lambda plant, _, v: plant.set_delay(v),
+        ),
+        Family(
+            "contact_friction",
+            "1",
+            "free",
+            True,
+            "sliding friction of the free bodies",
+            lambda s, _: float(s.model.geom_friction[_free_geoms(s), 0].mean()),
+            lambda nominal, torque: (0.02, 2.0),
+            lambda plant, _, v: plant.set_contact("geom_friction", _free_geoms(plant.subject), 0, v),
+        ),
+        Family(
+            "contact_time",
+            "s",
+            "free",
+            True,
+            "time constant of contacts (solref)",
+            lambda s, _: float(s.model.geom_solref[_free_geoms(s), 0].mean()),
+            lambda nominal, torque: (0.004, 0.1),
+            lambda plant, _, v: plant.set_contact("geom_solref", _free_geoms(plant.subject), 0, v),
+        ),
+        Family(
+            "contact_damping",
+            "1",
+            "free",
+            True,
+            "damping ratio of contacts (solref)",
+            lambda s, _: float(s.model.geom_solref[_free_geoms(s), 1].mean()),
+            lambda nominal, torque: (0.05, 2.0),
+            lambda plant, _, v: plant.set_contact("geom_solref", _free_geoms(plant.subject), 1, v),
+        ),
+    )
+}
+
+#: What is fitted unless told otherwise, where there is one.
+USUAL = (
+    "stiffness",
+    "damping",
+    "friction",
+    "load_friction",
+    "gain",
+    "delay",
+    "contact_friction",
+    "contact_time",
+    "contact_damping",
+)
+
+
+def choose(
+    subject: Subject, joints: Sequence[str], commanded: bool, free: bool, families: Sequence[str] | None
+) -> list[Parameter]:
+    """The parameters of these families for the `joints` that the logs hold; the usual ones when None.
+
+    Raises UsageError for a family that does not exist, and for one that this robot has nothing of.
+    """
+    for name in families or ():
+        if name not in FAMILIES:
+            raise unknown_name("family of parameters", name, FAMILIES)
+    found: list[Parameter] = []
+    for name in families or USUAL:
+        places = _places(subject, FAMILIES[name], joints, commanded, free)
+        if families and not places:
+            raise UsageError(
+                f"{subject.name} has nothing with a {name} in these logs; it belongs to a {FAMILIES[name].of}"
+            )
+        found += [_parameter(subject, FAMILIES[name], label, index) for label, index in places]
+    return found
+
+
+def _places(
+    subject: Subject, family: Family, joints: Sequence[str], commanded: bool, free: bool
+) -> list[tuple[str, int]]:
+    model = subject.model
+    if family.of == "all":
+        return [("", 0)] if commanded else []
+    if family.of == "free":
+        return [("", 0)] if free and len(_free_geoms(subject)) else []
+    if family.of == "body":
+        return [(model.body(b).name, b) for b in range(1, model.nbody) if _moves(model, b) and model.body_mass[b] > 0]
+    wanted = {
+        "joint": lambda joint: True,
+        "servo": subject.is_servo,
+        "motor": lambda joint: joint in subject.actuators and not subject.is_servo(joint),
+    }[family.of]
+    return [(joint, int(model.joint(joint).id)) for joint in joints if wanted(joint)]
+
+
+def _parameter(subject: Subject, family: Family, label: str, index: int) -> Parameter:
+    nominal = family.nominal(subject, index)
+    low, high = family.bounds(nominal, _torque(subject, family, index))
+    return Parameter(f"{family.name}.{label}" if label else family.name, family, index, nominal, low, high)
+
+
+def _torque(subject: Subject, family: Family, joint: int) -> float:
+    """The largest force of the joint's actuator, 1 where nothing limits it."""
+    if family.of not in ("joint", "servo", "motor"):
+        return 1.0
+    actuator = subject.actuators.get(subject.model.joint(joint).name)
+    if actuator is None or not subject.model.actuator_forcelimited[actuator]:
+        return 1.0
+    return float(np.abs(subject.model.actuator_forcerange[actuator]).max())
+
+
+def _moves(model: mujoco.MjModel, body: int) -> bool:
+    return bool(model.body_weldid[body])
+
+
+def _free_geoms(subject: Subject) -> Array:
+    """Geoms of the free bodies."""
+    model = subject.model
+    roots = {int(model.jnt_bodyid[joint]) for joint in subject.bodies.values()}
+    return np.array([g for g in range(model.ngeom) if int(model.body_rootid[model.geom_bodyid[g]]) in roots], int)

@@ -1,0 +1,140 @@
+"""Many copies of a nominal model, each with parameters of its own, and what MuJoCo's actuators have no field for.
+
+Native in the engine: stiffness, damping, Coulomb friction, armature, masses, contacts. In front of it, per command:
+delay, encoder offsets, torque gains, backlash as a dead zone of the servo's spring (Nordin and Gutman 2002), friction
+that grows with the load or falls with the speed (Duclusaud et al., "Extended friction models for the physics simulation
+of servo actuators", 2024; Stribeck).
+"""
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from robotics.sim2real.identification.subject import Subject
+
+Array = np.ndarray
+
+#: Speed at which the extra friction at rest has fallen to a third [rad/s].
+STRIBECK_SPEED = 0.1
+
+
+class Plant:
+    """`count` copies of the subject's model. What is not set is nominal."""
+
+    def __init__(self, subject: Subject, count: int, threads: int = 0) -> None:
+        self.subject, self.model, self.count = subject, subject.model, count
+        self.batch = Batch(self.model, count, threads or _cores(count))
+        self.delay = np.zeros(count)
+        self.gain: dict[int, Array] = {}
+        self.offset: dict[int, Array] = {}
+        self._backlash: dict[int, Array] = {}
+        self._coulomb: dict[int, Array] = {}
+        self._load: dict[int, Array] = {}
+        self._stribeck: dict[int, Array] = {}
+
+    # -- parameters -----------------------------------------------------------------------------------------------
+
+    def set_stiffness(self, joint: int, values: Array) -> None:
+        actuator = self._actuator(joint)
+        self.batch.expand("actuator_gainprm")[:, actuator, 0] = values
+        self.batch.expand("actuator_biasprm")[:, actuator, 1] = -values
+
+    def set_damping(self, joint: int, values: Array) -> None:
+        """All of it in the joint, which integrates implicitly; the servo's own becomes zero."""
+        name = self.model.joint(joint).name
+        if self.subject.is_servo(name):
+            self.batch.expand("actuator_biasprm")[:, self._actuator(joint), 2] = 0.0
+        self.set_dof("dof_damping", joint, values)
+
+    def set_friction(self, joint: int, values: Array) -> None:
+        self._coulomb[joint] = values
+        self.set_dof("dof_frictionloss", joint, values)
+
+    def set_load_friction(self, joint: int, values: Array) -> None:
+        self._load[joint] = values
+
+    def set_stribeck(self, joint: int, values: Array) -> None:
+        self._stribeck[joint] = values
+
+    def set_backlash(self, joint: int, values: Array) -> None:
+        self._backlash[joint] = values
+
+    def set_gain(self, joint: int, values: Array) -> None:
+        self.gain[self._actuator(joint)] = values
+
+    def set_offset(self, joint: int, values: Array) -> None:
+        self.offset[joint] = values
+
+    def set_delay(self, values: Array) -> None:
+        self.delay = values
+
+    def set_mass(self, body: int, values: Array) -> None:
+        ratio = values / self.model.body_mass[body]
+        self.batch.expand("body_mass")[:, body] = values
+        self.batch.expand("body_inertia")[:, body] = self.model.body_inertia[body] * ratio[:, None]
+
+    def set_dof(self, field: str, joint: int, values: Array) -> None:
+        self.batch.expand(field)[:, self.model.jnt_dofadr[joint]] = values
+
+    def set_contact(self, field: str, geoms: Array, column: int, values: Array) -> None:
+        self.batch.expand(field)[:, geoms, column] = values[:, None]
+
+    # -- motion ---------------------------------------------------------------------------------------------------
+
+    def run(self, qpos: Array, qvel: Array, control: Array, substeps: int = 1) -> dict[str, Array]:
+        """Simulate from these states (N, nq), (N, nv) with commands (N, steps, nu), each for `substeps` physics steps.
+
+        Returns qpos, qvel and actuator_force after every command, (N, steps, …).
+        """
+        self.batch.set_const()
+        self.batch.reset()
+        self.batch.bind("qpos")[:], self.batch.bind("qvel")[:] = qpos, qvel
+        fields = ("qpos", "qvel", "actuator_force")
+        if not (self._backlash or self._load or self._stribeck):
+            fine = np.repeat(control, substeps, axis=1)
+            out = self.batch.rollout(fine.shape[1], fine if control.shape[2] else None, record=fields)
+            return {str(name): values[:, substeps - 1 :: substeps] for name, values in out.items()}
+        return self._stepped(control, substeps, fields)
+
+    def _stepped(self, control: Array, substeps: int, fields: tuple[str, ...]) -> dict[str, Array]:
+        live = {name: self.batch.bind(name) for name in (*fields, "ctrl")}
+        out = {name: np.empty((self.count, control.shape[1], live[name].shape[1])) for name in fields}
+        friction = self.batch.expand("dof_frictionloss")
+        for step in range(control.shape[1]):
+            live["ctrl"][:] = control[:, step]
+            self._play(live)
+            self._rub(live, friction)
+            self.batch.step(nstep=substeps)
+            for name in fields:
+                out[name][:, step] = live[name]
+        return out
+
+    def _play(self, live: dict[str, Array]) -> None:
+        for joint, play in self._backlash.items():
+            actuator, position = self._actuator(joint), live["qpos"][:, self.model.jnt_qposadr[joint]]
+            error = live["ctrl"][:, actuator] - position
+            live["ctrl"][:, actuator] -= np.clip(error, -play, play)
+
+    def _rub(self, live: dict[str, Array], friction: Array) -> None:
+        for joint in {*self._load, *self._stribeck}:
+            dof = int(self.model.jnt_dofadr[joint])
+            total = self._coulomb.get(joint, self.model.dof_frictionloss[dof])
+            if joint in self._load:
+                total = total + self._load[joint] * np.abs(live["actuator_force"][:, self._actuator(joint)])
+            if joint in self._stribeck:
+                total = total + self._stribeck[joint] * np.exp(-np.abs(live["qvel"][:, dof]) / STRIBECK_SPEED)
+            friction[:, dof] = total
+
+    def _actuator(self, joint: int) -> int:
+        return self.subject.actuators[self.model.joint(joint).name]
+
+
+def _cores(count: int) -> int:
+    import os
+
+    return min(len(os.sched_getaffinity(0)), count)
+
+
+def neutral(model: mujoco.MjModel) -> Array:
+    """(nq,) the home keyframe, or the model's own zero."""
+    return model.key_qpos[0].copy() if model.nkey else model.qpos0.copy()

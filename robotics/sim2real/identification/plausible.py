@@ -1,0 +1,80 @@
+"""Whether a log can be of this robot, in these units: said in one line before anything is fitted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from robotics.errors import DataError, unknown_name
+from robotics.sim2real.identification.subject import Subject
+from robotics.sim2real.logs import Log
+
+#: A hinge this far beyond its range [rad] is no measurement of it.
+BEYOND = 0.5
+#: Positions that span more than this [rad] on a hinge with a range are degrees.
+DEGREES = 2 * np.pi
+
+
+def require_plausible(subject: Subject, logs: Sequence[Log]) -> None:
+    """DataError for the first log that is another robot's, in other units, or unlike the others."""
+    for log in logs:
+        for channel, group in log.joints.items():
+            for joint in group:
+                if joint not in subject.joints:
+                    raise DataError(
+                        f"{log.name}: {unknown_name(f'joint ({channel}) of {subject.name}', joint, subject.joints)}"
+                    )
+        for body in log.bodies:
+            if body not in subject.bodies:
+                raise DataError(f"{log.name}: {unknown_name(f'free body of {subject.name}', body, subject.bodies)}")
+        if set(log.joints.get("position", {})) != set(logs[0].joints.get("position", {})):
+            raise DataError(f"{log.name}: holds other joints than {logs[0].name}; give logs of one kind at a time")
+        _require_range(subject, log)
+        _require_unit_quaternions(log)
+        _require_speed(log)
+
+
+def _require_range(subject: Subject, log: Log) -> None:
+    model = subject.model
+    for joint, position in log.joints.get("position", {}).items():
+        index = int(model.joint(joint).id)
+        if not model.jnt_limited[index]:
+            continue
+        low, high = model.jnt_range[index]
+        if position.min() < low - BEYOND or position.max() > high + BEYOND:
+            degrees = subject.hinge(joint) and np.ptp(position) > DEGREES
+            guess = "these look like degrees: describe the units" if degrees else "another robot?"
+            raise DataError(
+                f"{log.name}: {joint} moves within {position.min():.4g} … {position.max():.4g}, the joint of "
+                f"{subject.name} within {low:.3g} … {high:.3g} rad or m: {guess}"
+            )
+
+
+def _require_unit_quaternions(log: Log) -> None:
+    for body, channels in log.bodies.items():
+        if "orientation" in channels:
+            norms = np.linalg.norm(channels["orientation"], axis=1)
+            if np.abs(norms - 1).max() > 0.05:
+                raise DataError(
+                    f"{log.name}: orientations of {body} are no unit quaternions (norm {norms.min():.3g} …)"
+                )
+
+
+def _require_speed(log: Log) -> None:
+    """Logged speeds must be those of the logged positions: another unit shows as a constant factor."""
+    for joint, speed in log.joints.get("velocity", {}).items():
+        from_position = np.gradient(log.joints["position"][joint], log.time)
+        there = float(from_position @ from_position)
+        if there < 1e-3 * len(speed):
+            continue
+        factor = float(from_position @ speed) / there
+        if not 0.2 < factor < 5:
+            raise DataError(
+                f"{log.name}: the velocity of {joint} is {factor:.3g} times what its position says; check units or sign"
+            )
+
+
+def moving(subject: Subject, logs: Sequence[Log]) -> tuple[list[str], bool, bool]:
+    """(joints that were logged, whether any was commanded, whether a free body was logged)."""
+    joints = list(logs[0].joints.get("position", {}))
+    commanded = any(joint in subject.actuators for log in logs for joint in log.joints.get("command", {}))
+    return joints, commanded, bool(logs[0].bodies)

@@ -1,0 +1,210 @@
+"""Logged commands, played on a model from the logged initial state, against what was measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from robotics.errors import DataError
+from robotics.sim2real.identification.parameters import Parameter
+from robotics.sim2real.identification.plant import Plant, neutral
+from robotics.sim2real.identification.subject import Subject
+from robotics.sim2real.logs import Log
+
+Array = np.ndarray
+
+#: Errors beyond this many scales count as this many: a model that falls over must not drown the rest.
+LARGEST_ERROR = 20.0
+#: Simulations side by side: more would not fit in the caches.
+MOST_COPIES = 512
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A measured signal: where the simulation has it, and how large an error of one is."""
+
+    label: str
+    field: str
+    index: int
+    offset_of: int | None
+    """Joint whose encoder offset is added."""
+    scale: float
+
+
+class Replay:
+    """Windows of logs, and the error of the model with any parameters on them.
+
+    Args:
+        windows: motions; each begins in its own measured state.
+        observe: channels to compare; position always, velocity and torque where asked for and logged.
+    """
+
+    def __init__(self, subject: Subject, windows: Sequence[Log], observe: Sequence[str] = ("position",)) -> None:
+        self.subject, self.windows = subject, list(windows)
+        physics = float(subject.model.opt.timestep)
+        self._substeps = max(1, round(0.5 * self.windows[0].period_s / physics))
+        self._dt = self._substeps * physics  # commands and friction change twice per sample
+        self.observed = _observed(subject, self.windows, observe)
+        self.measured = [_measured(subject, log, self.observed) for log in self.windows]
+        starts = [_initial(subject, log) for log in self.windows]
+        self._qpos, self._qvel = np.array([s[0] for s in starts]), np.array([s[1] for s in starts])
+        self._steps = max(1, int(np.ceil(max(log.duration_s for log in self.windows) / self._dt)))
+
+    def errors(self, parameters: Sequence[Parameter], values: Array) -> list[Array]:
+        """Simulated minus measured, per window (S, T, signals) in SI units, for parameter values (S, P)."""
+        values = np.atleast_2d(values)
+        most = max(1, MOST_COPIES // len(self.windows))
+        parts = [self._errors(parameters, values[first : first + most]) for first in range(0, len(values), most)]
+        return [np.concatenate([part[w] for part in parts]) for w in range(len(self.windows))]
+
+    def residuals(self, parameters: Sequence[Parameter], values: Array) -> list[Array]:
+        """The errors in scales of their signals, per window (S, T · signals), bounded."""
+        scale = np.array([signal.scale for signal in self.observed])
+        return [
+            np.clip(errors / scale, -LARGEST_ERROR, LARGEST_ERROR).reshape(len(errors), -1)
+            for errors in self.errors(parameters, values)
+        ]
+
+    def _errors(self, parameters: Sequence[Parameter], values: Array) -> list[Array]:
+        sets, count = len(values), len(self.windows)
+        plant = Plant(self.subject, sets * count)
+        for parameter, column in zip(parameters, values.T, strict=True):
+            parameter.family.write(plant, parameter.index, np.repeat(column, count))
+        qpos = np.tile(self._qpos, (sets, 1))
+        for joint, offset in plant.offset.items():
+            qpos[:, self.subject.model.jnt_qposadr[joint]] -= offset
+        states = plant.run(qpos, np.tile(self._qvel, (sets, 1)), self._control(plant, sets), self._substeps)
+        states = {
+            "qpos": np.concatenate([qpos[:, None], states["qpos"]], axis=1),
+            "qvel": np.concatenate([np.tile(self._qvel, (sets, 1))[:, None], states["qvel"]], axis=1),
+            "actuator_force": np.concatenate([states["actuator_force"][:, :1], states["actuator_force"]], axis=1),
+        }
+        return [self._window_errors(plant, states, w, np.arange(sets) * count + w) for w in range(count)]
+
+    def _window_errors(self, plant: Plant, states: dict[str, Array], window: int, rows: Array) -> Array:
+        log = self.windows[window]
+        place = (log.time - log.time[0]) / self._dt
+        before = np.clip(place.astype(int), 0, self._steps - 1)
+        part = (place - before)[None, :]
+        errors = np.empty((len(rows), len(log.time), len(self.observed)))
+        for i, signal in enumerate(self.observed):
+            series = states[signal.field][rows, :, signal.index]
+            simulated = series[:, before] * (1 - part) + series[:, before + 1] * part
+            if signal.offset_of is not None and signal.offset_of in plant.offset:
+                simulated = simulated + plant.offset[signal.offset_of][rows][:, None]
+            errors[:, :, i] = simulated - self.measured[window][:, i]
+        return np.nan_to_num(errors, nan=1e3, posinf=1e3, neginf=-1e3)
+
+    def _control(self, plant: Plant, sets: int) -> Array:
+        """Commands (N, steps, nu): each step's mean of the held command, so that a delay acts smoothly."""
+        model = self.subject.model
+        edges = np.arange(self._steps + 1) * self._dt
+        control = np.zeros((plant.count, self._steps, model.nu))
+        for joint, actuator in self.subject.actuators.items():
+            index = int(model.joint(joint).id)
+            for w, log in enumerate(self.windows):
+                rows = np.arange(sets) * len(self.windows) + w
+                command = log.joints.get("command", {}).get(joint)
+                if command is None:  # a servo that nobody commands holds its place
+                    if self.subject.is_servo(joint):
+                        control[rows, :, actuator] = self._qpos[w, model.jnt_qposadr[index]]
+                    continue
+                control[rows, :, actuator] = _held(log.time - log.time[0], command, edges, plant.delay[rows])
+            if index in plant.offset and self.subject.is_servo(joint):
+                control[:, :, actuator] -= plant.offset[index][:, None]
+            if actuator in plant.gain:
+                control[:, :, actuator] *= plant.gain[actuator][:, None]
+        return control
+
+
+def _held(time: Array, command: Array, edges: Array, delays: Array) -> Array:
+    """(n, steps) mean within each step of a command that is held until the next, `delays` later."""
+    area = np.concatenate([[0.0], np.cumsum(command[:-1] * np.diff(time))])
+    step = edges[1] - edges[0]
+    out = np.empty((len(delays), len(edges) - 1))
+    for row, delay in enumerate(delays):
+        at = edges - delay
+        total = np.interp(at, time, area)
+        total = np.where(at < 0, command[0] * at, total)  # before the first command: as the first
+        total = np.where(at > time[-1], area[-1] + command[-1] * (at - time[-1]), total)
+        out[row] = np.diff(total) / step
+    return out
+
+
+def _observed(subject: Subject, windows: Sequence[Log], observe: Sequence[str]) -> list[Observed]:
+    model = subject.model
+    found: list[tuple[str, str, int, int | None, str]] = []
+    for joint in windows[0].joints.get("position", {}):
+        index = int(model.joint(joint).id)
+        found.append((f"{joint}.position", "qpos", int(model.jnt_qposadr[index]), index, "position"))
+        if "velocity" in observe and joint in windows[0].joints.get("velocity", {}):
+            found.append((f"{joint}.velocity", "qvel", int(model.jnt_dofadr[index]), None, "velocity"))
+        if "torque" in observe and joint in windows[0].joints.get("torque", {}) and joint in subject.actuators:
+            found.append((f"{joint}.torque", "actuator_force", subject.actuators[joint], None, "torque"))
+    for body, channels in windows[0].bodies.items():
+        address = int(model.jnt_qposadr[subject.bodies[body]])
+        if "position" in channels:
+            found += [(f"{body}.{axis}", "qpos", address + i, None, "body") for i, axis in enumerate("xyz")]
+    columns = {label: np.concatenate([_column(log, label) for log in windows]) for label, *_ in found}
+    kinds = {kind for *_, kind in found}
+    spread = {k: _spread([columns[label] for label, *_, kind in found if kind == k]) for k in kinds}
+    return [Observed(label, field, i, joint, spread[kind]) for label, field, i, joint, kind in found]
+
+
+def _spread(columns: Sequence[Array]) -> float:
+    """One scale for all signals of a kind, so that a joint that rests does not count more than one that moves."""
+    value = float(np.sqrt(np.mean([np.var(column) for column in columns])))
+    return value if value > 1e-9 else 1.0  # a signal that is all zero must not become infinite
+
+
+def _column(log: Log, label: str) -> Array:
+    name, _, channel = label.rpartition(".")
+    if channel in ("x", "y", "z"):
+        return log.bodies[name]["position"][:, "xyz".index(channel)]
+    return log.joints[channel][name]
+
+
+def _measured(subject: Subject, log: Log, observed: Sequence[Observed]) -> Array:
+    try:
+        return np.stack([_column(log, signal.label) for signal in observed], axis=-1)
+    except KeyError as missing:
+        raise DataError(f"{log.name}: has no {missing} that the other logs have") from None
+
+
+def _initial(subject: Subject, log: Log) -> tuple[Array, Array]:
+    """(nq,), (nv,): the first measured state; speeds from positions where they were not logged."""
+    model = subject.model
+    qpos, qvel = neutral(model), np.zeros(model.nv)
+    for joint, position in log.joints.get("position", {}).items():
+        index = int(model.joint(joint).id)
+        qpos[model.jnt_qposadr[index]] = position[0]
+        speed = log.joints.get("velocity", {}).get(joint)
+        qvel[model.jnt_dofadr[index]] = _slope(log.time, position) if speed is None else speed[0]
+    for body, channels in log.bodies.items():
+        joint_id = subject.bodies[body]
+        place, dof = int(model.jnt_qposadr[joint_id]), int(model.jnt_dofadr[joint_id])
+        if "position" in channels:
+            qpos[place : place + 3] = channels["position"][0]
+            qvel[dof : dof + 3] = [_slope(log.time, column) for column in channels["position"].T]
+        if "orientation" in channels:
+            qpos[place + 3 : place + 7] = channels["orientation"][0]
+            qvel[dof + 3 : dof + 6] = _turning(log.time, channels["orientation"])
+        if "velocity" in channels:
+            qvel[dof : dof + 3] = channels["velocity"][0]
+        if "angular_velocity" in channels:
+            qvel[dof + 3 : dof + 6] = channels["angular_velocity"][0]
+    return qpos, qvel
+
+
+def _slope(time: Array, values: Array) -> float:
+    """Speed at the first sample, by a line through the first three."""
+    count = min(3, len(time))
+    return float(np.polyfit(time[:count] - time[0], values[:count], 1)[0])
+
+
+def _turning(time: Array, orientation: Array) -> Array:
+    """Angular velocity at the first sample, in the body frame (3,)."""
+    turned = np.zeros(3)
+    mujoco.mju_subQuat(turned, orientation[1], orientation[0])
+    return turned / (time[1] - time[0])

@@ -1,0 +1,118 @@
+"""The robot or object that a log is about: its nominal model, and which joint each actuator moves."""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mujoco
+
+from robotics.errors import UsageError, unknown_name
+
+#: Robots of this repository that logs can be about -> module:function of their scene.
+EMBEDDED = {
+    "so101": "robotics.envs.robots.so101:so101_scene",
+    "arm": "robotics.envs.robots.panda:arm_scene",
+    "bimanual": "robotics.envs.robots.aloha:aloha_scene",
+    "quadruped": "robotics.envs.robots.quadruped:quadruped_scene",
+    "humanoid": "robotics.envs.robots.humanoid:humanoid_scene",
+}
+_ONE_DOF = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A nominal model, never changed.
+
+    Attributes:
+        name: as the user wrote it.
+        spec: builds the model's specification afresh.
+        model: the nominal model.
+        joints: hinges and slides, in the order of the model.
+        bodies: free body or free joint -> address of its joint in the model.
+        actuators: joint -> actuator that moves it directly.
+    """
+
+    name: str
+    spec: Callable[[], mujoco.MjSpec]
+    model: mujoco.MjModel
+    joints: tuple[str, ...]
+    bodies: dict[str, int]
+    actuators: dict[str, int]
+
+    def is_servo(self, joint: str) -> bool:
+        """Whether the command of this joint is a position."""
+        actuator = self.actuators.get(joint)
+        return actuator is not None and self.model.actuator_biasprm[actuator, 1] < 0
+
+    def hinge(self, joint: str) -> bool:
+        return int(self.model.jnt_type[self.model.joint(joint).id]) == _ONE_DOF[0]
+
+
+def load_subject(name: str) -> Subject:
+    """An embedded robot, an MJCF or URDF file, or a TOML file with `model = "…"`.
+
+    Raises UsageError for a name that is nothing, and for a model that MuJoCo can not read.
+    """
+    if name in EMBEDDED:
+        module, _, function = EMBEDDED[name].partition(":")
+        builder: Callable[[], mujoco.MjSpec] = getattr(__import__(module, fromlist=[function]), function)
+        return _subject(name, builder)
+    if name.startswith("menagerie:"):
+        from robotics.control.machine import load_machine
+
+        machine = load_machine(name)
+        return _subject(name, lambda: machine.scene(None))
+    path = Path(name)
+    if path.suffix not in (".toml", ".xml", ".urdf"):
+        cure = "or a robot file (.toml), an MJCF or URDF file (.xml, .urdf), or menagerie:NAME"
+        raise unknown_name("robot", name, EMBEDDED, cure)
+    model = _model_of(path) if path.suffix == ".toml" else path
+    if not model.exists():
+        raise UsageError(f"robot model {model} does not exist")
+    return _subject(name, lambda: _read(model))
+
+
+def _model_of(path: Path) -> Path:
+    try:
+        document: dict[str, Any] = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"robot file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"robot file {path} is no TOML: {error}") from None
+    if "model" not in document:
+        raise UsageError(f"robot file {path}: give model, the MJCF or URDF of the robot")
+    return path.parent / str(document["model"])
+
+
+def _read(path: Path) -> mujoco.MjSpec:
+    try:
+        spec = mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise UsageError(f"robot model {path}: MuJoCo can not read it: {error}") from None
+    if not spec.actuators:  # a URDF names none
+        for joint in spec.joints:
+            if int(joint.type) in _ONE_DOF:
+                spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT).set_to_motor()
+    return spec
+
+
+def _subject(name: str, spec: Callable[[], mujoco.MjSpec]) -> Subject:
+    try:
+        model = spec().compile()
+    except ValueError as error:
+        raise UsageError(f"robot {name}: MuJoCo can not compile its model: {error}") from None
+    kinds = [int(kind) for kind in model.jnt_type]
+    joints = tuple(model.joint(i).name for i, kind in enumerate(kinds) if kind in _ONE_DOF)
+    free = [i for i, kind in enumerate(kinds) if kind == int(mujoco.mjtJoint.mjJNT_FREE)]
+    bodies = {model.joint(i).name: i for i in free} | {model.body(model.jnt_bodyid[i]).name: i for i in free}
+    direct = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
+    actuators = {
+        model.joint(model.actuator_trnid[a, 0]).name: a
+        for a in range(model.nu)
+        if int(model.actuator_trntype[a]) in direct
+    }
+    if "" in joints:
+        raise UsageError(f"robot {name}: a joint of its model has no name; logs name joints")
+    return Subject(name, spec, model, joints, {key: i for key, i in bodies.items() if key}, actuators)

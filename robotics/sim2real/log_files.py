@@ -1,0 +1,188 @@
+"""Logs from files: CSV, Parquet, NumPy archives, LeRobot datasets and MCAP, described by a small TOML where needed.
+
+A log description::
+
+    files = "*.npz"                    # relative to this file; or one file, or the folder of a LeRobot dataset
+    time = "t"                         # column with the time; or rate_hz = 50
+    joints = ["pan", "lift", "elbow"]  # joints of the robot, in the order of the columns; "" skips a column
+    command = "q_cmd"                  # one column of many numbers, or one column per joint: ["pan_cmd", …]
+    position = "q"
+    velocity = "qvel"                  # optional, as is torque
+    units = {time = "us", position = "deg", command = "deg", velocity = "deg/s"}
+
+    [body.cube]                        # a free body, instead of or beside joints
+    position = "xyz"                   # three numbers; orientation four (wxyz), velocity and angular_velocity three
+
+Without a description the columns carry the joints' names: `time` (or `t`), `<joint>.position`, `<joint>.command`,
+`<joint>.velocity`, `<joint>.torque`, in SI units. `column[3]` takes one number of a column of many, `column[0:3]` some.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robotics.errors import DataError, UsageError, unknown_name
+from robotics.sim2real.log_tables import Table, read_tables
+from robotics.sim2real.logs import BODY_CHANNELS, CHANNELS, Log
+
+Array = np.ndarray
+
+#: Unit -> what it is in SI units.
+UNITS = {
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "ns": 1e-9,
+    "rad": 1.0,
+    "deg": np.pi / 180,
+    "rad/s": 1.0,
+    "deg/s": np.pi / 180,
+    "rpm": 2 * np.pi / 60,
+    "m": 1.0,
+    "mm": 1e-3,
+    "m/s": 1.0,
+    "N m": 1.0,
+    "N mm": 1e-3,
+    "N": 1.0,
+}
+_FIELDS = ("files", "time", "rate_hz", "joints", *CHANNELS, "units", "body")
+
+
+def read_logs(path: Path | str, joints: Sequence[str]) -> list[Log]:
+    """The motions in `path`: a description (.toml), a log file, or a folder of log files.
+
+    `joints` are the robot's, in the order of its model: what columns without a description are looked for.
+
+    Raises DataError or UsageError naming the file and what is wrong with it; nothing is half imported.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such log")
+    if path.suffix == ".toml":
+        description, root = _description(path), path.parent
+        where = root / str(description.get("files", "."))
+    else:
+        description, where = {}, path
+    tables = read_tables(where)
+    if not tables:
+        raise DataError(f"{where}: no log there; logs are .csv, .parquet, .npz, .mcap or a LeRobot dataset")
+    return [_log(table, description, joints) for table in tables]
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML: {error}") from None
+    for field in document:
+        if field not in _FIELDS:
+            raise unknown_name(f"field of {path}", field, _FIELDS)
+    for name, unit in document.get("units", {}).items():
+        if name not in ("time", *CHANNELS, *BODY_CHANNELS):
+            raise unknown_name(f"channel in units of {path}", name, ("time", *CHANNELS, *BODY_CHANNELS))
+        if unit not in UNITS:
+            raise unknown_name(f"unit of {name} in {path}", str(unit), UNITS)
+    for body, channels in document.get("body", {}).items():
+        for channel in channels:
+            if channel not in BODY_CHANNELS:
+                raise unknown_name(f"channel of body {body} in {path}", channel, BODY_CHANNELS)
+    return document
+
+
+def _log(table: Table, description: Mapping[str, Any], joints: Sequence[str]) -> Log:
+    scale = {channel: UNITS[unit] for channel, unit in description.get("units", {}).items()}
+    if "joints" in description or "body" in description:
+        named, bodies = _described(table, description), _bodies(table, description, scale)
+    else:
+        named, bodies = _by_name(table, joints), {}
+    scaled = {
+        channel: {joint: values * scale.get(channel, 1.0) for joint, values in group.items()}
+        for channel, group in named.items()
+    }
+    return Log(table.name, _time(table, description, scale.get("time", 1.0)), scaled, bodies)
+
+
+def _time(table: Table, description: Mapping[str, Any], scale: float) -> Array:
+    """Seconds from the first sample, or as logged."""
+    if "rate_hz" in description:
+        return np.arange(table.length) / float(description["rate_hz"])
+    if "time" in description:
+        return table.column(str(description["time"])).astype(float) * scale
+    for name in ("time", "t", "timestamp", "time[s]"):
+        if name in table.columns:
+            return table.column(name).astype(float) * scale
+    raise DataError(f"{table.name}: no column 'time'; its columns are {', '.join(table.columns)}")
+
+
+def _described(table: Table, description: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
+    names = [str(name) for name in description.get("joints", [])]
+    found: dict[str, dict[str, Array]] = {}
+    for channel in CHANNELS:
+        if channel not in description:
+            continue
+        values = _select(table, description[channel])
+        if values.shape[1] != len(names):
+            raise DataError(
+                f"{table.name}: {channel} has {values.shape[1]} columns, the description names {len(names)} joints"
+            )
+        found[channel] = {name: values[:, i].astype(float) for i, name in enumerate(names) if name}
+    if names and "position" not in found:
+        raise DataError(f"{table.name}: the description names joints, but no position of theirs")
+    return found
+
+
+def _bodies(table: Table, description: Mapping[str, Any], scale: Mapping[str, float]) -> dict[str, dict[str, Array]]:
+    found: dict[str, dict[str, Array]] = {}
+    for body, channels in description.get("body", {}).items():
+        found[body] = {}
+        for channel, source in channels.items():
+            values = _select(table, source).astype(float)
+            if values.shape[1] != BODY_CHANNELS[channel]:
+                raise DataError(
+                    f"{table.name}: {channel} of {body} takes {BODY_CHANNELS[channel]} numbers, not {values.shape[1]}"
+                )
+            found[body][channel] = values * scale.get(channel, 1.0)
+    return found
+
+
+def _by_name(table: Table, joints: Sequence[str]) -> dict[str, dict[str, Array]]:
+    """Columns `<joint>.<channel>` of the robot's joints."""
+    found: dict[str, dict[str, Array]] = {}
+    for channel in CHANNELS:
+        there = [joint for joint in joints if f"{joint}.{channel}" in table.columns]
+        if there:
+            found[channel] = {joint: table.column(f"{joint}.{channel}").astype(float) for joint in there}
+    if "position" not in found:
+        wanted = f"{joints[0]}.position" if joints else "position"
+        raise DataError(
+            f"{table.name}: no column '{wanted}' or of another joint of this robot ({', '.join(joints)}); its columns "
+            f"are {', '.join(table.columns)}; describe them in a TOML file"
+        )
+    return found
+
+
+def _select(table: Table, source: Any) -> Array:
+    """(T, n) from a column, a column[i], a column[i:j], or a list of them."""
+    parts = source if isinstance(source, list) else [source]
+    return np.concatenate([_one(table, str(part)) for part in parts], axis=1)
+
+
+def _one(table: Table, text: str) -> Array:
+    if text in table.columns:
+        values = table.column(text)
+    else:
+        match = re.fullmatch(r"(.+)\[(\d+)(?::(\d+))?\]", text)
+        if not match:
+            table.column(text)  # raises, with a did-you-mean
+            raise AssertionError
+        values, first = table.column(match[1]), int(match[2])
+        last = int(match[3]) if match[3] else first + 1
+        if values.ndim != 2 or last > values.shape[1]:
+            width = values.shape[1] if values.ndim == 2 else 1
+            raise DataError(f"{table.name}: '{text}' reaches beyond column '{match[1]}' of {width} numbers")
+        values = values[:, first:last]
+    return values.reshape(len(values), -1)

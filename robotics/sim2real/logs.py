@@ -1,0 +1,97 @@
+"""What was commanded and what was measured on a robot, for one motion: the currency of replay and identification."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from robotics.errors import DataError
+
+Array = np.ndarray
+
+#: What a log may hold per joint, and its unit. `command` is in the unit of the actuator: rad or m for a position servo,
+#: N m or N for a motor.
+CHANNELS = {"command": "rad | N m", "position": "rad", "velocity": "rad/s", "torque": "N m"}
+#: What a log may hold of a free body, with how many numbers: world frame, but for the angular velocity (body frame), as
+#: MuJoCo's free joint.
+BODY_CHANNELS = {"position": 3, "orientation": 4, "velocity": 3, "angular_velocity": 3}
+#: A sample that comes later than this many usual periods is a gap.
+LONGEST_PERIODS = 5.0
+
+
+@dataclass(frozen=True)
+class Log:
+    """One motion.
+
+    Attributes:
+        name: of the file, for messages and tables.
+        time: (T,) [s], increasing.
+        joints: channel -> {joint: values (T,)}, SI units. Every joint has a position.
+        bodies: free body -> channel -> (T, 3 or 4), SI units; orientations are wxyz.
+    """
+
+    name: str
+    time: Array
+    joints: Mapping[str, Mapping[str, Array]]
+    bodies: Mapping[str, Mapping[str, Array]]
+
+    def __post_init__(self) -> None:
+        require_time(self.name, self.time)
+        for label, values in self.columns().items():
+            if len(values) != len(self.time):
+                raise DataError(f"{self.name}: '{label}' has {len(values)} samples, time has {len(self.time)}")
+            bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+            if len(bad):
+                raise DataError(f"{self.name}: '{label}' is not finite at sample {bad[0]} ({len(bad)} in all)")
+
+    @property
+    def period_s(self) -> float:
+        """The usual time between samples [s]."""
+        return float(np.median(np.diff(self.time)))
+
+    @property
+    def duration_s(self) -> float:
+        return float(self.time[-1] - self.time[0])
+
+    def columns(self) -> dict[str, Array]:
+        """Every column by a readable label."""
+        found = {f"{joint}.{channel}": v for channel, group in self.joints.items() for joint, v in group.items()}
+        return found | {f"{body}.{channel}": v for body, group in self.bodies.items() for channel, v in group.items()}
+
+    def joint_matrix(self, channel: str, names: Sequence[str]) -> Array:
+        """(T, n) of a channel for these joints. KeyError for one that was not logged."""
+        return np.stack([self.joints[channel][name] for name in names], axis=-1)
+
+    def between(self, start: int, stop: int) -> "Log":
+        """The samples start … stop − 1, as a log of its own."""
+
+        def cut(group: Mapping[str, Array]) -> dict[str, Array]:
+            return {name: values[start:stop] for name, values in group.items()}
+
+        return Log(
+            f"{self.name}[{start}:{stop}]",
+            self.time[start:stop],
+            {channel: cut(group) for channel, group in self.joints.items()},
+            {body: cut(group) for body, group in self.bodies.items()},
+        )
+
+
+def require_time(name: str, time: Array) -> None:
+    """DataError unless the samples follow each other in time without a gap."""
+    if time.ndim != 1 or len(time) < 2:
+        raise DataError(f"{name}: holds {len(time)} samples; at least two are needed")
+    if not np.isfinite(time).all():
+        raise DataError(f"{name}: time is not finite at sample {int(np.flatnonzero(~np.isfinite(time))[0])}")
+    steps = np.diff(time)
+    if (steps <= 0).any():
+        where = int(np.flatnonzero(steps <= 0)[0]) + 1
+        raise DataError(
+            f"{name}: time does not increase at sample {where} ({time[where - 1]:.6g} s, then {time[where]:.6g} s)"
+        )
+    usual = float(np.median(steps))
+    if steps.max() > LONGEST_PERIODS * usual:
+        where = int(steps.argmax())
+        raise DataError(
+            f"{name}: a gap of {steps[where]:.3g} s after {time[where]:.6g} s, where samples usually come every "
+            f"{usual:.3g} s; cut the log there"
+        )
