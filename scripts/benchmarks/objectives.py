@@ -1,0 +1,100 @@
+"""One network, four objectives, eight samplers: the success of each on two tasks, and its time per chunk on one core.
+
+    OMP_NUM_THREADS=2 .venv/bin/python scripts/benchmarks/objectives.py --out /tmp/objectives
+
+Demonstrations are collected, the `small` diffusion transformer is trained as regression, MIP, flow and DDIM with each
+seed, and what each training gives is measured with each number of evaluations on the same episodes. The intervals are
+Wilson's over the episodes of all seeds together; the spread between seeds stands beside them. What is in --out already
+is used again: an interrupted run goes on where it stopped. Less with --seeds 1 --episodes 50 --steps 4000.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from inference import chunk_times
+from provenance import publish
+
+from robotics.datasets.collect import collect
+from robotics.evaluation.batched import evaluate_batched
+from robotics.evaluation.one_thread import one_thread
+from robotics.evaluation.statistics import wilson
+from robotics.outputs import read_json, write_json
+from robotics.policies.checkpoint import load_policy
+from robotics.policies.dit import DiT
+from robotics.policies.dit_config import Objective
+from robotics.training.train import train
+
+TASKS = ("robotics/TransferCube-v0", "robotics/BimanualInsertion-v0")
+#: Objective -> the numbers of network evaluations it is measured with.
+SAMPLERS: dict[Objective, tuple[int, ...]] = {"regression": (1,), "mip": (2,), "flow": (1, 3, 5, 9), "ddim": (8, 16)}
+#: Apart from the seeds that recipes were chosen with.
+FIRST_SEED = 1_700_000
+
+
+def trained(task: str, objective: Objective, seed: int, options: argparse.Namespace) -> Path:
+    """The run of one training; what is missing of it is made."""
+    name = task.split("/")[-1]
+    data, run = options.out / f"{name}-data", options.out / f"{name}-{objective}-{seed}"
+    collect(task, options.demonstrations, 0, data, workers=options.workers, resume=data.exists())
+    training = {"seed": seed} | ({"steps": options.steps} if options.steps else {})
+    train("dit", data, run, policy_options={"objective": objective}, training_options=training, resume=run.exists())
+    return run
+
+
+def measured(task: str, run: Path, evaluations: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Successes of a run, sampled in so many evaluations."""
+    path = run / f"evaluations-{evaluations}-of-{options.episodes}.json"
+    if not path.is_file():
+        policy = sampled_in(run, evaluations)
+        seeds = range(FIRST_SEED, FIRST_SEED + options.episodes)
+        episodes = evaluate_batched(task, policy, seeds, copies=options.copies)
+        with one_thread():
+            times = chunk_times(policy, repeats=50)
+        write_json(path, {"successes": sum(bool(episode.success) for episode in episodes), **times})
+    return read_json(path)
+
+
+def sampled_in(run: Path, evaluations: int) -> DiT:
+    """The policy of a run, with that number of evaluations per chunk."""
+    policy = load_policy(run)
+    assert isinstance(policy, DiT)
+    policy.config = replace(policy.config, sampling_steps=evaluations)
+    return policy
+
+
+def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One row per task, objective and number of evaluations."""
+    for task in options.tasks:
+        for objective, counts in SAMPLERS.items():
+            runs = [trained(task, objective, seed, options) for seed in range(options.seeds)]
+            for evaluations in counts:
+                results = [measured(task, run, evaluations, options) for run in runs]
+                successes, total = sum(result["successes"] for result in results), len(runs) * options.episodes
+                yield {
+                    "task": task,
+                    "objective": objective,
+                    "evaluations": evaluations,
+                    "success_rate": round(successes / total, 4),
+                    "ci95": [round(bound, 4) for bound in wilson(successes, total)],
+                    "successes_of_each_seed": [result["successes"] for result in results],
+                    "ms_per_chunk": min(result["p50_ms"] for result in results),
+                }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of demonstrations, runs and measurements")
+    parser.add_argument("--tasks", nargs="+", default=TASKS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--demonstrations", type=int, default=50)
+    parser.add_argument("--steps", type=int, help="of each training; the preset's when not given")
+    parser.add_argument("--workers", type=int, default=2, help="processes that collect")
+    parser.add_argument("--copies", type=int, default=32, help="episodes at a time")
+    parser.add_argument("--name", default="objectives", help="of the result")
+    options = parser.parse_args()
+    settings = {name: getattr(options, name) for name in ("seeds", "episodes", "demonstrations", "steps")}
+    publish(options.name, {"preset": "small", **settings, "rows": list(table(options))})
