@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train a policy on a dataset, or by reward",
     "bench": "success rate of a policy on seeded episodes, with its interval",
     "record": "one episode as an H.264 video that plays in a browser",
+    "export": "a trained policy as one file for other runtimes: ONNX or TorchScript",
     "control": "a controller alone, with its timing table",
     "agree": "does success in simulation predict success on the target, over a table of policies",
     "sysid": "a robot's parameters from logs of its motions; excite: motions that show them",

@@ -1,0 +1,34 @@
+"""Whether an exported policy does what the policy does, and how fast."""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from robotics.policies.export import ChunkFunction, Runner
+
+#: Largest difference of an action that counts as equal [unit of the action].
+PARITY = 1e-4
+
+
+def largest_difference(function: ChunkFunction, exported: Runner, draws: int = 20, seed: int = 0) -> float:
+    """max |exported − original| over all actions of the chunks for `draws` random inputs; infinite for NaN."""
+    rng = np.random.default_rng(seed)
+    worst = 0.0
+    for _ in range(draws):
+        values = function.draw(rng)
+        difference = np.abs(exported(values) - function.run(values)).max()
+        worst = max(worst, float(difference) if np.isfinite(difference) else np.inf)
+    return worst
+
+
+def latencies(runner: Runner, values: Mapping[str, np.ndarray], repeat: int) -> dict[str, float]:
+    """Time of one call [ms]: median and 99th percentile of `repeat` calls, after a tenth as many to warm up."""
+    for _ in range(max(3, repeat // 10)):
+        runner(values)
+    times = []
+    for _ in range(repeat):
+        started = time.perf_counter()
+        runner(values)
+        times.append((time.perf_counter() - started) * 1e3)
+    return {"p50": round(float(np.percentile(times, 50)), 4), "p99": round(float(np.percentile(times, 99)), 4)}
