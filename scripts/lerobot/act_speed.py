@@ -1,8 +1,8 @@
 """Trains LeRobot's ACT at its default architecture on given batches: BATCHES.npz PRECISION.
 
 Runs under the Python that has LeRobot. For every line "N" on stdin it takes N steps of LeRobot's own `update_policy`
-and prints one JSON line: seconds, and the L1 of each step. The batches are normalised, in LeRobot's layout and in memory
-before the clock starts: its loading of data is not counted.
+and prints one JSON line: seconds, and the L1 of each step. The batches are normalised, in LeRobot's layout and in
+memory before the clock starts: its loading of data is not counted.
 """
 
 import json
