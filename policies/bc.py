@@ -15,7 +15,10 @@ from robotics.vocabulary import ACTION
 
 
 class BC(Policy):
-    """Tokens of the inputs, those of each camera averaged, through a multilayer perceptron to a chunk."""
+    """Behaviour cloning: a multilayer perceptron from observations to a chunk, by regression.
+
+    It takes one token per vector and instruction, and the mean of each camera's.
+    """
 
     config: BCConfig
 

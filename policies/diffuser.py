@@ -31,9 +31,10 @@ Cost = Callable[[Plan], Tensor]
 
 
 class Diffuser(Policy):
-    """Trajectories [vector inputs, action] (B, H, S + A) from noise; step h holds what is seen and done at h.
+    """Diffuser: plans observations and actions together, from a start to a goal at a low cost (Janner et al. 2022).
 
-    The start is written over the noise at every step of sampling, as is a goal at the end: inpainting. Images and
+    Trajectories [vector inputs, action] (B, H, S + A) come from noise; step h holds what is seen and done at h. The
+    start is written over the noise at every step of sampling, as is a goal at the end: inpainting. Images and
     instructions condition the network; they are not planned. As a policy it does the actions of its plan; as a planner
     it hands out the observations too, for a controller to track.
     """

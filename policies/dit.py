@@ -23,7 +23,10 @@ DENOISERS: dict[Backbone, type[Denoiser]] = {"adaln": AdaLnDenoiser, "in_context
 
 
 class DiT(Policy):
-    """Chunks of actions from noise. The observation is encoded once, the denoiser runs `evaluations` times."""
+    """Diffusion transformer: a chunk of actions from noise, by flow, ddim, mip or regression on one network.
+
+    The observation is encoded once per chunk; the denoiser runs `evaluations` times.
+    """
 
     config: DiTConfig
 

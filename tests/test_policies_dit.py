@@ -83,7 +83,14 @@ def test_it_overfits_one_batch(objective, backbone):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize(
-    "changes", [{}, {"shared_backbone": False}, {"actions_per_query": 3}, {"objective": "mip"}, {"max_delay": 3}]
+    "changes",
+    [
+        {},
+        {"shared_backbone": False, "encoder_layers": 0},
+        {"actions_per_query": 3},
+        {"objective": "mip"},
+        {"max_delay": 3},
+    ],
 )
 def test_every_parameter_learns(backbone, changes):
     dit = stirred(input_shapes=EVERYTHING, language=True, backbone=backbone, **changes)

@@ -4,12 +4,15 @@ import pytest
 import torch
 
 from robotics.errors import UsageError
+from robotics.policies.act import Act
+from robotics.policies.act_config import ActConfig
 from robotics.policies.base import ACTION_IS_PAD, future
 from robotics.policies.bc import BC
 from robotics.policies.bc_config import BCConfig
 from robotics.policies.checkpoint import load_policy, save_policy
 from robotics.policies.diffuser import Diffuser
 from robotics.policies.diffuser_config import DiffuserConfig
+from robotics.policies.language import TASK
 from robotics.policies.losses import masked_mse
 from robotics.policies.registry import FAMILIES
 from robotics.training.config import TrainConfig
@@ -20,6 +23,7 @@ from tests.test_policies_dit import EVERYTHING, TOP, VECTORS, batch
 TRANSFORMER = {"dim": 32, "heads": 2, "feed_forward": 64, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0}
 SMALL = {"bc": {"hidden": 64, "dim": 16}, "diffuser": {**TRANSFORMER, "n_action_steps": 3}}
 KINDS = {"bc": (BCConfig, BC), "diffuser": (DiffuserConfig, Diffuser)}
+ACT = {"dim": 32, "heads": 2, "feed_forward": 64, "encoder_layers": 1, "latent_dim": 0, "n_action_steps": 3}
 
 
 def policy(name, shapes=VECTORS, **changes):
@@ -87,6 +91,16 @@ def test_every_parameter_learns(name, changes):
     made(data(EVERYTHING))[0].backward()
     dead = [key for key, p in made.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert [key for key in dead if not key.endswith("key.bias")] == []
+
+
+def test_act_reads_instructions():
+    torch.manual_seed(0)
+    act = Act(ActConfig(input_shapes=VECTORS, action_dim=2, chunk_size=6, language=True, **ACT)).eval()
+    values = data()
+    act(values)[0].backward()
+    assert all(p.grad is not None for p in act.observation.instruction.parameters())
+    changed = values | {TASK: values[TASK].roll(1, 0)}
+    assert not torch.allclose(act.predict_chunk(values), act.predict_chunk(changed), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -27,7 +27,7 @@ class Options:
     out: Path
     """Folder of the run."""
     preset: str = "small"
-    """small: minutes on two CPU cores; paper: as published, for a GPU."""
+    """small: minutes on two CPU cores; paper: as published, for a GPU; pixels: from cameras, for a GPU (act, dit)."""
     inputs: str | None = None
     """Observations to use, by commas (state,environment_state,top); all of the dataset's when not given."""
     steps: int | None = None
