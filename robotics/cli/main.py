@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "a trained policy as one file for other runtimes: ONNX or TorchScript",
     "control": "a controller alone, with its timing table",
     "agree": "does success in simulation predict success on the target, over a table of policies",
+    "card": "what changes of object, scene, camera and words cost a policy",
     "sysid": "a robot's parameters from logs of its motions; excite: motions that show them",
     "report": "one self-contained HTML page of a run",
 }
