@@ -5,12 +5,18 @@ import pytest
 import torch
 
 from robotics.environments import make_env
+from robotics.envs.tasks.reach import Reach
 from robotics.errors import UsageError
+from robotics.evaluation.agents import open_policy
 from robotics.evaluation.batched import batched_episodes, evaluate_batched
 from robotics.evaluation.bench import bench
+from robotics.evaluation.rollout import run_episode
+from robotics.evaluation.smoothness import squared_jerk
 from robotics.policies.act import Act
 from robotics.policies.act_config import ActConfig
 from robotics.policies.checkpoint import load_policy, save_policy
+from robotics.policies.dit import DiT
+from robotics.policies.dit_config import DiTConfig
 from robotics.policies.schedule import Execution
 from robotics.vocabulary import ENVIRONMENT_STATE, STATE
 from tests.toy import TOY_ID
@@ -19,28 +25,41 @@ ENV = "robotics/Reach-v0"
 SEEDS = list(range(1_000_000, 1_000_007))
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def saved(folder, kind, config_kind, **options):
     """An untrained policy that moves the arm about its home pose: every episode takes another course."""
     env = make_env(ENV, action_mode="joint")
     observation, _ = env.reset(seed=0)
     shapes = {STATE: observation["state"].shape, ENVIRONMENT_STATE: observation["environment_state"].shape}
     size = env.action_space.shape[0]
-    config = ActConfig(
+    config = config_kind(
         input_shapes=shapes, action_dim=size, chunk_size=20, n_action_steps=10, dim=16, heads=2, feed_forward=16,
-        encoder_layers=1, latent_dim=0, action_mode="joint", fps=env.unwrapped.control_hz,
+        encoder_layers=1, decoder_layers=1, action_mode="joint", fps=env.unwrapped.control_hz, **options,
     )  # fmt: skip
     torch.manual_seed(0)
-    policy = Act(config)
+    policy = kind(config)
+    for parameter in policy.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.3)
     rng = np.random.default_rng(0)
     home = observation["state"][:size]
     columns = {key: rng.normal(0, 0.3, (50, *shape)) for key, shape in shapes.items()}
     policy.fit_normalizer(columns | {"action": home + rng.normal(0, 0.3, (50, size))})
-    folder = tmp_path_factory.mktemp("run") / "pretrained_model"
+    folder = folder / "pretrained_model"
     folder.mkdir()
     save_policy(policy, folder)
     env.close()
     return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("act"), Act, ActConfig, latent_dim=0)
+
+
+@pytest.fixture(scope="module")
+def sampling_run(tmp_path_factory):
+    """Draws noise and reads the instruction."""
+    return saved(tmp_path_factory.mktemp("dit"), DiT, DiTConfig, language=True, max_delay=4, sampling_steps=2)
 
 
 def columns(document):
@@ -69,6 +88,33 @@ def test_every_way_of_execution_gives_the_same_in_copies(run, execution):
     assert np.allclose(columns(batched), columns(serial), rtol=1e-5, atol=0)
     assert serial["execution"] == batched["execution"]
     assert not np.allclose(columns(serial), columns(bench(ENV, str(run), 2, 1_000_000)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", [None, "rtc", "rtc_training"])
+def test_policies_that_sample_give_the_same_in_copies(sampling_run, mode):
+    """Noise belongs to the episode, whoever else asks at the same time, and so does what the last chunk promised."""
+    execution = Execution(mode, 6, 0 if mode is None else 4)
+    seeds = [1_000_000, 1_000_001]
+    env = make_env(ENV, action_mode="joint")
+    agent = open_policy(str(sampling_run), execution).agent(env)
+    serial = [run_episode(env, agent, seed) for seed in seeds]
+    env.close()
+    batched = evaluate_batched(ENV, sampling_run, seeds, copies=2, execution=execution)
+    alone = evaluate_batched(ENV, sampling_run, seeds[1:], execution=execution)
+    for each in (batched, [serial[0], *alone]):
+        assert [e.return_ for e in each] == pytest.approx([e.return_ for e in serial], rel=1e-5)
+        assert [e.squared_jerk for e in each] == pytest.approx([e.squared_jerk for e in serial], rel=1e-3)
+    assert serial[0].squared_jerk > 0
+
+
+def test_the_instruction_reaches_the_policy(sampling_run, monkeypatch):
+    """In one environment as in copies: other words, other actions."""
+    before = [bench(ENV, str(sampling_run), 2, 1_000_000, copies=copies) for copies in (1, 2)]
+    monkeypatch.setattr(Reach, "task", "do something else")
+    after = [bench(ENV, str(sampling_run), 2, 1_000_000, copies=copies) for copies in (1, 2)]
+    for documents in (before, after):
+        assert np.allclose(columns(documents[0]), columns(documents[1]), rtol=1e-5, atol=0)
+    assert (columns(before[0])[:, 3] != columns(after[0])[:, 3]).all()
 
 
 class BreaksAt(Act):
@@ -122,3 +168,11 @@ def test_what_can_not_be_meant(run, policy, options, message):
 def test_an_environment_without_native_copies(toy_policy):
     with pytest.raises(UsageError, match="no vector environment of its own"):
         bench(TOY_ID, str(toy_policy), 2, 1_000_000, copies=2)
+
+
+def test_jerk_is_the_third_difference():
+    steps = np.arange(12.0)[:, None]
+    assert squared_jerk(list(steps**2)) == pytest.approx(0.0)
+    assert squared_jerk(list(np.hstack([steps**3, steps]))) == pytest.approx((36 + 0) / 2)
+    assert squared_jerk([np.zeros(2)] * 3) == 0.0
+    assert squared_jerk([]) == 0.0

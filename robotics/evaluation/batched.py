@@ -14,6 +14,7 @@ from robotics.errors import UsageError
 from robotics.evaluation.agents import environment_options, require_fit
 from robotics.evaluation.one_thread import one_thread
 from robotics.evaluation.rollout import Episode
+from robotics.evaluation.smoothness import squared_jerk
 from robotics.policies.base import Policy
 from robotics.policies.checkpoint import load_policy
 from robotics.policies.language import TASK, word_ids
@@ -74,6 +75,7 @@ class _Begun:
     wall_s: float
     total: float = 0.0
     policy_ms: list[float] = field(default_factory=list)
+    actions: list[np.ndarray] = field(default_factory=list)
 
 
 class _Fleet:
@@ -135,6 +137,7 @@ class _Fleet:
             action = episode.playback.action()
             if np.isfinite(action).all():
                 self._actions[copy] = action
+                episode.actions.append(action)
             else:
                 broken.add(copy)
         share = (time.perf_counter() - started) * 1e3 / len(running)
@@ -148,4 +151,5 @@ class _Fleet:
         faults["nan"] = faults.get("nan", 0) + broken + ("fault" in info and not broken and info["_fault"][copy])
         success = not broken and bool(info["success"][copy])
         times = np.array(begun.policy_ms)
-        return Episode(begun.seed, success, begun.total, len(times), begun.wall_s, times, faults)
+        jerk = squared_jerk(begun.actions)
+        return Episode(begun.seed, success, begun.total, len(times), begun.wall_s, times, faults, jerk)

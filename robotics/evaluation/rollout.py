@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from robotics.evaluation.agents import Agent
+from robotics.evaluation.smoothness import squared_jerk
 
 #: Counters of every bench document; an environment or agent may add to them, not to the list.
 FAULTS = ("qp_infeasible", "fallback_ticks", "nan")
@@ -25,6 +26,7 @@ class Episode:
         wall_s: time of the whole episode [s].
         policy_ms: time of each call of the policy [ms].
         faults: counters by name, of the controller and the policy.
+        squared_jerk: of the actions, see `smoothness`.
     """
 
     seed: int
@@ -34,6 +36,7 @@ class Episode:
     wall_s: float
     policy_ms: np.ndarray
     faults: dict[str, int] = field(default_factory=dict)
+    squared_jerk: float = 0.0
 
 
 def run_episode(env: gym.Env, agent: Agent, seed: int, on_step: Callable[[], None] | None = None) -> Episode:
@@ -48,6 +51,7 @@ def run_episode(env: gym.Env, agent: Agent, seed: int, on_step: Callable[[], Non
     before = _faults(env, agent)
     success, total, nan, done = _success(info), 0.0, 0, False
     policy_ms: list[float] = []
+    actions: list[np.ndarray] = []
     if on_step:
         on_step()
     while not done:
@@ -57,6 +61,7 @@ def run_episode(env: gym.Env, agent: Agent, seed: int, on_step: Callable[[], Non
         if not np.all(np.isfinite(action)):
             success, nan = (None if success is None else False), 1
             break
+        actions.append(np.array(action, dtype=float))
         observation, reward, terminated, truncated, info = env.step(action)
         total += float(reward)
         success, done = _success(info), terminated or truncated
@@ -64,7 +69,8 @@ def run_episode(env: gym.Env, agent: Agent, seed: int, on_step: Callable[[], Non
             on_step()
     faults = {name: count - before.get(name, 0) for name, count in _faults(env, agent).items()}
     faults["nan"] = faults.get("nan", 0) + nan + ("fault" in info)
-    return Episode(seed, success, total, len(policy_ms), time.perf_counter() - started, np.array(policy_ms), faults)
+    wall_s, jerk = time.perf_counter() - started, squared_jerk(actions)
+    return Episode(seed, success, total, len(policy_ms), wall_s, np.array(policy_ms), faults, jerk)
 
 
 def _success(info: dict[str, Any]) -> bool | None:
