@@ -52,6 +52,7 @@ def run(options: Options) -> None:
     from robotics.evaluation.bench import bench
     from robotics.policies.schedule import Execution
 
+    execution = Execution(options.execution, options.n_action_steps, options.delay)
     target = _target(options)
     document = bench(
         options.env,
@@ -61,7 +62,7 @@ def run(options: Options) -> None:
         exam=options.exam,
         workers=options.workers,
         copies=options.copies,
-        execution=Execution(options.execution, options.n_action_steps, options.delay),
+        execution=execution,
         env_kwargs={} if options.action_mode is None else {"action_mode": options.action_mode},
         allow_training_seeds=options.allow_training_seeds,
     )
@@ -70,15 +71,19 @@ def run(options: Options) -> None:
     print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document, target))
 
 
-def document_name(policy: str, seed: int, exam: str | None = None) -> str:
-    """`bench-<policy>-<seed>.json`, with a policy's folder name made harmless."""
+def document_name(policy: str, seed: int, exam: str | None = None, execution: str = "") -> str:
+    """`bench-<policy>-<seed>[-<execution>].json`, with a policy's folder name made harmless."""
     name = re.sub(r"[^\w.-]+", "_", Path(policy).name or "policy")
-    return f"bench-{name}-{'exam' if exam is not None else seed}.json"
+    return f"bench-{name}-{'exam' if exam is not None else seed}{execution and '-' + execution}.json"
 
 
 def describe(document: dict[str, Any], target: Path | None = None) -> str:
     """The document as a few lines for people."""
     lines = [f"{document['policy']} on {document['env']}, {len(document['episodes'])} episodes"]
+    if "execution" in document:
+        execution = dict(document["execution"])
+        settings = [execution.pop("mode", "receding_horizon"), *(f"{key} {value}" for key, value in execution.items())]
+        lines.append("execution    " + ", ".join(settings))
     if document["success_rate"] is None:
         lines.append("success      not reported by this environment")
     else:
@@ -112,7 +117,10 @@ def _target(options: Options) -> Path | None:
         return None
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"--out {options.out} is a file; a folder is needed")
-    target = options.out / document_name(options.policy, options.seed, options.exam)
+    steps = "" if options.n_action_steps is None else f"steps{options.n_action_steps}"
+    late = f"delay{options.delay}" if options.delay else ""
+    execution = "-".join(part for part in (options.execution, steps, late) if part)
+    target = options.out / document_name(options.policy, options.seed, options.exam, execution)
     if target.exists() and not options.overwrite:
         raise UsageError(f"{target} exists: give --overwrite to replace it, or another --out")
     require_writable(options.out)

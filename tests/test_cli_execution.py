@@ -1,0 +1,52 @@
+"""How chunks become actions, as `robotics bench` and `robotics record` are told."""
+
+import json
+
+import pytest
+
+from robotics.cli.bench import describe
+from robotics.cli.main import main
+from tests.toy import TOY_ID
+
+
+def test_bench_executes_as_told_and_says_so(toy_policy, tmp_path, capsys):
+    arguments = ["bench", "--env", TOY_ID, "--policy", str(toy_policy), "--episodes", "3", "--out", str(tmp_path)]
+    late = ["--execution", "naive_async", "--delay", "2", "--n-action-steps", "3"]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    assert main([*arguments, *late]) == 0
+    assert "execution    naive_async, n_action_steps 3, delay 2" in capsys.readouterr().out
+    documents = {path.name: json.loads(path.read_text()) for path in tmp_path.iterdir()}
+    assert set(documents) == {"bench-run-1000000.json", "bench-run-1000000-naive_async-steps3-delay2.json"}
+    plain, told = (documents[name] for name in sorted(documents, key=len))
+    assert "execution" not in plain
+    assert told["execution"] == {"mode": "naive_async", "n_action_steps": 3, "delay": 2}
+    assert [e["return"] for e in plain["episodes"]] != [e["return"] for e in told["episodes"]]
+    assert "execution" not in describe(plain)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--execution", "rtc"], "rtc needs a policy trained by flow"),
+        (["--execution", "rtx"], "unknown execution mode 'rtx'"),
+        (["--execution", "open_loop", "--n-action-steps", "2"], "n_action_steps 2 contradicts open_loop"),
+        (["--execution", "naive_async", "--delay", "5"], "delay 5 is more than half of the policy's chunk, 8 actions"),
+        (["--delay", "-1"], "delay -1 is negative"),
+    ],
+)
+@pytest.mark.parametrize("command", ["bench", "record"])
+def test_contradictions_are_one_line(command, options, message, toy_policy, tmp_path, capsys):
+    arguments = [command, "--env", TOY_ID, "--policy", str(toy_policy), "--seed", "1000000"]
+    arguments += ["--episodes", "1"] if command == "bench" else ["--out", str(tmp_path / "film.mp4")]
+    assert main([*arguments, *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_experts_have_no_chunks_to_execute(capsys):
+    assert main(["bench", "--env", TOY_ID, "--policy", "expert", "--episodes", "1", "--delay", "1"]) == 2
+    assert "expert predicts no chunks" in capsys.readouterr().err
