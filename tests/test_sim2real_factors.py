@@ -239,19 +239,21 @@ def test_sensors_err_by_their_amounts():
     (seen, true, rates, true_rates), roles = watch(
         {"encoder_noise": 0.02, "velocity_noise": 0.5, "object_noise": 0.004}
     )
-    assert (seen - true)[:, roles.angles].std() == pytest.approx(0.02, rel=0.1)
-    assert (rates - true_rates)[:, roles.rates].std() == pytest.approx(0.5, rel=0.1)
+    assert (seen - true)[:, roles.angles[roles.turning]].std() == pytest.approx(0.02, rel=0.1)
+    assert (rates - true_rates)[:, roles.rates[roles.turning]].std() == pytest.approx(0.5, rel=0.1)
     assert (seen - true)[:, roles.placed.ravel()].std() == pytest.approx(0.004, rel=0.1)
-    rest = np.setdiff1d(np.arange(seen.shape[1]), np.concatenate([roles.angles, roles.placed.ravel()]))
+    rest = np.setdiff1d(np.arange(seen.shape[1]), np.concatenate([roles.angles[roles.turning], roles.placed.ravel()]))
     assert not (seen - true)[:, rest].any()
 
 
 def test_offset_and_steps_of_encoders():
     (seen, true, _, _), roles = watch({"encoder_offset": -0.02})
-    np.testing.assert_allclose((seen - true)[:, roles.angles], -0.02, atol=1e-12)
+    np.testing.assert_allclose((seen - true)[:, roles.angles[roles.turning]], -0.02, atol=1e-12)
+    assert not (seen - true)[:, roles.angles[~roles.turning]].any()  # a finger is no turn of anything
     (seen, true, _, _), roles = watch({"encoder_step": 0.005})
     assert np.abs((seen - true)[:, roles.angles]).max() <= 0.0025 + 1e-12
-    np.testing.assert_allclose(np.round(seen[:, roles.angles] / 0.005) * 0.005, seen[:, roles.angles], atol=1e-12)
+    hinges = seen[:, roles.angles[roles.turning]]
+    np.testing.assert_allclose(np.round(hinges / 0.005) * 0.005, hinges, atol=1e-12)
 
 
 def test_gyro_noise_is_of_the_base_alone():

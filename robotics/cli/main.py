@@ -27,6 +27,8 @@ COMMANDS = {
     "record": "one episode as an H.264 video that plays in a browser",
     "export": "a trained policy as one file for other runtimes: ONNX or TorchScript",
     "control": "a controller alone, with its timing table",
+    "gap": "what a policy loses on a target, what of, and how sure that is",
+    "twin": "hidden twins: targets whose factors are sealed",
     "agree": "does success in simulation predict success on the target, over a table of policies",
     "card": "what changes of object, scene, camera and words cost a policy",
     "sysid": "a robot's parameters from logs of its motions; excite: motions that show them",

@@ -21,6 +21,7 @@ class Roles:
         robot: bodies of the robot.
         carriers: the bodies that carry its load: the one with the free joint, or the last one behind a driven hinge.
         joints: the robot's hinges and slides, as joints; `angles` into qpos and `rates` into qvel are theirs.
+        turning: of those, which are hinges: what is given in radians concerns no finger that slides.
         dofs: all degrees of freedom of the robot.
         hinged: the actuators of hinges; `servos`: the actuators that are position servos.
         spin: into qvel, the turning rates of the robot's free bases.
@@ -34,6 +35,7 @@ class Roles:
     joints: Array
     angles: Array
     rates: Array
+    turning: Array
     dofs: Array
     hinged: Array
     servos: Array
@@ -67,6 +69,7 @@ def roles_of(model: mujoco.MjModel) -> Roles:
         joints=joints,
         angles=model.jnt_qposadr[joints],
         rates=model.jnt_dofadr[joints],
+        turning=model.jnt_type[joints] == _HINGE,
         dofs=np.flatnonzero(np.isin(model.dof_treeid, trees)),
         hinged=np.flatnonzero(on_joint & (model.jnt_type[target] == _HINGE)),
         servos=np.flatnonzero(on_joint & (model.actuator_biastype == int(mujoco.mjtBias.mjBIAS_AFFINE))),

@@ -112,9 +112,10 @@ class WorldSignals:
         ):
             if delay:
                 qpos[positions], qvel[velocities] = self._earlier(delay, positions, velocities)
-        qpos[roles.angles] = self._encoders(qpos[roles.angles])
+        hinges = roles.angles[roles.turning]
+        qpos[hinges] = self._encoders(qpos[hinges])
         for name, values, where in (
-            ("velocity_noise", qvel, roles.rates),
+            ("velocity_noise", qvel, roles.rates[roles.turning]),
             ("gyro_noise", qvel, roles.spin),
             ("object_noise", qpos, self._where),
         ):

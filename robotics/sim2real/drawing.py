@@ -1,0 +1,74 @@
+"""Worlds at random: for training a mild one per episode, for a hidden twin one that reaches further."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from robotics.envs.base import MujocoTask
+from robotics.errors import UsageError, unknown_name
+from robotics.sim2real.applicability import applicable
+from robotics.sim2real.factors import Factor
+from robotics.sim2real.presets import preset
+from robotics.sim2real.world import World
+
+#: Randomisation in training: up to this severity, of what identification has parameters for.
+TRAINING: Mapping[str, float] = {"mild": 0.25, "medium": 0.5, "wide": 1.0}
+#: Hidden twins: further than the training of the same name, and with structure that training does not have.
+TWINS: Mapping[str, float] = {"mild": 0.35, "medium": 0.7, "hard": 1.2}
+#: A twin differs in each modelled factor with this probability.
+SHARE = 0.35
+
+#: Keeps the stream of worlds apart from the environment's, which is seeded with the same number.
+_STREAM = 0x3D0A
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """One world per episode, drawn from its seed: `severity` one of `TRAINING`, `ranges` a preset or the registry's."""
+
+    severity: str
+    ranges: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.severity not in TRAINING:
+            raise unknown_name("severity of randomisation", self.severity, TRAINING)
+        if self.ranges is not None:
+            preset(self.ranges)
+
+    def factors(self, task: MujocoTask) -> dict[str, tuple[Factor, tuple[float, float]]]:
+        """The factors that are drawn for this task, and the ranges of severity 1; UsageError when there are none."""
+        known = {name: (one, one.range) for name, one in applicable(task).items() if one.modelled}
+        if self.ranges is not None:
+            spans = preset(self.ranges).ranges
+            known = {name: (one, spans[name]) for name, (one, _) in known.items() if name in spans}
+        if not known:
+            raise UsageError(f"--ranges {self.ranges}: none of its factors changes anything in this environment")
+        return known
+
+    def world(self, task: MujocoTask, seed: int) -> World:
+        """Every factor uniform in severity up to `TRAINING`'s, towards either end of its range."""
+        rng = np.random.default_rng((seed, _STREAM))
+        most = TRAINING[self.severity]
+        return World.of({name: _value(one, span, rng, most) for name, (one, span) in self.factors(task).items()})
+
+
+def _value(one: Factor, span: tuple[float, float], rng: np.random.Generator, most: float) -> float:
+    """Uniform in severity; a range of a preset need not hold the nominal value: then uniform within it."""
+    low, high = span
+    way = rng.uniform(-most, most)
+    if not low <= one.nominal <= high:
+        return float(low + (way / most + 1) / 2 * (high - low))
+    return one.at(abs(way) if one.nominal in span else way, span)
+
+
+def draw_twin(task: MujocoTask, severity: str, rng: np.random.Generator) -> World:
+    """A target for `task`: every other modelled factor, and all unmodelled structure, up to the severity's reach."""
+    if severity not in TWINS:
+        raise unknown_name("severity of a twin", severity, TWINS)
+    most, values = TWINS[severity], dict[str, float]()
+    for name, one in applicable(task).items():
+        chosen, way = rng.random() < SHARE, rng.uniform(-most, most)
+        if chosen or not one.modelled:
+            values[name] = one.at(abs(way) if one.one_sided else way)
+    return World.of(values)

@@ -1,0 +1,68 @@
+"""What `--target` can name: the place where a policy shall work, as opposed to where it was made."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robotics.errors import UsageError, unknown_name
+from robotics.sim2real.twin import open_twin
+from robotics.sim2real.world import World
+
+#: Prefix -> what it names.
+KINDS = {
+    "sim": "the simulation as it is",
+    "twin": "twin:FILE, a hidden twin made by `robotics twin make`",
+    "factors": "factors:NAME=VALUE,…, a world with these values in the open",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A world to evaluate in. `public` is what reports may say about it; a hidden twin's values are not in it."""
+
+    text: str
+    kind: str
+    world: World
+    public: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """What reports call it."""
+        return {"hidden twin": "the hidden twin", "factors": "the target"}.get(self.kind, f"the {self.kind}")
+
+    def env_kwargs(self) -> dict[str, Any]:
+        """What the environment is made with; nothing for the simulation as it is."""
+        return {"world": self.world} if self.world.values else {}
+
+
+def open_target(text: str, env_id: str | None = None, key: str | None = None) -> Target:
+    """The target that `text` names; with `env_id` also UsageError for a twin of another environment.
+
+    UsageError for what names nothing, DataError for a file that can not be opened.
+    """
+    kind, _, rest = text.partition(":")
+    if kind not in KINDS or (rest == "") != (kind == "sim"):
+        raise unknown_name("target", text, KINDS, "; ".join(KINDS.values()))
+    if kind == "sim":
+        return Target(text, "simulation", World(), {"kind": "simulation"})
+    if kind == "factors":
+        world = World.of(_values(rest))
+        return Target(text, "factors", world, {"kind": "factors", "values": world.as_dict()})
+    document, world = open_twin(Path(rest), key)
+    if env_id is not None and document["env"] != env_id:
+        raise UsageError(f"{rest} is a hidden twin of {document['env']}, not of {env_id}")
+    public = {name: document[name] for name in ("kind", "env", "severity", "seed")}
+    return Target(text, document["kind"], world, {**public, "commitment": document["sealed"]["commitment"]})
+
+
+def _values(text: str) -> dict[str, float]:
+    values = {}
+    for part in text.split(","):
+        name, equals, number = part.partition("=")
+        try:
+            values[name.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise UsageError(f"--target factors:{text}: '{part}' is no NAME=VALUE")
+    return values
