@@ -57,10 +57,11 @@ class EyePool:
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix="eye") for _ in range(threads)]
         self._eyes = [thread.submit(Eye, models(), size, fast).result() for thread in self._threads]
 
-    def look(self, state: State, cameras: Sequence[str]) -> list[np.ndarray]:
-        """What each camera sees of every simulation: uint8 (n, h, w, 3), new arrays."""
-        images = [np.empty((state.size, *self._size, 3), np.uint8) for _ in cameras]
-        shares = np.array_split(np.arange(state.size), len(self._eyes))
+    def look(self, state: State, cameras: Sequence[str], watched: np.ndarray | None = None) -> list[np.ndarray]:
+        """What each camera sees of every simulation: uint8 (n, h, w, 3), new arrays; black unless `watched` (n,)."""
+        images = [np.zeros((state.size, *self._size, 3), np.uint8) for _ in cameras]
+        chosen = np.arange(state.size) if watched is None else np.flatnonzero(watched)
+        shares = np.array_split(chosen, len(self._eyes))
         jobs = [
             thread.submit(self._share, eye, share, state, cameras, images)
             for thread, eye, share in zip(self._threads, self._eyes, shares, strict=True)

@@ -77,6 +77,9 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         self._held, self._elapsed = np.zeros(num_envs, np.int64), np.zeros(num_envs, np.int64)
         self._done, self._begun = np.ones(num_envs, bool), False
         self._all, self._none = np.ones(num_envs, bool), np.zeros(num_envs, bool)
+        #: Copies whose images are rendered, bool (num_envs,); those of the others are black. None renders all. Pictures
+        #: cost more than physics, and a policy that executes chunks looks at few of them.
+        self.watched: Array | None = None
         self._eyes: EyePool | None = None
         self._film: EyePool | None = None
 
@@ -263,7 +266,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         if cameras:
             if self._eyes is None:
                 self._eyes = self._pool(self.prototype.image_size, fast=True)
-            images = self._eyes.look(self.state, cameras)
+            images = self._eyes.look(self.state, cameras, self.watched)
             named = zip(cameras, images, strict=True)
             observation.update({f"image_{camera}": self.prototype.exposed(image) for camera, image in named})
         return observation

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from robotics.environments import make_env
+from robotics.envs.eyes import EyePool
 from robotics.envs.tasks.reach import Reach
 from robotics.errors import UsageError
 from robotics.evaluation.agents import open_policy
@@ -176,3 +177,33 @@ def test_jerk_is_the_third_difference():
     assert squared_jerk(list(np.hstack([steps**3, steps]))) == pytest.approx((36 + 0) / 2)
     assert squared_jerk([np.zeros(2)] * 3) == 0.0
     assert squared_jerk([]) == 0.0
+
+
+def test_a_policy_sees_every_picture_it_asks_for(monkeypatch):
+    """Rendering only what is looked at changes nothing; and far fewer pictures are made."""
+    env = make_env(ENV)
+    shapes = {STATE: env.observation_space["state"].shape, "observation.images.top": (16, 16, 3)}
+    env.close()
+    config = ActConfig(
+        input_shapes=shapes, action_dim=8, chunk_size=20, n_action_steps=10, dim=16, heads=2, feed_forward=16,
+        encoder_layers=1, decoder_layers=1, latent_dim=0, action_mode="joint", fps=50.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    policy, rendered = Act(config), []
+    monkeypatch.setattr("robotics.envs.eyes.EyePool._share", counted(EyePool._share, rendered))
+    few = evaluate_batched(ENV, policy, SEEDS[:3], copies=2)
+    seldom = sum(rendered)
+    rendered.clear()
+    monkeypatch.setattr("robotics.evaluation.batched._Fleet._asking", lambda fleet: np.ones(2, bool))
+    every = evaluate_batched(ENV, policy, SEEDS[:3], copies=2)
+    assert [(e.seed, e.return_, e.length) for e in few] == [(e.seed, e.return_, e.length) for e in every]
+    assert len({e.return_ for e in few}) == 3
+    assert seldom < sum(rendered) / 4
+
+
+def counted(share, rendered):
+    def look(pool, eye, chosen, state, cameras, images):
+        rendered.append(len(chosen))
+        share(pool, eye, chosen, state, cameras, images)
+
+    return look

@@ -113,6 +113,8 @@ class _Fleet:
         freed = np.flatnonzero(free).tolist()
         begun = {copy: self._waiting.pop() for copy in freed[: len(self._waiting)]}
         seeds = [begun[copy][1] if copy in begun else None for copy in range(len(free))]
+        self._env.watched = self._asking() & ~free
+        self._env.watched[list(begun)] = True
         observation, _ = self._env.reset(seed=seeds, options={"reset_mask": free})
         self._observation = to_dataset(observation)
         instructions = self._env.prototype.instructions(self._env.state)
@@ -143,7 +145,12 @@ class _Fleet:
         share = (time.perf_counter() - started) * 1e3 / len(running)
         for _, episode in running:
             episode.policy_ms.append(share)
+        self._env.watched = self._asking()
         return broken
+
+    def _asking(self) -> np.ndarray:
+        """Copies (n,) whose policy wants to see what comes next."""
+        return np.array([episode is not None and episode.playback.asks() for episode in self._running])
 
     def _ended(self, copy: int, begun: _Begun, info: Mapping[str, Any], broken: bool) -> Episode:
         after = self._env.faults_of(copy)
