@@ -1,0 +1,143 @@
+"""How well policies act that learned from fifty demonstrations: one training per task and method, 200 exam seeds.
+
+    OMP_NUM_THREADS=2 .venv/bin/python scripts/benchmarks/skill.py --exam KEY [--only PickPlace/act …] [--work DIR]
+
+State observations, preset `small`, at most 45 minutes of training. `act+dagger` is ACT with three rounds of DAgger.
+Success has its Wilson interval; on PushT the overlap of block and goal counts, the largest of each episode, with the
+bootstrap interval of its mean. Rows that are not asked for stay, each with the commit it was measured at. Data and runs
+are kept in --work, and what is there is not made again: an interrupted call goes on where it stopped.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from provenance import RESULTS, provenance, publish
+
+from robotics.datasets.collect import collect
+from robotics.environments import make_env
+from robotics.evaluation.agents import open_policy
+from robotics.evaluation.batched import evaluate_batched
+from robotics.evaluation.one_thread import one_thread
+from robotics.evaluation.rollout import run_episode
+from robotics.evaluation.seeds import evaluation_seeds, fingerprint
+from robotics.evaluation.statistics import bootstrap_mean, wilson
+from robotics.training.train import train
+
+DEMONSTRATIONS, EPISODES, BUDGET_S = 50, 200, 45 * 60.0
+#: Method -> policy family, and what is asked of its training beyond the preset.
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "act": ("act", {}),
+    "dit": ("dit", {}),
+    "act+dagger": ("act", {"dagger_rounds": 3, "dagger_episodes": 30}),
+}
+#: What issue and literature ask for: success, or overlap on PushT.
+TARGETS = {
+    **{f"{task}/{method}": 0.95 for task in ("TransferCube", "PickPlace") for method in ("act", "dit")},
+    **{f"BimanualInsertion/{method}": 0.80 for method in ("act", "dit")},
+    **{f"PushT/{method}": 0.92 for method in ("act", "dit")},
+    **{f"{task}/act+dagger": 0.99 for task in ("TransferCube", "PickPlace")},
+}
+#: The reward term of PushT that is the overlap, 0 … 1.
+OVERLAP = "covered"
+
+
+class Largest(gym.Wrapper):
+    """Remembers the largest value of a reward term since the last reset."""
+
+    def __init__(self, env: gym.Env, term: str) -> None:
+        super().__init__(env)
+        self._term = term
+        self.value = 0.0
+
+    def reset(self, **kwargs: Any) -> Any:
+        observation, info = self.env.reset(**kwargs)
+        self.value = float(info[self._term])
+        return observation, info
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        self.value = max(self.value, float(result[4][self._term]))
+        return result
+
+
+def measured(task: str, method: str, exam: str, work: Path, workers: int) -> dict[str, Any]:
+    """One row: collect, train, evaluate."""
+    env_id, (family, settings) = f"robotics/{task}-v0", METHODS[method]
+    data, run = work / "data" / task, work / task / method
+    collect(env_id, DEMONSTRATIONS, 0, data, workers=workers, resume=data.exists())
+    options = {"time_budget_s": BUDGET_S, "eval_workers": workers, "device": "cpu", **settings}
+    begun = (run / "checkpoints" / "last").exists()
+    counters = train(family, data, run, training_options=options, resume=begun, overwrite=run.exists() and not begun)
+    seeds = evaluation_seeds(EPISODES, 0, exam)
+    started = time.monotonic()
+    score = overlap(env_id, run, seeds) if task == "PushT" else success(env_id, run, seeds)
+    return score | {
+        "target": TARGETS[f"{task}/{method}"],
+        "episodes": len(seeds),
+        "exam": fingerprint(exam),
+        "demonstrations": DEMONSTRATIONS,
+        "training_steps": counters.step,
+        "training_min": round(counters.elapsed_s / 60, 1),
+        "evaluation_min": round((time.monotonic() - started) / 60, 1),
+    }
+
+
+def success(env_id: str, run: Path, seeds: list[int]) -> dict[str, Any]:
+    """Success of the last checkpoint of `run`, with its interval."""
+    successes = sum(bool(episode.success) for episode in evaluate_batched(env_id, run, seeds))
+    low, high = wilson(successes, len(seeds))
+    return {"measure": "success", "value": successes / len(seeds), "ci95": [round(low, 4), round(high, 4)]}
+
+
+def overlap(env_id: str, run: Path, seeds: list[int]) -> dict[str, Any]:
+    """Mean over the episodes of the largest overlap, with its interval, and the success beside it."""
+    source = open_policy(str(run))
+    env = Largest(make_env(env_id, **source.env_kwargs), OVERLAP)
+    values, successes = [], 0
+    try:
+        agent = source.agent(env)
+        with one_thread():
+            for seed in seeds:
+                successes += bool(run_episode(env, agent, seed).success)
+                values.append(env.value)
+    finally:
+        env.close()
+    low, high = bootstrap_mean(values, np.random.default_rng(0))
+    return {
+        "measure": "overlap",
+        "value": round(float(np.mean(values)), 4),
+        "ci95": [round(low, 4), round(high, 4)],
+        "success_rate": successes / len(seeds),
+    }
+
+
+def kept(**fresh: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rows measured so far and the `fresh` ones, in the order of the targets."""
+    path = RESULTS / "skill.json"
+    rows = (json.loads(path.read_text())["rows"] if path.exists() else {}) | fresh
+    return {name: rows[name] for name in TARGETS if name in rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--exam", required=True, metavar="KEY", help="secret that decides the seeds")
+    parser.add_argument("--only", nargs="+", default=list(TARGETS), choices=list(TARGETS), metavar="TASK/METHOD")
+    parser.add_argument("--work", type=Path, default=Path("runs/skill"), help="where data and runs are kept")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    options = parser.parse_args()
+    sys.argv[1:] = [argument.replace(options.exam, "KEY") for argument in sys.argv[1:]]  # a result keeps its command
+    for name in options.only:
+        commit = provenance()["commit"]  # of what is measured: the tree may change meanwhile
+        row = measured(*name.split("/"), options.exam, options.work, options.workers)
+        publish("skill", {"rows": kept(**{name: {**row, "commit": commit}})})
+
+
+if __name__ == "__main__":
+    main()
