@@ -12,7 +12,7 @@ from robotics.policies.base import ACTION_IS_PAD, Policy
 from robotics.policies.ddim import LEVELS, ddim_loss, ddim_sample
 from robotics.policies.denoiser import Condition, Denoiser
 from robotics.policies.dit_config import Backbone, DiTConfig
-from robotics.policies.flow import Network, flow_loss, flow_sample, given_prefix
+from robotics.policies.flow import Network, flow_loss, flow_sample, given_prefix, velocity
 from robotics.policies.in_context import InContextDenoiser
 from robotics.policies.losses import hold_last
 from robotics.policies.mip import mip_loss, mip_sample, regression_loss, regression_sample
@@ -43,14 +43,14 @@ class DiT(Policy):
         """d(actions)/dt (B, H, A), normalised; time (B,) or (B, H) in [0, 1] from noise to action. Flow only."""
         if self.config.objective != "flow":
             raise UsageError(f"a policy trained by {self.config.objective} has no velocity; train it with flow")
-        return self.denoiser(noisy, time, condition)
+        return velocity(self._network(condition), noisy, time)
 
     def sample(self, condition: Condition, noise: Tensor, steps: int | None = None) -> Tensor:
         """Normalised actions (B, H, A) from noise of that shape, in `steps` evaluations or the configured number."""
         network, steps = self._network(condition), steps or self.config.evaluations
         match self.config.objective:
             case "flow":
-                return flow_sample(network, noise, steps)
+                return flow_sample(partial(self.velocity, condition=condition), noise, steps)
             case "ddim":
                 return ddim_sample(network, noise, steps, self.config.prediction)
             case "mip":

@@ -10,22 +10,41 @@ from robotics.policies.losses import masked_mse
 #: (chunk (B, H, A), time (B,) or (B, H)) -> (B, H, A).
 Network = Callable[[Tensor, Tensor], Tensor]
 
+#: Smallest time to the end that divides an error of training, and a velocity: ten and a hundred Euler steps use no
+#: smaller one.
+_LOSS_REST, _VELOCITY_REST = 0.1, 0.01
+
 
 def flow_loss(network: Network, actions: Tensor, noise: Tensor, time: Tensor, ignored: Tensor) -> Tensor:
-    """Error of the velocity a − ε at (1 − t)·ε + t·a; t = 0 is noise, t = 1 the action.
+    """Error of the velocity a − ε at x = (1 − t)·ε + t·a; t = 0 is noise, t = 1 the action.
+
+    The network predicts the actions, and the velocity is (â − x)/(1 − t): its error is that of â over 1 − t. A network
+    that predicts the velocity itself must carry every number of the noise through its tokens, which a few wide ones can
+    not (Li & He 2025, "Back to Basics: Let Denoising Generative Models Denoise", arXiv 2511.13720).
 
     Time (B,) or (B, H); `ignored` (B, H) marks actions that do not count: padding, and what is given.
     """
-    t = time.reshape(*time.shape, *[1] * (3 - time.dim()))
-    return masked_mse(network(torch.lerp(noise, actions, t), time), actions - noise, ignored)
+    t = _spread(time)
+    weight = 1 / (1 - t).clamp(min=_LOSS_REST)
+    return masked_mse(weight * network(torch.lerp(noise, actions, t), time), weight * actions, ignored)
 
 
-def flow_sample(network: Network, noise: Tensor, steps: int) -> Tensor:
-    """Euler's method from t = 0 to 1 in `steps` evaluations."""
+def velocity(network: Network, x: Tensor, time: Tensor) -> Tensor:
+    """d(actions)/dt of a network that predicts actions."""
+    return (network(x, time) - x) / (1 - _spread(time)).clamp(min=_VELOCITY_REST)
+
+
+def flow_sample(velocity: Network, noise: Tensor, steps: int) -> Tensor:
+    """Euler's method from t = 0 to 1 in `steps` evaluations of a velocity; the last lands on the predicted actions."""
     x = noise
     for step in range(steps):
-        x = x + network(x, torch.full((len(x),), step / steps, device=x.device)) / steps
+        x = x + velocity(x, torch.full((len(x),), step / steps, device=x.device)) / steps
     return x
+
+
+def _spread(time: Tensor) -> Tensor:
+    """Time (B,) or (B, H), ready to multiply chunks."""
+    return time.reshape(*time.shape, *[1] * (3 - time.dim()))
 
 
 def given_prefix(time: Tensor, delay: Tensor, horizon: int) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ def test_every_command_explains_itself(capsys, command):
         ("list envz", ["unknown subcommand", "did you mean 'envs'"]),
         ("list", ["needs a subcommand"]),
         ("train", ["needs a subcommand"]),
-        ("train dit --data x --out y", ["unknown subcommand", "act"]),
+        ("train dti --data x --out y", ["unknown subcommand", "did you mean 'dit'"]),
         ("bench --env robotics/TransferCub-v0 --policy expert", ["unknown environment", "did you mean"]),
         ("bench --env CartPole-v9 --policy random", ["did you mean 'CartPole-v1'"]),
         (f"bench --env {TRANSFER} --policy exprt", ["unknown policy", "did you mean 'expert'"]),

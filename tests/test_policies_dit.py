@@ -12,7 +12,7 @@ from robotics.policies.checkpoint import load_policy, save_policy
 from robotics.policies.ddim import LEVELS, add_noise, as_time, ddim_loss, ddim_sample, sampled_levels, signal_levels
 from robotics.policies.dit import DiT
 from robotics.policies.dit_config import DiTConfig
-from robotics.policies.flow import flow_loss, flow_sample, given_prefix
+from robotics.policies.flow import flow_loss, flow_sample, given_prefix, velocity
 from robotics.policies.language import TASK, word_ids
 from robotics.policies.losses import hold_last, masked_mse
 from robotics.policies.mip import mip_loss, mip_sample
@@ -106,14 +106,14 @@ def test_an_untrained_network_gives_zero_and_learns_from_there(backbone):
     dit, data = policy(backbone=backbone), batch()
     noise = torch.randn(4, 6, 2)
     condition = dit.encode(data)
-    assert not dit.velocity(noise, torch.rand(4), condition).any()
-    assert torch.equal(dit.sample(condition, noise), noise)
-    optimizer = torch.optim.SGD(dit.parameters(), lr=0.1)
-    for _ in range(3):
+    assert not dit.denoiser(noise, torch.rand(4), condition).any()
+    assert torch.allclose(dit.sample(condition, noise), torch.zeros(4, 6, 2), atol=1e-6)
+    optimizer = torch.optim.SGD(dit.parameters(), lr=1e-3)
+    for _ in range(10):
         optimizer.zero_grad()
         dit(data)[0].backward()
         optimizer.step()
-    assert dit.velocity(noise, torch.rand(4), dit.encode(data)).abs().max() > 1e-4
+    assert dit.denoiser(noise, torch.rand(4), dit.encode(data)).abs().max() > 1e-4
 
 
 # -- what must matter -----------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_time_matters_everywhere(backbone):
     dit, data = stirred(backbone=backbone), batch()
     noisy, condition = torch.randn(4, 6, 2), dit.encode(data)
     times = torch.linspace(0, 1, 11)
-    out = torch.stack([dit.velocity(noisy, time.expand(4), condition) for time in times])
+    out = torch.stack([dit.denoiser(noisy, time.expand(4), condition) for time in times])
     # unscaled, neighbouring times would look alike to nearly all channels
     assert (out[1:] - out[:-1]).abs().amax(dim=(1, 2, 3)).min() > 1e-3
 
@@ -226,6 +226,15 @@ def test_euler_steps_converge_to_the_flow():
     assert errors[-1] < 0.02
 
 
+def test_the_velocity_of_predicted_actions_is_that_of_the_flow():
+    def predicted(x, time):  # E[a | x] of the same actions
+        return x + (1 - time[:, None, None]) * gaussian_velocity(x, time)
+
+    x, time = torch.randn(50, 3, 2), 0.95 * torch.rand(50)
+    assert torch.allclose(velocity(predicted, x, time), gaussian_velocity(x, time), atol=1e-4)
+    assert torch.isfinite(velocity(predicted, x, torch.ones(50))).all()
+
+
 def test_ddim_steps_converge_to_the_distribution():
     noise = torch.randn(4000, 1, 1, generator=torch.Generator().manual_seed(0))
     spreads = [ddim_sample(gaussian_denoiser, noise, steps, "sample").std().item() for steps in (1, 4, 16, 100)]
@@ -262,11 +271,13 @@ def test_losses_are_zero_for_networks_that_know():
     actions = 2 * torch.rand(3, 4, 2) - 1
     noise, nobody = torch.randn_like(actions), torch.zeros(3, 4, dtype=torch.bool)
     time, level = torch.rand(3), torch.tensor([3, 50, 99])
-    assert flow_loss(lambda x, t: actions - noise, actions, noise, time, nobody) == 0
+    assert flow_loss(lambda x, t: actions, actions, noise, time, nobody) == 0
     assert ddim_loss(lambda x, t: actions, actions, noise, level, nobody, "sample") == 0
     assert ddim_loss(lambda x, t: noise, actions, noise, level, nobody, "epsilon") == 0
     assert mip_loss(lambda x, t: actions, actions, noise, nobody) == 0
-    assert flow_loss(lambda x, t: actions - noise + 1, actions, noise, time, nobody) == pytest.approx(1.0)
+    # an error of the actions that makes an error of one in the velocity
+    off = flow_loss(lambda x, t: actions + (1 - t)[:, None, None], actions, noise, 0.9 * time, nobody)
+    assert off == pytest.approx(1.0)
 
 
 def test_two_looks_weigh_as_published():
