@@ -9,7 +9,7 @@ import plotly.offline
 
 from robotics.reports.content import Bench, RunContent
 
-_COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#14b8a6")
+COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#14b8a6")
 
 
 def script() -> str:
@@ -32,7 +32,7 @@ def success_chart(rows: Sequence[tuple[str, Bench]]) -> str:
             y=places,
             text=labels,
             mode="markers",
-            marker={"size": 13, "color": _COLOURS[0]},
+            marker={"size": 13, "color": COLOURS[0]},
             error_x={
                 "type": "data",
                 "symmetric": False,
@@ -46,7 +46,7 @@ def success_chart(rows: Sequence[tuple[str, Bench]]) -> str:
     )
     figure.update_xaxes(range=[-2, 102], title="success [%], 95 % Wilson interval")
     figure.update_yaxes(tickvals=places, ticktext=labels, range=[len(known) - 0.5, -0.5])
-    return _html(figure, height=110 + 42 * len(known))
+    return to_html(figure, height=110 + 42 * len(known))
 
 
 def learning_chart(run: RunContent) -> str:
@@ -60,7 +60,7 @@ def learning_chart(run: RunContent) -> str:
         x=[line["step"] for line in losses],
         y=[line["loss"] for line in losses],
         name="training loss",
-        line={"color": _COLOURS[0]},
+        line={"color": COLOURS[0]},
         hovertemplate="step %{x}: %{y:.4g}<extra></extra>",
     )
     if rollouts:
@@ -70,19 +70,20 @@ def learning_chart(run: RunContent) -> str:
             name="success in rollouts [%]",
             yaxis="y2",
             mode="lines+markers",
-            line={"color": _COLOURS[1]},
+            line={"color": COLOURS[1]},
         )
         figure.update_layout(yaxis2={"overlaying": "y", "side": "right", "range": [0, 102], "title": "success [%]"})
     figure.update_xaxes(title="step")
     figure.update_yaxes(title="loss", type="log", selector={"overlaying": None})
-    return _html(figure, height=320)
+    return to_html(figure, height=320)
 
 
-def _html(figure: Any, height: int) -> str:
+def to_html(figure: Any, height: int, top: int = 10) -> str:
+    """A figure as a piece of HTML in the page's colours, with `top` pixels above it."""
     grey = "rgba(128,128,128,0.25)"
     figure.update_layout(
         height=height,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        margin={"l": 10, "r": 10, "t": top, "b": 10},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": "#808894", "family": "system-ui, sans-serif"},

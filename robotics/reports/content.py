@@ -61,7 +61,7 @@ def read_content(folder: Path) -> RunContent:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     benches = [_read_bench(path) for path in sorted(folder.glob("bench*.json"))]
-    videos = [_read_video(path) for path in sorted((folder / "videos").glob("*.mp4"))]
+    videos = [read_video(path) for path in sorted((folder / "videos").glob("*.mp4"))]
     config = _read_config(folder) if (folder / CONFIG).is_file() else None
     metrics = _read_curve(folder / METRICS) if (folder / METRICS).is_file() else []
     if not (benches or videos or config or metrics):
@@ -130,7 +130,8 @@ def _is_rate(value: Any) -> bool:
     return _is_number(value) and 0 <= value <= 1
 
 
-def _read_video(path: Path) -> Video:
+def read_video(path: Path) -> Video:
+    """A film and what its side file says; DataError for one without pictures."""
     side = path.with_suffix(".json")
     about = read_json(side) if side.is_file() else {}
     _require(isinstance(about, dict), side, "does not describe a video")

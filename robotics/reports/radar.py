@@ -41,8 +41,9 @@ def radar(spokes: Sequence[Spoke], nominal: float, title: str) -> str:
     ]
     for ring in _RINGS:
         parts.append(_circle(ring, "faint"))
-        x, y = _MIDDLE[0] + 4, _MIDDLE[1] - ring * _RADIUS - 3
-        parts.append(f'<text class="small" x="{x:.1f}" y="{y:.1f}">{ring:.0%}</text>')
+        if ring < 1:  # the outermost would lie under the first label
+            x, y = _MIDDLE[0] + 4, _MIDDLE[1] - ring * _RADIUS - 3
+            parts.append(f'<text class="small" x="{x:.1f}" y="{y:.1f}">{ring:.0%}</text>')
     parts.append(_circle(nominal, "nominal"))
     angles = [2 * math.pi * number / len(spokes) for number in range(len(spokes))]
     corners = " ".join("{:.1f},{:.1f}".format(*_at(a, s.rate)) for a, s in zip(angles, spokes, strict=True))

@@ -94,11 +94,12 @@ def _factors(name: str, group: str, env_id: str, used: Sequence[str], severity: 
         visual = group == "scene" or "colour" in name
         return Axis(name, group, missing="the policy sees no pictures" if visual and not sees else "nothing to change")
     sides = [{factor: FACTORS[factor].at(side * severity) for factor in used} for side in (-1, 1)]
-    shown = {
-        factor: [round(sides[0][factor], 4), round(sides[1][factor], 4)] if sides[0] != sides[1] else sides[0][factor]
-        for factor in used
-    }
+    shown = {factor: _both(sides[0][factor], sides[1][factor]) for factor in used}
     return Axis(name, group, tuple((env_id, {"world": World.of(values)}) for values in sides), shown)
+
+
+def _both(low: float, high: float) -> list[float] | float:
+    return round(low, 4) if low == high else [round(low, 4), round(high, 4)]
 
 
 def _unseen(env_id: str) -> Axis:
