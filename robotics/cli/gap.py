@@ -18,7 +18,7 @@ class Options:
     policy: tuple[str, ...]
     """One or more: expert, random, zero, a run or a checkpoint folder."""
     out: Path
-    """Folder for gap.json and gap.csv."""
+    """Folder for report.html, gap.json, gap.csv, gap_numbers.csv and videos/."""
     target: str | None = None
     """twin:FILE (a hidden twin) or factors:NAME=VALUE,…"""
     factors: str = ""
@@ -39,6 +39,8 @@ class Options:
     """Episodes side by side in one process, for a trained policy: faster."""
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
+    films: int = 0
+    """Films of telling seeds, simulation and target side by side, per policy: about a minute each."""
     overwrite: bool = False
     """Replace what is in --out."""
     json: bool = False
@@ -46,7 +48,10 @@ class Options:
 
 
 def run(options: Options) -> None:
+    from robotics.reports.gap import write_gap_page
+    from robotics.reports.gap_films import film_gap
     from robotics.sim2real.gap import GAP, Request, gap
+    from robotics.sim2real.targets import open_target
 
     if options.quick and options.full:
         raise UsageError("--quick and --full contradict each other: give one")
@@ -65,7 +70,10 @@ def run(options: Options) -> None:
     )
     prepare_folder(options.out, "gap report", (GAP,), overwrite=options.overwrite)
     document = gap(request, options.out)
-    print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document, options.out / GAP))
+    if options.films and options.target is not None:
+        film_gap(document, open_target(options.target, options.env).env_kwargs(), options.out, options.films)
+    page = write_gap_page(options.out)
+    print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document, page))
 
 
 def describe(document: dict[str, Any], written: Path) -> str:

@@ -3,7 +3,8 @@
 `gap` writes `gap.json` (and `gap.csv`, which `robotics agree` reads). Its schema, 1; intervals are 95 %, drops are
 simulation minus target (or nominal minus perturbed), shares are of the total drop, all success in [0, 1]:
 
-    {"schema": 1, "kind": "gap", "env", "env_kwargs", "seed", "episodes", "workers", "copies", "mode": "quick" | "full",
+    {"schema": 1, "kind": "gap", "env", "env_kwargs", "seed", "episodes", "initial_states", "workers", "copies",
+     "mode": "quick" | "full",
      "randomisation": "off",                  worlds are fixed: nothing but the task's own instance varies with the seed
      "target": null | {"kind": "hidden twin" | "factors", "env", "severity", "seed", "commitment", "values"},
      "factors": [names with curves], "versions", "seconds", "not_modelled": [text],
@@ -58,6 +59,7 @@ from robotics.sim2real.blame import Game, blame
 from robotics.sim2real.curves import curve_of, describe_curve, robustness
 from robotics.sim2real.determinism import require_determinism
 from robotics.sim2real.factors import FACTORS, Factor
+from robotics.sim2real.initial_states import distinct_initial_states
 from robotics.sim2real.plan import Plan, parse_budget, plan
 from robotics.sim2real.shift import measure_shift
 from robotics.sim2real.targets import Target, open_target
@@ -133,6 +135,7 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
         "env_kwargs": {key: list(v) if isinstance(v, tuple) else v for key, v in request.env_kwargs.items()},
         "seed": request.seed,
         "episodes": request.episodes,
+        "initial_states": distinct_initial_states(request.env, request.env_kwargs, seeds),
         "workers": request.workers,
         "copies": request.copies,
         "mode": "full" if request.full else "quick",
