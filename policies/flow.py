@@ -10,9 +10,9 @@ from robotics.policies.losses import masked_mse
 #: (chunk (B, H, A), time (B,) or (B, H)) -> (B, H, A).
 Network = Callable[[Tensor, Tensor], Tensor]
 
-#: Smallest time to the end that divides an error of training, and a velocity: ten and a hundred Euler steps use no
+#: Smallest time to the end that divides an error of training, and a velocity: five and a hundred Euler steps use no
 #: smaller one.
-_LOSS_REST, _VELOCITY_REST = 0.1, 0.01
+_LOSS_REST, _VELOCITY_REST = 0.2, 0.01
 
 
 def flow_loss(network: Network, actions: Tensor, noise: Tensor, time: Tensor, ignored: Tensor) -> Tensor:
