@@ -186,3 +186,42 @@ def test_twin_make_and_show(tmp_path, capsys):
     assert "exists" in capsys.readouterr().err
     assert main(["twin", "make", "--env", "CartPole-v1", *make[4:-1], str(tmp_path / "b.json")]) == 2
     assert "no task of this project" in capsys.readouterr().err
+
+
+# -- where targets and worlds are taken ----
+
+
+def test_bench_on_a_hidden_twin_says_so_and_tells_nothing_else(tmp_path, capsys):
+    path = tmp_path / "twin.json"
+    make_twin(ENV, "hard", 1, path)
+    asked = ["bench", "--env", ENV, "--policy", "zero", "--episodes", "2", "--json"]
+    assert main(asked) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert main([*asked, "--target", f"twin:{path}"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["target"]["kind"] == "hidden twin" and "target" not in before
+    assert after["env_kwargs"] == before["env_kwargs"] == {}
+    assert [e["return"] for e in after["episodes"]] != [e["return"] for e in before["episodes"]]
+    assert main(["bench", "--env", "CartPole-v1", "--policy", "random", "--target", "factors:mass=1.1"]) == 2
+    assert "one world only" in capsys.readouterr().err
+
+
+def test_collect_draws_a_world_per_attempt_whatever_the_workers(tmp_path, capsys):
+    asked = ["collect", "--env", ENV, "--episodes", "2", "--seed", "0"]
+    for name, more in (
+        ("plain", []),
+        ("one", ["--randomise", "medium"]),
+        ("two", ["--randomise", "medium", "--workers", "2"]),
+    ):
+        assert main([*asked, "--out", str(tmp_path / name), *more]) == 0
+    files = {name: read_frames(tmp_path / name) for name in ("plain", "one", "two")}
+    assert files["one"] == files["two"] != files["plain"]
+    again = [*asked, "--out", str(tmp_path / "one"), "--resume", "--randomise", "mild"]
+    assert main(again) == 2
+    assert "randomisation" in capsys.readouterr().err
+    assert main([*asked, "--out", str(tmp_path / "x"), "--ranges", "mjlab"]) == 2
+    assert "without --randomise" in capsys.readouterr().err
+
+
+def read_frames(root):
+    return [path.read_bytes() for path in sorted((root / "data").rglob("*.parquet"))]

@@ -40,6 +40,8 @@ class Options:
     """Actions executed of each chunk; the policy's own number when not given."""
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
+    target: str | None = None
+    """Another place than the simulation as it is: twin:FILE (a hidden twin) or factors:NAME=VALUE,…"""
     allow_training_seeds: bool = False
     """Evaluate on seeds the policy was trained on, to see how much it overfits."""
     overwrite: bool = False
@@ -64,6 +66,7 @@ def run(options: Options) -> None:
         copies=options.copies,
         execution=execution,
         env_kwargs={} if options.action_mode is None else {"action_mode": options.action_mode},
+        target=options.target,
         allow_training_seeds=options.allow_training_seeds,
     )
     if target:
@@ -84,6 +87,8 @@ def describe(document: dict[str, Any], target: Path | None = None) -> str:
         execution = dict(document["execution"])
         settings = [execution.pop("mode", "receding_horizon"), *(f"{key} {value}" for key, value in execution.items())]
         lines.append("execution    " + ", ".join(settings))
+    if "target" in document:
+        lines.append(f"target       {document['target']['kind']}")
     if document["success_rate"] is None:
         lines.append("success      not reported by this environment")
     else:
@@ -119,7 +124,8 @@ def _target(options: Options) -> Path | None:
         raise UsageError(f"--out {options.out} is a file; a folder is needed")
     steps = "" if options.n_action_steps is None else f"steps{options.n_action_steps}"
     late = f"delay{options.delay}" if options.delay else ""
-    execution = "-".join(part for part in (options.execution, steps, late) if part)
+    place = "" if options.target is None else "on-" + re.sub(r"[^\w.-]+", "_", Path(options.target).stem)
+    execution = "-".join(part for part in (options.execution, steps, late, place) if part)
     target = options.out / document_name(options.policy, options.seed, options.exam, execution)
     if target.exists() and not options.overwrite:
         raise UsageError(f"{target} exists: give --overwrite to replace it, or another --out")

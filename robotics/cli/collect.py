@@ -3,7 +3,12 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from robotics.errors import UsageError
+
+if TYPE_CHECKING:
+    from robotics.sim2real.drawing import Randomisation
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,10 @@ class Options:
     """H.264 video, or PNG images inside the data files: larger, lossless, faster to read in random order."""
     noise: float = 0.0
     """Disturb executed actions by this fraction of their range while the expert's own are recorded (DART)."""
+    randomise: str | None = None
+    """Every attempt in a world of its own, drawn from its seed: mild, medium or wide. `robotics list factors`."""
+    ranges: str | None = None
+    """Published ranges for --randomise: playground, mjlab, robosuite, colosseum, …; the registry's when not given."""
     resume: bool = False
     """Continue the dataset in --out."""
     overwrite: bool = False
@@ -48,6 +57,7 @@ def run(options: Options) -> None:
         env_kwargs=env_kwargs(options),
         images=options.images,
         noise=options.noise,
+        randomisation=randomisation(options),
         resume=options.resume,
         overwrite=options.overwrite,
     )
@@ -55,6 +65,17 @@ def run(options: Options) -> None:
     if result.failed_seeds:
         failed += f" (seeds {', '.join(map(str, result.failed_seeds[:10]))}{', …' if result.failed_seeds[10:] else ''})"
     print(f"{options.out}: {result.episodes} episodes, {result.frames} frames; {failed}", file=sys.stderr)
+
+
+def randomisation(options: Options) -> "Randomisation | None":
+    """How worlds are drawn; None for the simulation as it is. UsageError for what does not exist."""
+    from robotics.sim2real.drawing import Randomisation
+
+    if options.randomise is None:
+        if options.ranges is not None:
+            raise UsageError(f"--ranges {options.ranges} means nothing without --randomise")
+        return None
+    return Randomisation(options.randomise, options.ranges)
 
 
 def env_kwargs(options: Options) -> dict[str, Any]:

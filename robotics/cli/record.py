@@ -4,6 +4,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from robotics.errors import UsageError
 
@@ -35,6 +36,8 @@ class Options:
     """Control steps between asking the policy for a chunk and having it."""
     n_action_steps: int | None = None
     """Actions executed of each chunk; the policy's own number when not given."""
+    target: str | None = None
+    """Another place than the simulation as it is: twin:FILE (a hidden twin) or factors:NAME=VALUE,…"""
     overwrite: bool = False
     """Replace --out."""
 
@@ -45,7 +48,11 @@ def run(options: Options) -> None:
 
     size = None if options.size is None else parse_size(options.size)
     shot = Shot(options.env, options.policy, options.seed, options.camera, size, options.speed)
-    env_kwargs = {} if options.action_mode is None else {"action_mode": options.action_mode}
+    env_kwargs: dict[str, Any] = {} if options.action_mode is None else {"action_mode": options.action_mode}
+    if options.target is not None:
+        from robotics.sim2real.targets import open_target
+
+        env_kwargs |= open_target(options.target, options.env).env_kwargs()
     execution = Execution(options.execution, options.n_action_steps, options.delay)
     episode = record(shot, options.out, overwrite=options.overwrite, env_kwargs=env_kwargs, execution=execution)
     outcome = {True: "success", False: "failed", None: f"return {episode.return_:.2f}"}[episode.success]

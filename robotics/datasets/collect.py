@@ -1,6 +1,6 @@
 """Expert demonstrations into a dataset: N successful episodes, whatever the number of workers."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from robotics.environments import observation_spaces
 from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.outputs import prepare_folder, require_room, write_json
 from robotics.progress import progress
+from robotics.sim2real.drawing import Randomisation
 from robotics.versions import versions
 from robotics.workers import in_order
 
@@ -44,6 +45,7 @@ def collect(
     env_kwargs: dict[str, Any] | None = None,
     images: str = "video",
     noise: float = 0.0,
+    randomisation: Randomisation | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Collected:
@@ -55,11 +57,12 @@ def collect(
     Args:
         images: `video` (H.264) or `png` (in the data files).
         noise: standard deviation of the disturbance of executed actions, as a fraction of their range (see `noise.py`).
+        randomisation: draws the world of every attempt from its seed (see `sim2real.drawing`).
 
     Raises UsageError for what can not be asked, RoboticsError when too many attempts fail.
     """
     attempts = _attempts(episodes, seed, workers, images, noise)
-    source = Source(env_id, dict(env_kwargs or {}), noise)
+    source = Source(env_id, dict(env_kwargs or {}), noise, randomisation)
     with source.demonstrator() as demonstrator:
         features = features_of(
             observation_spaces(demonstrator.env), demonstrator.env.action_space, IMAGE_DTYPES[images]
@@ -155,7 +158,7 @@ def _open_writer(
         write_json(out / PROVENANCE, {**origin, "seeds": [], "failed_seeds": []})
         return DatasetWriter.create(out, fps, features, robot_type)
     before = read_provenance(out)
-    for name in ("env", "env_kwargs", "seed", "noise", "images"):
+    for name in ("env", "env_kwargs", "seed", "noise", "images", "randomisation"):
         if before.get(name) != origin[name]:
             raise UsageError(
                 f"--resume: {out} was collected with {name} = {before.get(name)!r}, not {origin[name]!r}; "
@@ -173,6 +176,7 @@ def _origin(source: Source, seed: int, images: str) -> dict[str, Any]:
         "seed": seed,
         "noise": source.noise,
         "images": images,
+        "randomisation": None if source.randomisation is None else asdict(source.randomisation),
         "versions": versions("pyarrow", "av"),
     }
 

@@ -13,6 +13,8 @@ from robotics.datasets.features import DONE, REWARD, SUCCESS
 from robotics.datasets.noise import ActionNoise
 from robotics.environments import instruction, make_env, observation_dict
 from robotics.errors import UsageError
+from robotics.sim2real.applicability import task_of
+from robotics.sim2real.drawing import Randomisation
 from robotics.vocabulary import ACTION, to_dataset
 
 #: Keeps the stream of the disturbance apart from that of the environment, which is seeded with the same number.
@@ -31,11 +33,15 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Source:
-    """Where demonstrations come from: all that a worker process needs to know."""
+    """Where demonstrations come from: all that a worker process needs to know.
+
+    With a `randomisation` every attempt is in a world of its own, drawn from its seed.
+    """
 
     env_id: str
     env_kwargs: dict[str, Any]
     noise: float = 0.0
+    randomisation: Randomisation | None = None
 
     def demonstrator(self) -> "Demonstrator":
         return Demonstrator(make_env(self.env_id, **self.env_kwargs), self)
@@ -56,6 +62,7 @@ class Demonstrator:
             raise UsageError(f"environment '{source.env_id}' has no expert() to demonstrate it")
         self.robot_type: str | None = getattr(env.unwrapped, "robot_type", None)
         self.fps = _control_rate(env, source.env_id)
+        self._nominal = None if source.randomisation is None else task_of(source.env_id, **source.env_kwargs)
 
     @property
     def frame_limit(self) -> int | None:
@@ -64,6 +71,7 @@ class Demonstrator:
 
     def attempt(self, seed: int) -> Demonstration:
         """Let a fresh expert act from `seed` to the end of the episode. Depends on nothing that happened before."""
+        self._enter_world(seed)
         expert = self.env.unwrapped.expert()  # type: ignore[attr-defined]
         observation, _ = self.env.reset(seed=seed)
         expert.reset(self.env)
@@ -81,6 +89,14 @@ class Demonstrator:
             _record(columns, {REWARD: [reward], DONE: [done], SUCCESS: [success]})
         frames = {key: as_column(values) for key, values in columns.items()} if success else {}
         return Demonstration(seed, success, task, frames)
+
+    def _enter_world(self, seed: int) -> None:
+        """Another environment for another world: masses, delays and cameras are decided when a scene is compiled."""
+        source = self._source
+        if source.randomisation is not None and self._nominal is not None:
+            self.env.close()
+            world = source.randomisation.world(self._nominal, seed)
+            self.env = make_env(source.env_id, **source.env_kwargs, world=world)
 
     def __enter__(self) -> "Demonstrator":
         return self

@@ -53,13 +53,15 @@ def bench(
     copies: int = 1,
     execution: Execution | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
+    target: str | None = None,
     allow_training_seeds: bool = False,
 ) -> dict[str, Any]:
     """Run `episodes` episodes of `policy` and return the document of DESIGN §5.
 
     Episode i uses `seed` + i, or the i-th seed of the secret `exam`. What is measured does not depend on `workers`
     (processes), only how long it takes. With `copies` above one they run side by side in one process, the network
-    answering for all at once, as `evaluation.batched` says.
+    answering for all at once, as `evaluation.batched` says. `target` is a place other than the simulation as it is
+    (`sim2real.targets`).
 
     Raises UsageError for names that do not exist, and for seeds that a trained policy has learned from.
     """
@@ -75,6 +77,12 @@ def bench(
     if not allow_training_seeds:
         refuse_training_seeds(seeds, source.trained_on, policy)
     kwargs = source.options(env_kwargs)
+    shown: dict[str, Any] = {"env_kwargs": {key: _plain(value) for key, value in kwargs.items()}}
+    if target is not None:
+        from robotics.sim2real.targets import open_target
+
+        place = open_target(target, env_id)
+        kwargs, shown["target"] = {**kwargs, **place.env_kwargs()}, place.public
     control_hz = _control_rate(env_id, kwargs, source)
     results: dict[int, Episode] = {}
     with (
@@ -85,7 +93,7 @@ def bench(
             results[number] = episode
             bar.advance(note=_note(results.values()))
     document = {"schema": SCHEMA, "env": env_id, "policy": policy, "policy_label": source.label}
-    document |= {"env_kwargs": {key: _plain(value) for key, value in kwargs.items()}}
+    document |= shown
     document |= {"seed": seed} if exam is None else {"seed": None, "exam": fingerprint(exam)}
     if source.execution not in (None, Execution()):
         document["execution"] = {key: value for key, value in asdict(source.execution).items() if value is not None}

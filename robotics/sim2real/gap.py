@@ -157,7 +157,7 @@ class _Policy:
 
     def __init__(self, request: Request, source: AgentSource, target: Target | None, seeds: Sequence[int]) -> None:
         self._request, self._source, self._target, self._seeds = request, source, target, list(seeds)
-        self._kwargs = {**source.env_kwargs, **request.env_kwargs}
+        self._kwargs = source.options(request.env_kwargs)
         task = task_of(request.env, **self._kwargs)
         matters = applicable(task)
         # What changes nothing for this policy (colours for one without cameras) is no player

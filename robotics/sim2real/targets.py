@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robotics.environments import accepted_options
 from robotics.errors import UsageError, unknown_name
 from robotics.sim2real.twin import open_twin
 from robotics.sim2real.world import World
@@ -43,6 +44,8 @@ def open_target(text: str, env_id: str | None = None, key: str | None = None) ->
     kind, _, rest = text.partition(":")
     if kind not in KINDS or (rest == "") != (kind == "sim"):
         raise unknown_name("target", text, KINDS, "; ".join(KINDS.values()))
+    if env_id is not None and "world" not in (accepted_options(env_id) or ()):
+        raise UsageError(f"environment '{env_id}' is no task of this project: it has one world only")
     if kind == "sim":
         return Target(text, "simulation", World(), {"kind": "simulation"})
     if kind == "factors":
