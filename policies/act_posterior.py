@@ -35,5 +35,5 @@ class Posterior(nn.Module):
         tokens = torch.cat([*prefix, self.action(actions.masked_fill(is_pad[..., None], 0.0))], dim=1)
         is_pad = torch.cat([is_pad.new_zeros(len(actions), len(prefix)), is_pad], dim=1)
         positions = sine_1d(tokens.shape[1], tokens.shape[2], tokens.device)
-        mean, log_variance = self.head(self.encoder(tokens, positions, is_pad)[:, 0]).chunk(2, dim=-1)
+        mean, log_variance = self.head(self.encoder(tokens, positions, is_pad, wanted=1)[:, 0]).chunk(2, dim=-1)
         return mean, log_variance

@@ -45,16 +45,16 @@ def _attention_with_dropout(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | N
 
 
 class Residual(nn.Module):
-    """x + f(norm(x)), or norm(x + f(x)) when not `pre_norm`."""
+    """x + f(norm(x)), or norm(x + f(x)) when not `pre_norm`; of the first tokens alone where f returns no others."""
 
     def __init__(self, dim: int, dropout: float, pre_norm: bool) -> None:
         super().__init__()
         self.norm, self.dropout, self.pre_norm = nn.LayerNorm(dim), Dropout(dropout), pre_norm
 
     def forward(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.pre_norm:
-            return x + self.dropout(function(self.norm(x)))
-        return self.norm(x + self.dropout(function(x)))
+        change = self.dropout(function(self.norm(x) if self.pre_norm else x))
+        x = x[:, : change.shape[1]] + change
+        return x if self.pre_norm else self.norm(x)
 
 
 class FeedForward(nn.Sequential):
@@ -74,9 +74,14 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(dim, hidden, dropout)
         self.feed = Residual(dim, dropout, pre_norm)
 
-    def forward(self, x: Tensor, positions: Tensor, is_pad: Tensor | None = None) -> Tensor:
-        x = self.attend(x, lambda h: self.attention(h + positions, h + positions, h, is_pad))
-        return self.feed(x, self.feed_forward)
+    def forward(self, x: Tensor, positions: Tensor, is_pad: Tensor | None = None, wanted: int | None = None) -> Tensor:
+        """The first `wanted` tokens, which look at all of them; every token by default."""
+
+        def attention(h: Tensor) -> Tensor:
+            keys = h + positions
+            return self.attention(keys[:, :wanted], keys, h, is_pad)
+
+        return self.feed(self.attend(x, attention), self.feed_forward)
 
 
 class DecoderLayer(nn.Module):
@@ -107,10 +112,12 @@ class Encoder(nn.Module):
         # Pre-norm leaves the sum of the residual stream unnormalised; post-norm ends in a norm already.
         self.norm = nn.LayerNorm(dim) if pre_norm else nn.Identity()
 
-    def forward(self, x: Tensor, positions: Tensor, is_pad: Tensor | None = None) -> Tensor:
-        for layer in self.layers:
+    def forward(self, x: Tensor, positions: Tensor, is_pad: Tensor | None = None, wanted: int | None = None) -> Tensor:
+        """The first `wanted` tokens, every one by default: the last layer need not compute the others."""
+        *first, last = self.layers
+        for layer in first:
             x = layer(x, positions, is_pad)
-        return self.norm(x)
+        return self.norm(last(x, positions, is_pad, wanted))
 
 
 class Decoder(nn.Module):

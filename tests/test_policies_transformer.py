@@ -1,11 +1,11 @@
-"""Dropout by 16 random bits an element: as many zeros as asked for, the same mean, and nothing else."""
+"""The transformer: dropout by 16 random bits an element, attention with it, encoders that compute what is wanted."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from robotics.policies.dropout import Dropout, dropout
-from robotics.policies.transformer import Attention
+from robotics.policies.transformer import Attention, Encoder
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -49,3 +49,12 @@ def test_attention_with_almost_no_dropout_is_attention():
     fused = F.scaled_dot_product_attention(q, k, v, attn_mask=~is_pad[:, None, None, :])
     expected = attention.out(fused.transpose(1, 2).flatten(2))
     assert torch.allclose(attention(x, x, x, is_pad), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_an_encoder_asked_for_its_first_tokens_gives_those(pre_norm):
+    torch.manual_seed(0)
+    encoder = Encoder(3, 16, 2, 32, 0.1, pre_norm).eval()
+    x, positions, is_pad = torch.randn(4, 7, 16), torch.randn(7, 16), torch.zeros(4, 7, dtype=torch.bool)
+    is_pad[1, 5:] = True
+    assert torch.allclose(encoder(x, positions, is_pad, wanted=2), encoder(x, positions, is_pad)[:, :2], atol=1e-6)
