@@ -36,8 +36,8 @@ def toy_network(x, time):
 
 def gaussian(x, time):
     """The velocity that is optimal for actions from N(0, 1), each for itself: x₁ = E[a | x] = t·x/(t² + (1 − t)²)."""
-    t = time.reshape(-1, 1, 1)
-    return (t * x / (t**2 + (1 - t) ** 2) - x) / (1 - t)
+    t = time.reshape(len(x), -1, 1)
+    return (t * x / (t**2 + (1 - t) ** 2) - x) / (1 - t).clamp(min=0.01)
 
 
 # -- weights --------------------------------------------------------------------------------------------------------
@@ -104,14 +104,21 @@ def test_pull_against_finite_differences(time):
     assert (pull - identity).abs().max() > 0.1  # a Jacobian that forgets the network is something else
 
 
-def flow_policy(max_delay=0):
+class Gaussian(DiT):
+    """Has learned that actions are standard normal, whatever is seen."""
+
+    def velocity(self, noisy, time, condition):
+        return gaussian(noisy, time)
+
+
+def flow_policy(max_delay=0, kind=DiT):
     """An untrained DiT whose every part is in use: what starts at zero is drawn at random."""
     config = DiTConfig(
         input_shapes={STATE: (3,)}, action_dim=A, chunk_size=H, n_action_steps=4, dim=16, heads=2, feed_forward=32,
         encoder_layers=1, decoder_layers=2, dropout=0.0, max_delay=max_delay,
     )  # fmt: skip
     torch.manual_seed(0)
-    policy = DiT(config)
+    policy = kind(config)
     for parameter in policy.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.3)
@@ -202,8 +209,8 @@ class Watched(ChunkExecutor):
 @pytest.mark.parametrize(
     ("execution", "kept"),
     [
-        (Execution("rtc", 3, 3), 0.4),
-        (Execution("rtc", 3, 3, masking="zeros"), 0.4),
+        (Execution("rtc", 3, 3), 0.1),
+        (Execution("rtc", 3, 3, masking="zeros"), 0.1),
         (Execution("rtc_training", 3, 3), 1e-6),
         (Execution("naive_async", 3, 3), None),
     ],
@@ -212,12 +219,12 @@ class Watched(ChunkExecutor):
 def test_the_next_chunk_goes_on_from_the_last(execution, kept):
     """What is executed while a chunk is on its way is the last one's, exactly; the new one agrees as its mode promises,
     relative to one that knows nothing of the last."""
-    executor = Watched(flow_policy(max_delay=3), execution)
+    executor = Watched(flow_policy(3, Gaussian), execution)
     actions = episode(executor, seed=0)
     beginnings = [promised[:3] for promised, _ in executor.chunks[1:]]
     for number, beginning in enumerate(beginnings[:-1]):
         assert np.array_equal(actions[3 * (number + 1) : 3 * (number + 2)], beginning)
-    free = Watched(flow_policy(max_delay=3), Execution("naive_async", 3, 3))
+    free = Watched(flow_policy(3, Gaussian), Execution("naive_async", 3, 3))
     episode(free, seed=0)
     distance = [
         np.mean([np.square(promised[:3] - chunk[:3]).mean() for promised, chunk in each.chunks[1:]])
