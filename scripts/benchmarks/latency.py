@@ -20,7 +20,8 @@ from provenance import publish
 from robotics.errors import UsageError
 from robotics.evaluation.batched import evaluate_batched
 from robotics.evaluation.statistics import bootstrap_mean, wilson
-from robotics.policies.checkpoint import find_pretrained, read_policy_config
+from robotics.policies.checkpoint import find_pretrained, load_policy, read_policy_config
+from robotics.policies.documents import to_document
 from robotics.policies.schedule import Execution, schedule_for
 
 #: Column of the table -> mode of execution.
@@ -84,6 +85,7 @@ if __name__ == "__main__":
             schedule_for(execution, config, options.policy)
         except UsageError as error:
             sys.exit(f"error: {error}")
+    parameters = sum(parameter.numel() for parameter in load_policy(options.policy).parameters())
     seeds, rows = range(FIRST_SEED, FIRST_SEED + options.episodes), []
     for delay in options.delays:
         row: dict[str, Any] = {"delay": delay}
@@ -95,12 +97,10 @@ if __name__ == "__main__":
             options.name,
             {
                 "env": options.env,
+                "policy": {**to_document(config), "parameters": parameters},
                 "first_seed": FIRST_SEED,
                 "episodes": options.episodes,
-                "chunk_size": config.chunk_size,
                 "n_action_steps": options.n_action_steps or config.n_action_steps,
-                "max_delay": getattr(config, "max_delay", 0),
-                "evaluations": getattr(config, "evaluations", 1),
                 "rows": rows,
             },
         )
