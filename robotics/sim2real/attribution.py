@@ -134,7 +134,7 @@ def attribute(
     whole, whole_draws = means[-1], draws[:, -1]
     whole_ci = quantile_interval(whole_draws, levels)
     rest_draws = whole_draws - draws[:, k : 2 * k].sum(axis=1)
-    p_values = _sign_flip_p(table[:k], rng)
+    p_values = sign_flip_p(table[:k], rng)
     blames = []
     for index, name in enumerate(names):
         share = share_ci = None
@@ -163,7 +163,7 @@ def _bootstrap(table: Array, rng: np.random.Generator) -> Array:
     return counts @ table.T / n
 
 
-def _sign_flip_p(table: Array, rng: np.random.Generator) -> Array:
+def sign_flip_p(table: Array, rng: np.random.Generator) -> Array:
     """p-values (k,) that each row of `table` (k, n) has no effect, right for all of them together; two-sided."""
     scale = np.sqrt((table**2).sum(axis=1))
     live = scale > 0
@@ -172,7 +172,7 @@ def _sign_flip_p(table: Array, rng: np.random.Generator) -> Array:
         return p
     standard = table[live] / scale[live, None]
     observed = np.abs(standard.sum(axis=1))
-    signs = rng.choice([-1.0, 1.0], size=(RESAMPLES, table.shape[1]))
+    signs = 2.0 * rng.integers(2, size=(RESAMPLES, table.shape[1]), dtype=np.int8) - 1.0
     largest = np.abs(signs @ standard.T).max(axis=1)
     p[live] = (1 + (largest[:, None] >= observed - 1e-12).sum(axis=0)) / (1 + RESAMPLES)
     return p
