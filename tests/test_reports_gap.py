@@ -8,13 +8,14 @@ import re
 import numpy as np
 import pytest
 
-from robotics.errors import DataError
+from robotics.errors import DataError, UsageError
 from robotics.evaluation.paired import Pairs, bootstrap_difference, mcnemar_exact, mcnemar_mid_p, newcombe_paired
 from robotics.evaluation.statistics import wilson
 from robotics.media import side_by_side
 from robotics.media.side_by_side import Side, record_side_by_side
 from robotics.reports.gap import read_gap, write_gap_page
 from robotics.reports.gap_films import telling_places
+from robotics.reports.page import write_report
 from robotics.sim2real.initial_states import distinct_initial_states
 from robotics.sim2real.world import World
 
@@ -258,6 +259,22 @@ def test_damaged_documents_in_one_line(document, tmp_path, damage, fragment):
     (tmp_path / "gap.json").write_text(json.dumps(document))
     with pytest.raises(DataError, match=fragment):
         read_gap(tmp_path)
+
+
+def test_report_of_a_gap_and_of_a_run_that_holds_one(document, tmp_path):
+    folder = tmp_path / "run" / "gap"
+    folder.mkdir(parents=True)
+    (folder / "gap.json").write_text(json.dumps(document))
+    assert write_report([folder], tmp_path / "page.html") == tmp_path / "page.html"
+    assert "Gap of careful, hasty" in (tmp_path / "page.html").read_text()
+    with pytest.raises(UsageError, match="give it alone"):
+        write_report([folder, folder])
+    bench = {"env": "x", "policy": "expert", "seed": 1, "success_rate": 1.0, "success_ci95": [0.2, 1.0]}
+    bench |= {"return_mean": 1.0, "episodes": [{"seed": 1, "success": True, "return": 1.0, "length": 3}]}
+    (folder.parent / "bench-expert-1.json").write_text(json.dumps(bench))
+    page = shown(write_report([folder.parent]).read_text())
+    assert "<h3>Gap</h3>" in page and "careful loses much" in page
+    assert page.count('class="plotly-graph-div"') == 1 + 1 + 2 + 2
 
 
 def test_no_gap_at_all(tmp_path):

@@ -75,8 +75,15 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config = read_run(folder)
     for name in ("data", "policy", "training"):
         _require(isinstance(config[name], dict), folder / CONFIG, f"{name} is no table")
-    for section, name in (("data", "fingerprint"), ("policy", "input_shapes")):
-        _require(isinstance(config[section].get(name, {}), dict), folder / CONFIG, f"{section}.{name} is no table")
+    _require(
+        isinstance(config["policy"].get("input_shapes", {}), dict), folder / CONFIG, "policy.input_shapes is no table"
+    )
+    known = config["data"].get("fingerprint", [])
+    counts = ("episodes", "frames")
+    tables = isinstance(known, list) and all(
+        isinstance(one, dict) and all(isinstance(one.get(name, 0), int) for name in counts) for one in known
+    )
+    _require(tables, folder / CONFIG, "data.fingerprint is no list of tables, one per dataset")
     return config
 
 

@@ -25,8 +25,8 @@ _KEYS = {"env", "episodes", "seed", "target", "policies", "not_modelled", "rando
 _POLICY_KEYS = {"label", "sim", "target", "paired", "curves", "attribution", "shift", "verdict", "determinism"}
 
 
-def write_gap_page(folder: Path) -> Path:
-    """Write `folder`/report.html and gap_numbers.csv from its gap.json and videos/*.mp4; returns the page.
+def write_gap_page(folder: Path, out: Path | None = None) -> Path:
+    """Write `out` (default: `folder`/report.html) and gap_numbers.csv from gap.json and videos/*.mp4; returns the page.
 
     The page needs no network and no other file. DataError for a folder without a gap, or with a damaged one.
     """
@@ -43,8 +43,9 @@ def write_gap_page(folder: Path) -> Path:
         plotly=Markup(script()),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
-    write_atomically(folder / PAGE, page)
-    return folder / PAGE
+    target = out or folder / PAGE
+    write_atomically(target, page)
+    return target
 
 
 def read_gap(folder: Path) -> dict[str, Any]:
@@ -62,6 +63,21 @@ def read_gap(folder: Path) -> dict[str, Any]:
         if not isinstance(one, dict) or not one.keys() >= _POLICY_KEYS:
             raise DataError(f"{path}: a policy lacks some of {', '.join(sorted(_POLICY_KEYS))}")
     return document
+
+
+def gap_summary(folder: Path) -> dict[str, Any]:
+    """What the page of a run shows of the gap in `folder`; DataError for a damaged one."""
+    document = read_gap(folder)
+    blamed = [(one["label"], (one["attribution"] or {}).get("groups")) for one in document["policies"]]
+    return {
+        "d": document,
+        "folder": folder,
+        "arms": Markup(arms_chart(document["policies"])),
+        "blame": [(label, Markup(blame_chart(groups))) for label, groups in blamed if groups],
+        "curves": [
+            (one["label"], Markup(curves_chart(one["curves"]))) for one in document["policies"] if one["curves"]
+        ],
+    }
 
 
 def _section(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from robotics.errors import UsageError
 from robotics.outputs import write_atomically
 from robotics.reports.charts import learning_chart, script, success_chart
 from robotics.reports.content import RunContent, read_content
+from robotics.reports.gap import DOCUMENT as GAP
+from robotics.reports.gap import gap_summary, write_gap_page
 from robotics.versions import versions
 
 #: A table of the learning curve is for reading, the chart shows the rest.
@@ -23,15 +25,19 @@ CURVE_ROWS = 20
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Write the page about `folders` to `out` (default: report.html in the first) and return its path.
 
-    It needs no network and no other file. Raises UsageError without folders, DataError for a folder with nothing to
-    report or a damaged file.
+    It needs no network and no other file. A folder of `robotics gap` gets a page of its own. Raises UsageError without
+    folders, DataError for a folder with nothing to report or a damaged file.
     """
     if not folders:
         raise UsageError("report needs at least one run or folder")
-    runs = [read_content(folder) for folder in folders]
     target = out or folders[0] / "report.html"
     if target.is_dir():
         raise UsageError(f"--out {target} is a folder; give an .html file")
+    if gaps := [folder for folder in folders if (folder / GAP).is_file()]:
+        if len(folders) > 1:
+            raise UsageError(f"{gaps[0]} is a gap report: it has a page of its own, give it alone")
+        return write_gap_page(folders[0], target)
+    runs = [read_content(folder) for folder in folders]
     write_atomically(target, render(runs))
     return target
 
@@ -67,6 +73,7 @@ def _section(title: str, run: RunContent) -> dict[str, Any]:
         "success": Markup(success_chart(benches)),
         "learning": Markup(learning_chart(run)),
         "curve": _thinned(run.metrics),
+        "gap": gap_summary(Path(run.path) / "gap") if (Path(run.path) / "gap" / GAP).is_file() else None,
         "settings": _settings(run.config) if run.config else {},
     }
 
@@ -80,13 +87,15 @@ def _thinned(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """What a reader wants to know of a training, one value each."""
     policy, training, data = config["policy"], config["training"], config["data"]
-    fingerprint = data.get("fingerprint", {})
+    datasets = data.get("fingerprint", [])
+    episodes, frames = (sum(one.get(name, 0) for one in datasets) for name in ("episodes", "frames"))
+    paths = data.get("path", [])
     return {
         "policy": f"{config['family']}, preset {config.get('preset')}",
         "inputs": ", ".join(policy.get("input_shapes", {})),
         "chunk": f"{policy.get('chunk_size')} actions, {policy.get('n_action_steps')} executed",
-        "demonstrations": f"{fingerprint.get('episodes')} episodes, {fingerprint.get('frames')} frames",
-        "dataset": data.get("path"),
+        "demonstrations": f"{episodes} episodes, {frames} frames",
+        "dataset": paths if isinstance(paths, str) else ", ".join(map(str, paths)),
         "optimiser": f"{training.get('steps')} steps, batch {training.get('batch_size')}, lr {training.get('lr')}",
         "precision": training.get("precision"),
         "seed": training.get("seed"),
