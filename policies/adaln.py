@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robotics.policies.attention import CrossAttention, KeysValues, SelfAttention
-from robotics.policies.denoiser import Condition, Denoiser, zero_linear
+from robotics.policies.denoiser import Condition, Denoiser, perceptron, zero_linear
 from robotics.policies.dit_config import BackboneConfig
 from robotics.policies.observation_encoder import Encoded
 
@@ -36,9 +36,7 @@ class AdaLnBlock(nn.Module):
         self.norm = AdaLayerNorm(dim)
         self.self_attention = SelfAttention(dim, config.heads)
         self.cross_attention = CrossAttention(dim, config.heads)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(dim, config.feed_forward), nn.GELU("tanh"), nn.Linear(config.feed_forward, dim)
-        )
+        self.feed_forward = perceptron(dim, nn.Linear(config.feed_forward, dim))
         self.dropout = nn.Dropout(config.dropout)
         self.modulation = zero_linear(dim, 9 * dim)
 

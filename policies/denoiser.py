@@ -35,9 +35,7 @@ class Denoiser(nn.Module, ABC):
         super().__init__()
         self.channels, self.group = channels, config.actions_per_query
         self.time = TimeEmbedding(config.dim)
-        self.embed = nn.Sequential(
-            nn.Linear(self.group * channels, config.dim), nn.GELU("tanh"), nn.Linear(config.dim, config.dim)
-        )
+        self.embed = perceptron(self.group * channels, nn.Linear(config.dim, config.dim))
 
     @abstractmethod
     def condition(self, encoded: Encoded) -> Condition:
@@ -59,6 +57,11 @@ class Denoiser(nn.Module, ABC):
         if time.dim() == 1:
             return embedded[:, None]
         return embedded.unflatten(1, (-1, self.group)).mean(dim=2)
+
+
+def perceptron(inputs: int, last: nn.Linear) -> nn.Sequential:
+    """A hidden layer as wide as `last` takes, a GELU, and `last`."""
+    return nn.Sequential(nn.Linear(inputs, last.in_features), nn.GELU("tanh"), last)
 
 
 def zero_linear(inputs: int, outputs: int) -> nn.Linear:

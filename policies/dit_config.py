@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 
 from robotics.errors import UsageError
 from robotics.policies.base import PolicyConfig, require_not_negative, require_positive
+from robotics.policies.ddim import Prediction
 from robotics.policies.normalization import Mode
 
 Objective = Literal["flow", "ddim", "mip", "regression"]
 Backbone = Literal["adaln", "in_context"]
-Prediction = Literal["sample", "epsilon"]
 
 #: Network evaluations per chunk where nothing else is said; mip and regression have no other.
 EVALUATIONS: dict[Objective, int] = {"flow": 5, "ddim": 8, "mip": 2, "regression": 1}

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from robotics.policies.attention import CrossAttention, KeysValues, SelfAttention
-from robotics.policies.denoiser import Condition, Denoiser, zero_linear
+from robotics.policies.denoiser import Condition, Denoiser, perceptron, zero_linear
 from robotics.policies.dit_config import BackboneConfig
 from robotics.policies.observation_encoder import Encoded
 
@@ -19,9 +19,7 @@ class InContextBlock(nn.Module):
         if looks:
             self.cross_norm, self.cross_attention = nn.RMSNorm(dim), CrossAttention(dim, config.heads, qk_norm=True)
         self.feed_norm = nn.RMSNorm(dim)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(dim, config.feed_forward), nn.GELU("tanh"), nn.Linear(config.feed_forward, dim)
-        )
+        self.feed_forward = perceptron(dim, nn.Linear(config.feed_forward, dim))
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, memory: KeysValues | None) -> Tensor:
@@ -44,8 +42,7 @@ class InContextDenoiser(Denoiser):
         self.positions = nn.Parameter(0.02 * torch.randn(config.chunk_size // self.group, config.dim))
         self.blocks = nn.ModuleList(InContextBlock(config, kind is not None) for kind in self.looks)
         self.norm = nn.RMSNorm(config.dim)
-        last = zero_linear(config.dim, self.group * channels)
-        self.head = nn.Sequential(nn.Linear(config.dim, config.dim), nn.GELU("tanh"), last)
+        self.head = perceptron(config.dim, zero_linear(config.dim, self.group * channels))
 
     def condition(self, encoded: Encoded) -> Condition:
         if encoded.low_dimensional is not None:

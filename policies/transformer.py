@@ -114,10 +114,9 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, is_pad: Tensor | None = None, wanted: int | None = None) -> Tensor:
         """The first `wanted` tokens, every one by default: the last layer need not compute the others."""
-        *first, last = self.layers
-        for layer in first:
-            x = layer(x, positions, is_pad)
-        return self.norm(last(x, positions, is_pad, wanted))
+        for number, layer in enumerate(self.layers, 1):
+            x = layer(x, positions, is_pad, wanted if number == len(self.layers) else None)
+        return self.norm(x)
 
 
 class Decoder(nn.Module):
