@@ -11,7 +11,7 @@ from robotics.envs.base import MujocoTask
 from robotics.errors import UsageError
 from robotics.sim2real.applicability import applicable, chosen_factors, task_of
 from robotics.sim2real.factors import FACTORS, GROUPS, factor
-from robotics.sim2real.presets import PRESETS
+from robotics.sim2real.presets import PRESETS, with_ranges
 from robotics.sim2real.roles import roles_of
 from robotics.sim2real.signals import STRIBECK_SPEED, Delays, WorldSignals
 from robotics.sim2real.world import World
@@ -71,9 +71,9 @@ def test_relative_factors_go_as_far_down_as_up():
 
 
 def test_presets_name_factors_and_can_be_had():
-    for one in PRESETS.values():
+    for key, one in PRESETS.items():
         for name, span in one.ranges.items():
-            assert span[0] <= factor(name).nominal <= span[1] or name == "contact_friction"
+            assert span[0] <= factor(name).nominal <= span[1] and with_ranges(factor(name), key).range == span
             World.of({name: span[0]}), World.of({name: span[1]})
 
 

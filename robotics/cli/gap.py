@@ -23,6 +23,8 @@ class Options:
     """twin:FILE (a hidden twin) or factors:NAME=VALUE,…"""
     factors: str = ""
     """Factors to measure curves of, separated by commas; `robotics list factors`. Some of each kind when not given."""
+    ranges: str | None = None
+    """Published ranges for the curves: playground, robosuite, colosseum, …; the registry's own when not given."""
     episodes: int = 50
     """Seeds; all arms run on the same ones."""
     seed: int = 1_000_000
@@ -60,6 +62,7 @@ def run(options: Options) -> None:
         policies=options.policy,
         target=options.target,
         factors=tuple(name.strip() for name in options.factors.split(",") if name.strip()),
+        ranges=options.ranges,
         episodes=options.episodes,
         seed=options.seed,
         full=options.full,

@@ -140,7 +140,8 @@ def attribute(
         share = share_ci = None
         if whole_ci[0] > 0:
             share = means[index] / whole
-            share_ci = quantile_interval(draws[:, index] / np.where(whole_draws > 0, whole_draws, np.nan), levels)
+            dropped = whole_draws > 0  # but for the few draws below the interval of the drop
+            share_ci = quantile_interval(draws[dropped, index] / whole_draws[dropped], levels)
         ci, single_ci = (quantile_interval(draws[:, i], levels) for i in (index, k + index))
         p = float(p_values[index])
         blames.append(Blame(name, float(means[index]), ci, share, share_ci, float(means[k + index]), single_ci, p))

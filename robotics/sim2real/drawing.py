@@ -9,7 +9,7 @@ from robotics.envs.base import MujocoTask
 from robotics.errors import UsageError, unknown_name
 from robotics.sim2real.applicability import applicable
 from robotics.sim2real.factors import Factor
-from robotics.sim2real.presets import preset
+from robotics.sim2real.presets import preset, with_ranges
 from robotics.sim2real.world import World
 
 #: Randomisation in training: up to this severity, of what identification has parameters for.
@@ -36,12 +36,11 @@ class Randomisation:
         if self.ranges is not None:
             preset(self.ranges)
 
-    def factors(self, task: MujocoTask) -> dict[str, tuple[Factor, tuple[float, float]]]:
-        """The factors that are drawn for this task, and the ranges of severity 1; UsageError when there are none."""
-        known = {name: (one, one.range) for name, one in applicable(task).items() if one.modelled}
+    def factors(self, task: MujocoTask) -> list[Factor]:
+        """The factors that are drawn for this task; UsageError when there are none."""
+        known = [with_ranges(one, self.ranges) for one in applicable(task).values() if one.modelled]
         if self.ranges is not None:
-            spans = preset(self.ranges).ranges
-            known = {name: (one, spans[name]) for name, (one, _) in known.items() if name in spans}
+            known = [one for one in known if one.name in preset(self.ranges).ranges]
         if not known:
             raise UsageError(f"--ranges {self.ranges}: none of its factors changes anything in this environment")
         return known
@@ -50,16 +49,7 @@ class Randomisation:
         """Every factor uniform in severity up to `TRAINING`'s, towards either end of its range."""
         rng = np.random.default_rng((seed, _STREAM))
         most = TRAINING[self.severity]
-        return World.of({name: _value(one, span, rng, most) for name, (one, span) in self.factors(task).items()})
-
-
-def _value(one: Factor, span: tuple[float, float], rng: np.random.Generator, most: float) -> float:
-    """Uniform in severity; a range of a preset need not hold the nominal value: then uniform within it."""
-    low, high = span
-    way = rng.uniform(-most, most)
-    if not low <= one.nominal <= high:
-        return float(low + (way / most + 1) / 2 * (high - low))
-    return one.at(abs(way) if one.nominal in span else way, span)
+        return World.of({one.name: one.at(rng.uniform(-most, most)) for one in self.factors(task)})
 
 
 def draw_twin(task: MujocoTask, severity: str, rng: np.random.Generator) -> World:
@@ -70,5 +60,5 @@ def draw_twin(task: MujocoTask, severity: str, rng: np.random.Generator) -> Worl
     for name, one in applicable(task).items():
         chosen, way = rng.random() < SHARE, rng.uniform(-most, most)
         if chosen or not one.modelled:
-            values[name] = one.at(abs(way) if one.one_sided else way)
+            values[name] = one.at(way)
     return World.of(values)

@@ -56,13 +56,13 @@ class Factor:
         """Whether there is only one way away from the nominal value."""
         return self.nominal in self.range
 
-    def at(self, severity: float, span: tuple[float, float] | None = None) -> float:
-        """The value at `severity`: 0 nominal, 1 the upper end of `span` (or of its range), -1 the lower; beyond as far.
+    def at(self, severity: float) -> float:
+        """The value at `severity`: 0 nominal, 1 the upper end of its range, -1 the lower; beyond them as far.
 
         Straight for absolute factors, geometric for relative ones, so that ×2 is as far as ×½. Of a factor with one
         side only, severity counts without sign.
         """
-        low, high = span or self.range
+        low, high = self.range
         end = high if severity >= 0 else low
         if end == self.nominal:
             end = low if severity >= 0 else high

@@ -7,7 +7,7 @@ simulation minus target (or nominal minus perturbed), shares are of the total dr
      "mode": "quick" | "full",
      "randomisation": "off",                  worlds are fixed: nothing but the task's own instance varies with the seed
      "target": null | {"kind": "hidden twin" | "factors", "env", "severity", "seed", "commitment", "values"},
-     "factors": [names with curves], "versions", "seconds", "not_modelled": [text],
+     "ranges": null | preset,  "factors": [names with curves], "versions", "seconds", "not_modelled": [text],
      "policies": [{
        "policy", "label",
        "determinism": {"seeds", "worlds", "identical": true},
@@ -61,6 +61,7 @@ from robotics.sim2real.determinism import require_determinism
 from robotics.sim2real.factors import FACTORS, Factor
 from robotics.sim2real.initial_states import distinct_initial_states
 from robotics.sim2real.plan import Plan, parse_budget, plan
+from robotics.sim2real.presets import preset, with_ranges
 from robotics.sim2real.shift import measure_shift
 from robotics.sim2real.targets import Target, open_target
 from robotics.sim2real.trials import Outcome, Trials
@@ -98,6 +99,7 @@ class Request:
     policies: tuple[str, ...]
     target: str | None = None
     factors: tuple[str, ...] = ()
+    ranges: str | None = None
     episodes: int = 50
     seed: int = 1_000_000
     full: bool = False
@@ -112,6 +114,8 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
     started = time.monotonic()
     if request.workers < 1 or request.copies < 1:
         raise UsageError(f"--workers {request.workers} and --copies {request.copies}: both must be at least 1")
+    if request.ranges is not None:
+        preset(request.ranges)
     budget_s = None if request.budget is None else parse_budget(request.budget)
     seeds = evaluation_seeds(request.episodes, request.seed)
     sources = [open_policy(policy) for policy in request.policies]
@@ -141,6 +145,7 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
         "mode": "full" if request.full else "quick",
         "randomisation": "off",
         "target": None if target is None else target.public,
+        "ranges": request.ranges,
         "factors": [curve["factor"] for curve in results[0]["curves"]],
         "versions": versions(),
         "seconds": round(time.monotonic() - started, 1),
@@ -168,10 +173,10 @@ class _Policy:
 
     def _chosen(self, task: Any, matters: Mapping[str, Factor]) -> list[Factor]:
         if self._request.factors:
-            return chosen_factors(self._request.factors, task)
+            return [with_ranges(one, self._request.ranges) for one in chosen_factors(self._request.factors, task)]
         if self._target is not None and not self._request.full:
             return []
-        return [matters[name] for name in DEFAULT_FACTORS if name in matters]
+        return [with_ranges(matters[name], self._request.ranges) for name in DEFAULT_FACTORS if name in matters]
 
     def measure(self, budget_s: float | None) -> dict[str, Any]:
         started = time.monotonic()
@@ -209,13 +214,15 @@ class _Policy:
         if self._target is not None:
             there = arm(arms[1])
             paired = pair(arms[0], arms[1])
-            result |= {"target": there, "paired": paired, "shift": self._shift()}
+            result |= {"target": there, "paired": paired, "shift": self._shift(chosen.seeds)}
             verdict.insert(0, on_drop(self._source.label, sim, there, paired, self._target.title))
         return result | {"episodes_run": self._trials.count, "verdict": verdict}
 
     def _plan(self, left_s: float | None, rate: float) -> Plan:
         groups = Game.of_groups(self._world).players
         largest = max((len(names) for names in groups.values()), default=0)
+        if left_s is not None and self._target is not None:  # both arms once more, with the policy asked twice
+            left_s -= 3 * min(SHIFT_SEEDS, len(self._seeds)) / rate
         return plan(len(self._seeds), len(groups), largest, self._curves, self._request.full, left_s, rate)
 
     def _attribution(self, chosen: Plan) -> tuple[dict[str, Any] | None, list[str]]:
@@ -235,8 +242,8 @@ class _Policy:
         }
         return document, on_attribution(groups, within, leading)
 
-    def _shift(self) -> dict[str, Any]:
-        seeds = self._seeds[:SHIFT_SEEDS]
+    def _shift(self, most: int) -> dict[str, Any]:
+        seeds = self._seeds[: min(SHIFT_SEEDS, max(most, 2))]
         return measure_shift(self._request.env, self._kwargs, self._source, self._world, seeds, self._request.workers)
 
 

@@ -1,13 +1,14 @@
 """Ranges of factors as others published them, by project. They disagree by up to ten times: a choice, not the truth.
 
 Only what a project states is in its preset; where it draws per joint, here all joints share one draw. Read in the
-projects' own files; several figures for one thing are given as the widest.
+projects' own files; of several figures for one thing, the widest. Every range holds the nominal value.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robotics.errors import unknown_name
+from robotics.sim2real.factors import Factor
 
 Range = tuple[float, float]
 
@@ -87,6 +88,12 @@ PRESETS: Mapping[str, Preset] = {
         },
     ),
 }
+
+
+def with_ranges(one: Factor, preset_name: str | None) -> Factor:
+    """The factor with the range that a preset gives it; with its own where there is no preset, or none in it."""
+    spans = {} if preset_name is None else preset(preset_name).ranges
+    return replace(one, range=spans[one.name]) if one.name in spans else one
 
 
 def preset(name: str) -> Preset:

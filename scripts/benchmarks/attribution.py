@@ -8,7 +8,7 @@ calibration seeds; dominant it has the lowest such severity, the nine others a f
 Null: targets equal to the simulation; ones with ten factors a fiftieth as severe; and runs in which every coalition's
 success is a coin of its own, so that there is much to see and nothing behind it.
 
-    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/attribution.py [--seeds 24] [--workers 2]
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/attribution.py [--seeds 16] [--workers 2]
 """
 
 import argparse
@@ -33,7 +33,7 @@ from robotics.sim2real.trials import Outcome, Trial, Trials
 from robotics.sim2real.world import World
 
 ENV, TWINS, PLAYERS = "robotics/Reach-v0", 10, 10
-SEVERITIES, COST = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0), 0.6
+SEVERITIES, COST = (0.5, 1.0, 2.0, 4.0), 0.6
 WEAK = (1 / 15, 1 / 7)
 CALIBRATION, EVALUATION = 1_500_000, 1_600_000
 
@@ -153,7 +153,7 @@ def nulls(plausible: dict[str, float], trials: Trials, seeds: list[int], runs: i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=24)
+    parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--null-runs", type=int, default=200)
     options = parser.parse_args()
@@ -161,7 +161,7 @@ def main() -> None:
     trials = Trials(ENV, {}, Source(), workers=options.workers)  # type: ignore[arg-type]
     task = task_of(ENV)
     names = list(applicable(task))
-    nominal, plausible = calibrate(trials, names, list(range(CALIBRATION, CALIBRATION + 10)))
+    nominal, plausible = calibrate(trials, names, list(range(CALIBRATION, CALIBRATION + 8)))
     print(f"nominal {nominal}, plausible {plausible}", flush=True)
     seeds = list(range(EVALUATION, EVALUATION + options.seeds))
     rows = []
