@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robotics.errors import UsageError
-from robotics.policies.base import PolicyConfig, require_not_negative, require_positive
+from robotics.policies.base import PolicyConfig, require_not_negative, require_positive, require_whole_queries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +42,7 @@ class ActConfig(PolicyConfig):
         require_positive(self, "dim", "heads", "feed_forward", "encoder_layers", "decoder_layers", "actions_per_query")
         if self.dim % self.heads or self.dim % 4:
             raise UsageError(f"dim {self.dim} must be a multiple of heads {self.heads} and of 4")
-        if self.chunk_size % self.actions_per_query:
-            raise UsageError(
-                f"chunk_size {self.chunk_size} must be a multiple of actions_per_query {self.actions_per_query}"
-            )
+        require_whole_queries(self.chunk_size, self.actions_per_query)
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it must be in [0, 1)")
         require_not_negative(self, "latent_dim", "kl_weight")

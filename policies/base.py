@@ -133,3 +133,14 @@ def require_not_negative(config: PolicyConfig, *names: str) -> None:
     for name in names:
         if getattr(config, name) < 0:
             raise UsageError(f"{name} is {getattr(config, name)}; it must not be negative")
+
+
+def require_whole_queries(chunk_size: int, actions_per_query: int) -> None:
+    """UsageError naming the nearest lengths that would do, when a chunk is no whole number of queries."""
+    rest = chunk_size % actions_per_query
+    if rest:
+        fitting = [length for length in (chunk_size - rest, chunk_size - rest + actions_per_query) if length]
+        raise UsageError(
+            f"chunk_size {chunk_size} must be a multiple of actions_per_query {actions_per_query}: "
+            f"{' or '.join(map(str, fitting))}"
+        )

@@ -92,7 +92,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 "actions_per_query": 8,
                 "input_noise": 0.02,
             },
-            training={"steps": 12_000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
+            training={"steps": 8000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
         ),
         # Dasari et al. 2024, the public code's configuration (experiments/agent/diffusion.yaml, bc_cos_sched.yaml).
         "paper": Preset(
@@ -139,7 +139,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 "actions_per_query": 8,
                 "input_noise": 0.02,
             },
-            training={"steps": 12_000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
+            training={"steps": 8000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
         ),
         # Janner et al. 2022, the public code's config/locomotion.py; its U-Net is a transformer here.
         "paper": Preset(
