@@ -61,20 +61,59 @@ def agreement(scores: Scores, generator: np.random.Generator) -> dict[str, Any]:
     """
     plain = {name: _number(metric(sim=scores.sim, target=scores.target)) for name, metric in METRICS.items()}
     enough = scores.independent >= ENOUGH_POLICIES
-    source, resamples = _resamples(scores, generator, enough)
-    levels = expanded_levels(scores.independent) if source == "policies" else (0.025, 0.975)
+    drawn = resample(scores, generator)
     document: dict[str, Any] = {"n": len(scores.policies), "n_independent": scores.independent, "enough": enough}
     document["reason"] = _reason(scores, plain, enough)
-    document["interval"] = source
-    for name, metric in METRICS.items():
+    document["interval"] = None if drawn is None else drawn.source
+    for name in METRICS:
         refused = not enough and name in CORRELATIONS
-        document[name] = None if refused or len(scores.policies) < 2 else plain[name]
-        value = document[name]
-        drawn = None if value is None or resamples is None else metric(**resamples)
-        document[f"{name}_ci95"] = None if drawn is None else _interval(drawn, levels, value)
+        value = document[name] = None if refused or len(scores.policies) < 2 else plain[name]
+        document[f"{name}_ci95"] = None if value is None or drawn is None else drawn.interval(name, value)
     if not enough:
         document["arithmetic_only"] = {name: plain[name] for name in CORRELATIONS}
     return document | _strength(scores, document["pearson"], generator)
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """What else the same policies might have scored.
+
+    Attributes:
+        source: where it comes from, as in the document.
+        sim, target: (resamples, N) rates.
+        levels: the quantiles that hold 95 %.
+    """
+
+    source: str
+    sim: np.ndarray
+    target: np.ndarray
+    levels: Interval
+
+    def interval(self, metric: str, value: float) -> list[float] | None:
+        """Of the metric of that name, which was measured as `value`; None where over one resample in twenty has none.
+
+        At its best value a metric can only be drawn worse: without `value` the interval would deny what was measured.
+        """
+        draws = METRICS[metric](sim=self.sim, target=self.target)
+        known = draws[~np.isnan(draws)]
+        if known.size < 0.95 * draws.size:
+            return None
+        low, high = quantile_interval(known, self.levels)
+        return [min(low, value), max(high, value)]
+
+
+def resample(scores: Scores, generator: np.random.Generator) -> Resamples | None:
+    """By the noise of the trials where it is known, else by drawing policies; None for too few of these."""
+    sides = {"sim": scores.sim_n, "target": scores.target_n}
+    known = [side for side, trials in sides.items() if trials is not None]
+    if known:
+        sim = _posterior(scores.sim, scores.sim_n, generator)
+        target = _posterior(scores.target, scores.target_n, generator)
+        return Resamples("trials" if len(known) == 2 else f"{known[0]} trials", sim, target, (0.025, 0.975))
+    if scores.independent < ENOUGH_POLICIES:
+        return None
+    rows = _drawn_families(scores, generator)
+    return Resamples("policies", scores.sim[rows], scores.target[rows], expanded_levels(scores.independent))
 
 
 def fisher_interval(correlation: float, n: int, confidence: float = 0.95) -> Interval:
@@ -134,24 +173,6 @@ def _strength(scores: Scores, correlation: float | None, generator: np.random.Ge
     }
 
 
-def _resamples(
-    scores: Scores, generator: np.random.Generator, enough: bool
-) -> tuple[str | None, dict[str, np.ndarray] | None]:
-    """Where intervals come from, and (resamples, N) of both sides; None where nothing can be resampled."""
-    sides = {"sim": scores.sim_n, "target": scores.target_n}
-    known = [side for side, trials in sides.items() if trials is not None]
-    if known:
-        draws = {
-            "sim": _posterior(scores.sim, scores.sim_n, generator),
-            "target": _posterior(scores.target, scores.target_n, generator),
-        }
-        return "trials" if len(known) == 2 else f"{known[0]} trials", draws
-    if not enough:
-        return None, None
-    rows = _drawn_families(scores, generator)
-    return "policies", {"sim": scores.sim[rows], "target": scores.target[rows]}
-
-
 def _posterior(rates: np.ndarray, trials: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
     """(resamples, N) true rates that the counts leave possible, from a uniform prior; without counts, the rates.
 
@@ -175,18 +196,6 @@ def _drawn_families(scores: Scores, generator: np.random.Generator) -> np.ndarra
         drawn = [members[families[k]] for k in generator.integers(len(families), size=n)]
         rows.append(list(itertools.islice(itertools.chain.from_iterable(drawn), n)))
     return np.array(rows)
-
-
-def _interval(draws: np.ndarray, levels: Interval, value: float) -> list[float] | None:
-    """From quantile to quantile of the draws; None where over one in twenty is undefined (all drawn policies alike).
-
-    At its best value a metric can only be drawn worse: without `value` the interval would deny what was measured.
-    """
-    known = draws[~np.isnan(draws)]
-    if known.size < 0.95 * draws.size:
-        return None
-    low, high = quantile_interval(known, levels)
-    return [min(low, value), max(high, value)]
 
 
 def _reason(scores: Scores, plain: dict[str, float | None], enough: bool) -> str | None:
