@@ -27,12 +27,20 @@ Array = np.ndarray
 SETTINGS = SamplingSettings(samples=64, steps=160, knots=8, spline="linear", noise=0.06, threads=2)
 
 
-def cost(futures: Futures, goal: Sequence[float] = GOAL) -> Array:
-    """(samples, T): how far the corners of the T are from their places [m], and a little, the finger from the T."""
+#: A finger this far from the T's middle is clear of it [m].
+ROUND = 0.165
+
+
+def cost(futures: Futures, goal: Sequence[float] = GOAL, care: float = 0.0) -> Array:
+    """(samples, T): how far the corners of the T are from their places [m], and a little, the finger from near the T.
+
+    `care` [s^2/m] is for a robot that does not go quite where it is sent: it is against pushing fast.
+    """
     finger, pose = futures["qpos"][..., :2], futures["qpos"][..., 2:]
     away = np.linalg.norm(corners(pose) - corners(np.array(goal)), axis=-1).sum(axis=-1)
-    idle = np.linalg.norm(finger - pose[..., :2], axis=-1)
-    running = away + 0.02 * idle
+    idle = np.maximum(np.linalg.norm(finger - pose[..., :2], axis=-1) - ROUND, 0.0)
+    speed = futures["qvel"][..., 2:] * [1.0, 1.0, 0.1]  # of points of the T
+    running = away + 0.02 * idle + care * (speed**2).sum(axis=-1)
     running[:, -1] += 0.5 * running.shape[1] * away[:, -1]
     return running
 
@@ -43,17 +51,19 @@ def proposals(qpos: Array, times: Array, rng: np.random.Generator, count: int = 
 
 
 def _way(finger: Array, pose: Array, rng: np.random.Generator, times: Array) -> Array:
-    """A way at a random speed, (len(times), 2): round the T on a circle that is clear of it, then straight in."""
+    """A way, (len(times), 2): fast round the T on a circle that is clear of it, then straight in at a random speed."""
     point, outwards = _outline(pose, rng)
-    before, after = point + (FINGER_RADIUS + 0.015) * outwards, point - 0.12 * rng.random() ** 2 * outwards
-    after = after + rng.uniform(-0.04, 0.04) * np.array([-outwards[1], outwards[0]])
+    depth = 0.14 * rng.random() ** 2  # often but a nudge
+    before, after = point + (FINGER_RADIUS + 0.015) * outwards, point + (FINGER_RADIUS - depth) * outwards
+    after = after + min(1.0, 20 * depth) * rng.uniform(-0.04, 0.04) * np.array([-outwards[1], outwards[0]])
     ways = [finger]
     if rng.random() < 0.8:
-        ways += _round(finger, before, pose[:2], 0.165)
-    corner_points = np.stack([*ways, before, after])
-    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corner_points, axis=0), axis=1))])
-    along = np.maximum(times, 0.0) * rng.uniform(0.4, 1.0) * FINGER_SPEED
-    return np.stack([np.interp(along, lengths, corner_points[:, axis]) for axis in (0, 1)], axis=-1)
+        ways += _round(finger, before, pose[:2], ROUND)
+    points = np.stack([*ways, before, after])
+    speeds = np.full(len(points) - 1, FINGER_SPEED * rng.uniform(0.7, 1.0))
+    speeds[-1] = FINGER_SPEED * rng.uniform(0.2, 1.0)
+    arrivals = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1) / speeds)])
+    return np.stack([np.interp(times, arrivals, points[:, axis]) for axis in (0, 1)], axis=-1)
 
 
 def _round(start: Array, end: Array, centre: Array, radius: float) -> list[Array]:

@@ -183,10 +183,13 @@ def _level(pose: Array) -> Array:
 
 #: Control steps between plans; how far from the middle of the table the pusher goes along each axis [m].
 PLAN_EVERY, ROOM = 5, (0.24, 0.34)
-#: The arm does not give way to the T as the plane model's finger does: its servo is this stiff [N/m], and as fast.
-STIFFNESS = 1000.0
-#: A hand follows its target later than that finger does, by this much [s].
-AHEAD = 0.18
+#: The hand follows its target as a mass on a damped spring: natural frequency [rad/s], damping ratio, top speed [m/s],
+#: and so heavy that the T does not hold it up [kg]. Proposals begin as much sooner as it comes later [s].
+FREQUENCY, DAMPING, TOP_SPEED, WEIGHT = 5.0, 0.71, 0.5, 40.0
+LATER = 0.25
+#: Looks ahead far enough to go round the T; pushes slowly, because what it foresees is not quite what happens.
+PLANNING = replace(SETTINGS, steps=240, knots=12, threads=1)
+CARE = 1.0
 #: The pusher comes down this far from the T's middle [m], from this height [m].
 CLEAR, TRAVEL = 0.19, 0.10
 
@@ -196,9 +199,8 @@ class PushTExpert(HandExpert):
 
     def reset(self, env: gym.Env) -> None:
         super().reset(env)
-        self._planner = SamplingMPC(
-            _plane_model(), partial(cost, goal=GOAL - _MIDDLE), replace(SETTINGS, threads=1), proposals=proposals
-        )
+        aim = partial(cost, goal=GOAL - _MIDDLE, care=CARE)
+        self._planner = SamplingMPC(_plane_model(), aim, PLANNING, proposals=_sooner)
         self._steps, self._last = 0, np.zeros(2)
 
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
@@ -219,7 +221,7 @@ class PushTExpert(HandExpert):
             elapsed = PLAN_EVERY * self._period_s if begun else 0.0
             self._planner.plan(np.concatenate([finger, block]), np.array([*velocity, 0, 0, 0]), elapsed)
         self._steps, self._last = self._steps + 1, finger
-        return self._planner.control(phase * self._period_s + AHEAD)
+        return self._planner.control(phase * self._period_s)
 
     def _down(self, finger: Array, block: Array) -> Array:
         """Beside the T, and down once there: where the pusher's end goes (3,)."""
@@ -235,13 +237,20 @@ class PushTExpert(HandExpert):
 _MIDDLE = np.array([GOAL[0], 0.0, 0.0])
 
 
+def _sooner(qpos: Array, times: Array, rng: np.random.Generator) -> Array:
+    """Ways of the hand's target, which the hand follows later."""
+    return proposals(qpos, times + LATER, rng)
+
+
 def _plane_model() -> mujoco.MjModel:
-    """Finger and T in the plane, the finger as far and as stiff as the arm."""
+    """Hand and T in the plane."""
     spec = push_t_scene()
+    damping = 2 * DAMPING * FREQUENCY * WEIGHT
+    spec.geom("finger").mass = WEIGHT
     for name, room in zip(("finger_x", "finger_y"), ROOM, strict=True):
         joint, servo = spec.joint(name), spec.actuator(name)
-        stiffer = STIFFNESS / servo.gainprm[0]
-        servo.set_to_position(kp=STIFFNESS)
-        joint.damping, servo.forcerange = stiffer * joint.damping, stiffer * servo.forcerange
+        servo.set_to_position(kp=WEIGHT * FREQUENCY**2)
+        servo.forcerange = [-TOP_SPEED * damping, TOP_SPEED * damping]
+        joint.damping = [damping, 0, 0]
         joint.range = servo.ctrlrange = [-room, room]
     return spec.compile()
