@@ -1,6 +1,7 @@
 """Training: exact resume, refusals, and what is left when something goes wrong."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,24 @@ def test_a_policy_learns_from_pictures_too(tmp_path):
     assert ChunkExecutor(policy).act({"observation.images.top": image}).shape == (2,)
 
 
+def test_a_compiled_network_learns_the_same(toy_dataset, tmp_path, monkeypatch):
+    """Traced and rewritten, but run by torch itself: compiling takes a minute, and has its own tests."""
+    traced = []
+    compile_ = torch.compile
+
+    def without_kernels(model):
+        traced.append(model)
+        return compile_(model, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", without_kernels)
+    runs = [
+        toy_run(toy_dataset, tmp_path / str(on), training_options={"steps": 3, "compile": on}) for on in (False, True)
+    ]
+    first, second = (weights(run) for run in runs)
+    assert len(traced) == 1
+    assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
+
+
 def test_time_budget_ends_a_training(toy_dataset, tmp_path):
     run = toy_run(toy_dataset, tmp_path / "run", training_options={"steps": 10**6, "time_budget_s": 0.5})
     assert 1 <= read_metrics(run / "metrics.jsonl")[-1]["step"] < 10**6
@@ -223,9 +242,19 @@ def test_resume_refuses_other_data(toy_dataset, tmp_path):
 
 def test_resume_after_a_crash_before_the_first_checkpoint(toy_dataset, tmp_path):
     run = toy_run(toy_dataset, tmp_path / "run", training_options={"steps": 2})
+    before = weights(run)
+    shutil.rmtree(run / "checkpoints")
+    toy_run(toy_dataset, run, training_options={"steps": 2}, resume=True)
+    assert_same(before, weights(run))
+
+
+def test_resume_after_a_crash_before_a_checkpoint_became_the_last(toy_dataset, tmp_path):
+    constant = {"schedule": "constant", "steps": 4}
+    whole = toy_run(toy_dataset, tmp_path / "whole", training_options=constant)
+    run = toy_run(toy_dataset, tmp_path / "run", training_options=constant | {"steps": 2})
     (run / "checkpoints" / "last").unlink()
-    with pytest.raises(DataError, match="no complete checkpoint to resume"):
-        toy_run(toy_dataset, run, resume=True)
+    toy_run(toy_dataset, run, training_options=constant, resume=True)
+    assert_same(weights(whole), weights(run))
 
 
 @pytest.mark.parametrize("file", ["optimizer.safetensors", "model.safetensors", "state.json"])
@@ -255,6 +284,8 @@ def test_overwrite_refuses_to_empty_a_folder_that_is_no_run(toy_dataset, tmp_pat
         ({"preset_name": "smal"}, "did you mean 'small'"),
         ({"training_options": {"device": "tpu"}}, "--device tpu is not there"),
         ({"training_options": {"steps": 0}}, "--steps is 0"),
+        ({"training_options": {"dagger_rounds": -1}}, "--dagger-rounds is -1"),
+        ({"training_options": {"dagger_beta": 1.5}}, "--dagger-beta is 1.5"),
         ({"training_options": {"lr": float("nan")}}, "--lr is nan"),
         ({"policy_options": {"chunk_size": 0}}, "chunk_size is 0"),
         ({"policy_options": {"width": 3}}, "no setting width"),

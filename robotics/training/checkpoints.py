@@ -54,6 +54,14 @@ def save_checkpoint(
     return folder
 
 
+def has_checkpoint(run: Path) -> bool:
+    """Whether `run` can be resumed. Mends what a kill between a checkpoint and its becoming the last one left."""
+    complete = sorted(run.glob(f"{CHECKPOINTS}/[0-9]*/{STATE_FOLDER}"))
+    if complete and not (run / CHECKPOINTS / LAST).is_dir():
+        point(run, LAST, complete[-1].parent)
+    return bool(complete)
+
+
 def load_checkpoint(run: Path, averaged: Policy, policy: Policy, optimizer: torch.optim.Optimizer) -> Counters:
     """Bring both policies and the optimiser to where the last checkpoint of `run` left them.
 

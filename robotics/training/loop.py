@@ -20,9 +20,10 @@ from robotics.training.allocator import keep_freed_memory
 from robotics.training.checkpoints import Counters, load_checkpoint, save_checkpoint
 from robotics.training.config import TrainConfig
 from robotics.training.data import Sampler, TrainingData
-from robotics.training.memory import is_out_of_memory, largest_fitting, release
+from robotics.training.finite import require_finite, require_finite_weights
+from robotics.training.memory import is_out_of_memory, largest_fitting, release, too_large
 from robotics.training.metrics import MetricsLog
-from robotics.training.optimization import learning_rate, make_accelerator, make_optimizer
+from robotics.training.optimization import learning_rate, make_accelerator, make_optimizer, require_compiler
 
 #: What is done with every checkpoint that is due for evaluation: (folder, step) -> metrics to log.
 Evaluate = Callable[[Path, int], dict[str, float]]
@@ -61,6 +62,7 @@ class Trainer:
             self.ema.updates = self.counters.ema_updates
         self._model, self._optimizer = self.accelerator.prepare(self.policy, self.optimizer)
         if config.compile:
+            require_compiler(self.accelerator.device)
             self._model = torch.compile(self._model)
         self.terms: dict[str, torch.Tensor] = {}  # of the last step's loss
         self._losses: list[torch.Tensor] = []  # since the last log line
@@ -116,7 +118,8 @@ class Trainer:
             if not refused:
                 raise
         if refused:  # here, where nothing holds on to what `error` referred to
-            raise self._too_large(frames, processes)
+            fits = largest_fitting(self._fits, frames) * processes
+            raise too_large(counters.step, config.batch_size, self.accelerator.device, fits, self.run_folder)
         self.ema.update(self.policy)
         counters.step, counters.ema_updates = counters.step + 1, self.ema.updates
         return rate
@@ -138,15 +141,6 @@ class Trainer:
 
     def _batch(self, frames: np.ndarray) -> dict[str, torch.Tensor]:
         return self.data.batch(frames, self.policy.config.chunk_size, self.policy.future_inputs)
-
-    def _too_large(self, frames: np.ndarray, processes: int) -> RoboticsError:
-        """What says which batch size would fit."""
-        fits = largest_fitting(self._fits, frames) * processes
-        cure = f"--batch-size {fits} fits" if fits else "not even one window per process fits: try a smaller model"
-        return RoboticsError(
-            f"out of memory in step {self.counters.step + 1} with --batch-size {self.config.batch_size} on "
-            f"{self.accelerator.device}; {cure}; the last checkpoint in {self.run_folder}, if any, is as it was"
-        )
 
     def _fits(self, frames: np.ndarray) -> None:
         """A whole step on fewer windows, by this process alone; its gradient and its moments are thrown away."""
@@ -174,29 +168,14 @@ class Trainer:
         return f"loss {loss:.4f}, time budget ends in {max(0.0, config.time_budget_s - counters.elapsed_s):.0f} s"
 
     def _require_finite(self, values: list[torch.Tensor], begin: int | None = None, what: str = "loss") -> None:
-        """RoboticsError naming the first step, from `begin` or of the latest ones, whose value is not finite."""
+        """RoboticsError for the first step, from `begin` or of the latest ones, whose value is not finite."""
         begin = self.counters.step - len(values) if begin is None else begin
-        for step, value in enumerate(torch.stack(values).tolist() if values else [], begin):
-            if not math.isfinite(value):
-                frames = ", ".join(map(str, self.sampler.frames(step)))
-                raise RoboticsError(
-                    f"the {what} of step {step + 1} is {value} (frames {frames} of the dataset); nothing of it was "
-                    f"saved, the last checkpoint in {self.run_folder} is as it was; try a smaller --lr"
-                )
-
-    def _require_finite_weights(self) -> None:
-        """The gradient of another device than a CPU is not looked at in every step: its traces are, before saving."""
-        for name, weight in self.policy.named_parameters():
-            if not torch.isfinite(weight).all():
-                raise RoboticsError(
-                    f"'{name}' is not finite after step {self.counters.step}; nothing was saved, the last checkpoint "
-                    f"in {self.run_folder} is as it was; try a smaller --lr"
-                )
+        require_finite(values, begin, what, self.sampler, self.run_folder)
 
     def _save(self, evaluate: Evaluate | None, log: MetricsLog | None) -> None:
         """A checkpoint, and its evaluation when one is due. Once per step."""
         self._require_finite(self._losses)
-        self._require_finite_weights()
+        require_finite_weights(self.policy, self.counters.step, self.run_folder)
         if self.accelerator.is_main_process and self._saved_step != self.counters.step:
             folder = save_checkpoint(self.run_folder, self.ema.policy, self.policy, self.optimizer, self.counters)
             self._saved_step = self.counters.step

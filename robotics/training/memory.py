@@ -2,10 +2,13 @@
 
 import gc
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+
+from robotics.errors import RoboticsError
 
 #: How torch's allocator for CPUs words a refused allocation (c10/core/impl/alloc_cpu.cpp).
 _REFUSED = ("can't allocate memory", "not enough memory")
@@ -24,6 +27,15 @@ def largest_fitting(attempt: Callable[[np.ndarray], None], windows: np.ndarray) 
     while count and not _fits(attempt, windows[:count]):
         count //= 2
     return count
+
+
+def too_large(step: int, batch_size: int, device: torch.device, fits: int, run: Path) -> RoboticsError:
+    """What is said when memory ran out in `step` = 0, 1, … and a batch of `fits` windows would have fitted."""
+    cure = f"--batch-size {fits} fits" if fits else "not even one window per process fits: try a smaller model"
+    return RoboticsError(
+        f"out of memory in step {step + 1} with --batch-size {batch_size} on {device}; {cure}; the last checkpoint in "
+        f"{run}, if any, is as it was"
+    )
 
 
 def release(model: nn.Module) -> None:

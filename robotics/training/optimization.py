@@ -1,6 +1,8 @@
 """The optimiser, its learning rate over time, and where the arithmetic runs."""
 
 import math
+import os
+import shutil
 
 import torch
 from accelerate import Accelerator
@@ -41,6 +43,12 @@ def learning_rate(config: TrainConfig, step: int, elapsed_s: float) -> float:
     if config.time_budget_s is not None:
         done = max(done, elapsed_s / config.time_budget_s)
     return rate * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+
+
+def require_compiler(device: torch.device) -> None:
+    """UsageError when torch.compile is to make code for a CPU, and there is no compiler for it."""
+    if device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
+        raise UsageError("--compile needs a C++ compiler on a CPU, and neither g++ nor clang++ is here; leave it out")
 
 
 def require_device(name: str) -> torch.device | None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from robotics.outputs import prepare_folder, require_room, write_json
 from robotics.policies.base import PolicyConfig
 from robotics.policies.documents import from_document, to_document
 from robotics.policies.registry import family, make_policy
-from robotics.training.checkpoints import checkpoint_bytes
+from robotics.training.checkpoints import checkpoint_bytes, has_checkpoint
 from robotics.training.config import FREE_TO_CHANGE, TrainConfig
 from robotics.training.dagger import Dagger, dagger_source
 from robotics.training.data import TrainingData, choose_inputs, instructions_of
@@ -47,7 +47,8 @@ def train(
         preset_name: the recipe to start from.
         inputs: columns to observe, by commas; all of the dataset's observations when None.
         policy_options, training_options: fields of the policy's configuration and of TrainConfig that differ from it.
-        resume: continue from the last checkpoint in `out`, with the settings it was begun with.
+        resume: continue from the last checkpoint in `out`, with the settings it was begun with; from the beginning when
+            it was interrupted before the first one.
 
     Raises UsageError for settings that do not exist or contradict a resumed run, and for datasets that do not fit
     together; DataError for a bad dataset or run.
@@ -70,31 +71,44 @@ def train(
         require_env_fit(training.eval_env, config, str(datasets[0].root))
     _warn_of_untold_tasks(datasets, config)
     accelerator = make_accelerator(training)
+    torch.manual_seed(training.seed)
+    policy = make_policy(config)
+    require_room(out, checkpoint_bytes(policy) * 1.5, "checkpoints")
     with accelerator.main_process_first():  # one process makes the folder and decodes images, the others find them
         if accelerator.is_main_process:
             prepare_folder(out, "training run", (CONFIG,), resume=resume, overwrite=overwrite)
-        torch.manual_seed(training.seed)
-        policy = make_policy(config)
-        require_room(out, checkpoint_bytes(policy) * 1.5, "checkpoints")
-        if accelerator.is_main_process and not resume:
-            write_json(out / CONFIG, _document(name, preset_name, datasets, config, training))
+            if not resume:
+                write_json(out / CONFIG, _document(name, preset_name, datasets, config, training))
+        begun = resume and has_checkpoint(out)
         dagger = Dagger(out, source, training, _seeds(datasets))
         if accelerator.is_main_process:
             dagger.finish_round()
         dagger.read()
         frames = _load([*datasets, *dagger.datasets()], config, training, accelerator)
-    if not resume:  # a resumed policy has its statistics from its checkpoint
+    if not begun:  # else the statistics come from the checkpoint
         policy.fit_normalizer(_columns(frames))
-    trainer = Trainer(policy, frames, out, training, resume, accelerator)
+    trainer = Trainer(policy, frames, out, training, begun, accelerator)
     trainer.use(frames, dagger.begin)
-    evaluate = _evaluation(out, training)
-    while len(dagger.rounds) < training.dagger_rounds and trainer.done < 1.0:
-        trainer.train(evaluate, share=(len(dagger.rounds) + 1) / (training.dagger_rounds + 1))
+    return _train_in_rounds(
+        trainer,
+        dagger,
+        _evaluation(out, training),
+        lambda: _load([*datasets, *dagger.datasets()], config, training, accelerator),
+    )
+
+
+def _train_in_rounds(
+    trainer: Trainer, dagger: Dagger, evaluate: Evaluate | None, load: Callable[[], TrainingData]
+) -> Counters:
+    """Train, and between equal shares of the training let DAgger add to the data; without rounds, just train."""
+    accelerator, rounds = trainer.accelerator, trainer.config.dagger_rounds
+    while len(dagger.rounds) < rounds and trainer.done < 1.0:
+        trainer.train(evaluate, share=(len(dagger.rounds) + 1) / (rounds + 1))
         with accelerator.main_process_first():
             seconds = dagger.collect_round(trainer.counters.step) if accelerator.is_main_process else 0.0
             dagger.read()
-            frames = _load([*datasets, *dagger.datasets()], config, training, accelerator)
-        trainer.use(frames, dagger.begin)
+            data = load()
+        trainer.use(data, dagger.begin)
         trainer.spend(seconds)
     return trainer.train(evaluate)
 
