@@ -1,10 +1,25 @@
 """Attention for networks that are evaluated many times on one observation: its keys and values are made once."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 #: Keys and values (B, heads, T, D/heads).
 KeysValues = tuple[Tensor, Tensor]
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) · weight over the last dimension, computed in float32 and returned as what it came.
+
+    torch's own module refuses its fast kernel under autocast, and warns.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), self.weight.shape, self.weight).to(x.dtype)
 
 
 class SelfAttention(nn.Module):
@@ -49,4 +64,4 @@ class CrossAttention(nn.Module):
 
 
 def _norms(dim: int, there: bool) -> tuple[nn.Module, nn.Module]:
-    return (nn.RMSNorm(dim), nn.RMSNorm(dim)) if there else (nn.Identity(), nn.Identity())
+    return (RMSNorm(dim), RMSNorm(dim)) if there else (nn.Identity(), nn.Identity())

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from robotics.policies.attention import CrossAttention, KeysValues, SelfAttention
+from robotics.policies.attention import CrossAttention, KeysValues, RMSNorm, SelfAttention
 from robotics.policies.denoiser import Condition, Denoiser, perceptron, zero_linear
 from robotics.policies.dit_config import BackboneConfig
 from robotics.policies.observation_encoder import Encoded
@@ -15,10 +15,10 @@ class InContextBlock(nn.Module):
     def __init__(self, config: BackboneConfig, looks: bool) -> None:
         super().__init__()
         dim = config.dim
-        self.self_norm, self.self_attention = nn.RMSNorm(dim), SelfAttention(dim, config.heads, qk_norm=True)
+        self.self_norm, self.self_attention = RMSNorm(dim), SelfAttention(dim, config.heads, qk_norm=True)
         if looks:
-            self.cross_norm, self.cross_attention = nn.RMSNorm(dim), CrossAttention(dim, config.heads, qk_norm=True)
-        self.feed_norm = nn.RMSNorm(dim)
+            self.cross_norm, self.cross_attention = RMSNorm(dim), CrossAttention(dim, config.heads, qk_norm=True)
+        self.feed_norm = RMSNorm(dim)
         self.feed_forward = perceptron(dim, nn.Linear(config.feed_forward, dim))
         self.dropout = nn.Dropout(config.dropout)
 
@@ -41,7 +41,7 @@ class InContextDenoiser(Denoiser):
         self.looks = [kinds[block % len(kinds)] if kinds else None for block in range(config.decoder_layers)]
         self.positions = nn.Parameter(0.02 * torch.randn(config.chunk_size // self.group, config.dim))
         self.blocks = nn.ModuleList(InContextBlock(config, kind is not None) for kind in self.looks)
-        self.norm = nn.RMSNorm(config.dim)
+        self.norm = RMSNorm(config.dim)
         self.head = perceptron(config.dim, zero_linear(config.dim, self.group * channels))
 
     def condition(self, encoded: Encoded) -> Condition:

@@ -201,3 +201,36 @@ def test_a_policy_does_what_its_plan_says(planner):
 def test_planners_that_can_not_be(changes, message):
     with pytest.raises(UsageError, match=message):
         policy("diffuser", **changes)
+
+
+# -- low precision --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("act", ACT),
+        ("bc", SMALL["bc"]),
+        ("dit", SMALL["diffuser"]),
+        ("dit", SMALL["diffuser"] | {"backbone": "in_context", "decoder_layers": 2}),
+        ("diffuser", SMALL["diffuser"]),
+    ],
+)
+def test_bf16_agrees_loosely(name, options):
+    torch.manual_seed(0)
+    kind, policy_type = FAMILIES[name]
+    made = policy_type(kind(input_shapes=EVERYTHING, action_dim=2, language=True, **{"chunk_size": 6} | options))
+    values = data(EVERYTHING)
+
+    def loss():
+        torch.manual_seed(1)
+        return made(values)[0]
+
+    exact = loss().item()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = loss()
+        rounded.backward()
+        chunk = made.eval().predict_chunk(values)
+    assert rounded.item() == pytest.approx(exact, rel=0.05)
+    assert chunk.dtype == torch.float32 and torch.isfinite(chunk).all()
+    assert all(torch.isfinite(p.grad).all() for p in made.parameters() if p.grad is not None)
