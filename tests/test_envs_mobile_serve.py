@@ -7,11 +7,11 @@ import pytest
 
 from robotics.controllers.arms import HandTarget
 from robotics.controllers.mobile import _moved, _on_floor
-from robotics.controllers.rotation import angle
+from robotics.controllers.rotation import angle, rotation_matrix
 from robotics.environments import make_env
 from robotics.envs.mobile import in_base, towards
 from robotics.envs.robots.mobile_aloha import SPEED
-from robotics.envs.tasks.mobile_serve import BEHIND, HALF_HEIGHT, MASS, RADIUS, TOP, ServeState, served
+from robotics.envs.tasks.mobile_serve import BEHIND, HALF_HEIGHT, MASS, RADIUS, TOP, ServeState, _Scene, served
 from robotics.errors import UsageError
 
 ID = "robotics/MobileServe-v0"
@@ -205,6 +205,16 @@ def test_unknown_reset_options(env):
 
 
 # -- expert ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.3, np.pi / 2, np.pi - 0.2])
+def test_the_expert_knows_the_lowest_point_of_a_can(tilt):
+    quat = [np.cos(tilt / 2), np.sin(tilt / 2) * 0.6, np.sin(tilt / 2) * 0.8, 0.0]
+    seen = np.array([1.0, 0.0, 1.0, *quat, 0.03, 0.06, *np.zeros(12)])
+    turns = np.linspace(0, 2 * np.pi, 721)
+    rims = [[0.03 * np.cos(turn), 0.03 * np.sin(turn), end] for turn in turns for end in (-0.06, 0.06)]
+    lowest = 1.0 + (np.array(rims) @ rotation_matrix(np.array(quat))[2]).min()
+    assert _Scene.seen(seen).bottom == pytest.approx(lowest, abs=1e-5)
 
 
 def test_the_expert_serves_in_ee_mode():

@@ -244,7 +244,7 @@ SQUEEZE, GRIPPING, FREE = 0.015, 0.002, 0.005
 #: How high a can is carried over anything it may pass, and over its mat [m].
 CLEAR, HOVER = 0.06, 0.05
 SAG = 0.01  # [m]
-#: How far ahead of a hand that raises or lowers the can its target is [m].
+#: How far ahead of a hand its target is that moves on to the can, or raises or lowers it [m].
 GENTLY = 0.025
 
 
@@ -253,6 +253,7 @@ class _Scene:
     """What the expert sees of the world."""
 
     can: Array  # its middle (3,)
+    bottom: float  # height of its lowest point, whichever way it leans
     radius: float
     half: float
     counter: Array  # middle of its top's front edge (3,), way into it (2,)
@@ -262,11 +263,9 @@ class _Scene:
     @classmethod
     def seen(cls, seen: Array) -> "_Scene":
         can, (radius, half), counter, table, mat = np.split(seen, [7, 9, 14, 19])
-        return cls(can[:3], float(radius), float(half), counter, table, np.array([*mat, table[2]]))
-
-    @property
-    def bottom(self) -> float:
-        return float(self.can[2] - self.half)
+        upright = min(abs(float(rotation_matrix(can[3:])[2, 2])), 1.0)
+        bottom = float(can[2] - half * upright - radius * math.sqrt(1 - upright**2))
+        return cls(can[:3], bottom, float(radius), float(half), counter, table, np.array([*mat, table[2]]))
 
     @property
     def on_mat(self) -> bool:
@@ -281,6 +280,7 @@ class _Hand:
     side: str
     pose: tuple[Array, Array]
     opening: float
+    ahead: Array  # of the robot (2,)
 
     @property
     def position(self) -> Array:
@@ -289,6 +289,11 @@ class _Hand:
     @property
     def quat(self) -> Array:
         return self.pose[1]
+
+    @property
+    def level(self) -> Array:
+        """The orientation that points ahead of the robot."""
+        return _level(self.ahead)
 
     def holds(self, scene: _Scene) -> bool:
         """Whether its fingers are closed on the can."""
@@ -320,8 +325,10 @@ class MobileServeExpert(MobileExpert):
     def decide(self, q: Array, observation: Mapping[str, Array]) -> tuple[dict[str, HandTarget], BaseTwist]:
         scene, base = _Scene.seen(observation["environment_state"]), q[:3]
         velocity = observation["state"][len(q) :]
+        ahead = np.array([math.cos(base[2]), math.sin(base[2])])
         hands = [
-            _Hand(side, self.kinematics.pose(side), q[finger]) for side, finger in zip(SIDES, (9, 16), strict=True)
+            _Hand(side, self.kinematics.pose(side), q[finger], ahead)
+            for side, finger in zip(SIDES, (9, 16), strict=True)
         ]
         holding = [hand for hand in hands if hand.holds(scene)]
         dock = None  # it stands still
@@ -334,7 +341,7 @@ class MobileServeExpert(MobileExpert):
             if self._docked(hand, base, there):
                 dock, target = there, _put(hand, scene, opening)
             elif scene.bottom < max(scene.counter[2], scene.table[2]) + CLEAR:
-                target = HandTarget(hand.position + [0, 0, GENTLY], hand.quat, opening)
+                target = HandTarget(hand.position + [0, 0, GENTLY], hand.level, opening)
             else:
                 dock, target = there, None
         else:
@@ -351,38 +358,38 @@ class MobileServeExpert(MobileExpert):
         return bool(np.hypot(*(base - dock)[:2]) < far and abs(math.remainder(base[2] - dock[2], math.tau)) < turned)
 
 
-def _level(furniture: Array) -> Array:
-    """A level hand that points into a piece of furniture."""
-    c, s = furniture[3:]
-    return from_axes(np.array([c, s, 0.0]), np.array([-s, c, 0.0]))
+def _level(way: Array) -> Array:
+    """The orientation of a level hand that points along `way` (2,)."""
+    x, y = way
+    return from_axes(np.array([x, y, 0.0]), np.array([-y, x, 0.0]))
 
 
 def _take(hand: _Hand, scene: _Scene) -> HandTarget:
     """Down in front of the can, on to it, and closed."""
-    into, quat = np.array([*scene.counter[3:], 0.0]), _level(scene.counter)
+    into, quat = np.array([*scene.counter[3:], 0.0]), _level(scene.counter[3:])
     grasp = scene.can + [0, 0, ABOVE]
     away = grasp - hand.position
     along = float(away @ into)
     aside = away - along * into
     in_line = np.hypot(*aside[:2]) < IN_LINE and abs(aside[2]) < 2 * ABOVE and angle(hand.quat, quat) < TURNED
-    if in_line and abs(along) < THERE:
-        return hand.to(grasp, quat, max(scene.radius - SQUEEZE, CLOSED))
+    if in_line and abs(along) < THERE:  # it closes where it is: on its way to the can's middle it would push the can on
+        return hand.to(np.array([*hand.position[:2], grasp[2]]), quat, max(scene.radius - SQUEEZE, CLOSED))
     if in_line:
-        return hand.to(grasp, quat, OPEN)
+        return hand.to(grasp - max(along - GENTLY, 0.0) * into, quat, OPEN)
     if along < 0.7 * BEFORE:  # back, before it moves sideways
-        return HandTarget(hand.position + (along - BEFORE) * into, hand.quat, OPEN)
+        return HandTarget(hand.position + (along - BEFORE) * into, hand.level, OPEN)
     return hand.to(grasp - BEFORE * into, quat, OPEN)
 
 
 def _put(hand: _Hand, scene: _Scene, opening: float) -> HandTarget:
     """Over the mat, and down on to it, for the can that it holds."""
-    quat, off = _level(scene.table), np.array([*(scene.mat - scene.can)[:2], 0.0])
+    quat, off = _level(scene.table[3:]), np.array([*(scene.mat - scene.can)[:2], 0.0])
     height = scene.bottom - scene.mat[2]
     over = np.hypot(*off[:2]) < IN_LINE and angle(hand.quat, quat) < TURNED
     if over:
         return HandTarget(hand.position + off - [0, 0, min(GENTLY, height + LEVEL)], quat, opening)
     if height < HOVER / 2:
-        return HandTarget(hand.position + [0, 0, GENTLY], hand.quat, opening)
+        return HandTarget(hand.position + [0, 0, GENTLY], hand.level, opening)
     return HandTarget(hand.position + off + [0, 0, HOVER - height], quat, opening)
 
 
@@ -392,6 +399,5 @@ def _leave(hand: _Hand, scene: _Scene) -> HandTarget | None:
     if np.linalg.norm(away) > BEFORE - THERE:
         return None
     if hand.opening < scene.radius + FREE:
-        return HandTarget(hand.position, hand.quat, OPEN)
-    ahead = rotation_matrix(hand.quat)[:, 0]
-    return HandTarget(hand.position - (BEFORE + THERE - np.hypot(*away[:2])) * ahead, hand.quat, OPEN)
+        return HandTarget(hand.position, hand.level, OPEN)
+    return hand.to(scene.can + [*(-(BEFORE + THERE) * hand.ahead), ABOVE], hand.level, OPEN)
