@@ -267,9 +267,10 @@ def test_budgets_are_times():
 
 def test_verdicts_claim_what_the_test_shows():
     arm = {"rate": 0.9, "ci95": [0.8, 0.95]}
-    clear = {"n": 50, "drop": 0.5, "ci95": [0.3, 0.6], "mcnemar_p": 1e-6}
+    clear = {"n": 50, "drop": 0.5, "ci95": [0.3, 0.6], "mcnemar_p": 1e-6, "seeds_needed": 20}
     assert "loses 50 points [30, 60]" in on_drop("p", arm, arm, clear, "the hidden twin")
-    assert "not enough evidence of a drop" in on_drop("p", arm, arm, {**clear, "mcnemar_p": 0.2}, "x")
+    unsure = on_drop("p", arm, arm, {**clear, "mcnemar_p": 0.2}, "x")
+    assert "not enough evidence of a drop" in unsure and "about 20 seeds" in unsure
     assert "not enough evidence" in on_drop("p", arm, arm, {**clear, "n": 5}, "x")
     gain = {**clear, "drop": -0.5, "ci95": [-0.6, -0.3]}
     assert "gains 50 points [30, 60]" in on_drop("p", arm, arm, gain, "x")

@@ -118,7 +118,10 @@ def _curve(curve: dict[str, Any]) -> str:
 
 def _shift(shift: dict[str, Any]) -> str:
     seen = shift["observation"]
-    told = "not measured" if seen["accuracy"] is None else f"told apart in {seen['accuracy']:.0%} (0.5 is a guess)"
+    told = "not measured"
+    if seen["accuracy"] is not None:
+        low, high = seen["ci95"]
+        told = f"told apart in {seen['accuracy']:.0%} [{low:.0%}, {high:.0%}] (half would be a guess)"
     moved = max(shift["action_wasserstein"])
     return (
         f"  observations {told}; actions shifted by {moved:.1%} of their range at most; "

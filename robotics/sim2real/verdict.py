@@ -29,7 +29,9 @@ def on_drop(policy: str, sim: dict[str, Any], target: dict[str, Any], paired: di
         return f"{rates}: it loses {drop}"
     if paired["mcnemar_p"] <= ALPHA and high < 0:
         return f"{rates}: it gains {-100 * paired['drop']:.0f} points [{-100 * high:.0f}, {-100 * low:.0f}]"
-    return f"{rates}; not enough evidence of a drop: {drop}, exact McNemar p = {paired['mcnemar_p']:.2g}"
+    needed = paired["seeds_needed"]
+    more = "" if needed is None else f"; about {needed} seeds would show a difference of this size"
+    return f"{rates}; not enough evidence of a drop: {drop}, exact McNemar p = {paired['mcnemar_p']:.2g}{more}"
 
 
 def on_attribution(groups: Attribution | None, within: Attribution | None, leading: str | None) -> list[str]:
@@ -61,7 +63,9 @@ def on_attribution(groups: Attribution | None, within: Attribution | None, leadi
 
 def on_curves(curves: list[dict[str, Any]]) -> list[str]:
     """Factors whose worst value loses surely something, the worst first."""
-    lines = []
+    lines: list[str] = []
+    if any(point["successes"] == 0 for curve in curves for point in curve["points"] if point["severity"] == 0.0):
+        return ["it never succeeds in the simulation, so there is nothing that a factor could cost"]
     for curve in sorted(curves, key=lambda one: one["worst"]["rate"]):
         worst = min(curve["points"], key=lambda point: point["rate"])
         if worst["drop_ci95"][0] > 0 and worst["mcnemar_mid_p"] <= ALPHA / max(1, len(curves)):
