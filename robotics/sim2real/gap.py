@@ -114,6 +114,8 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
     started = time.monotonic()
     if request.workers < 1 or request.copies < 1:
         raise UsageError(f"--workers {request.workers} and --copies {request.copies}: both must be at least 1")
+    if not request.policies:
+        raise UsageError("--policy: give one or more")
     if request.ranges is not None:
         preset(request.ranges)
     budget_s = None if request.budget is None else parse_budget(request.budget)
