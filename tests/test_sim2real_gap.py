@@ -9,7 +9,9 @@ import pytest
 from robotics.cli.gap import describe
 from robotics.cli.main import main
 from robotics.errors import RoboticsError, UsageError
-from robotics.evaluation.agents import AgentSource
+from robotics.evaluation.agents import AgentSource, open_policy
+from robotics.policies.act import Act
+from robotics.policies.act_config import ActConfig
 from robotics.sim2real.attribution import (
     ALPHA,
     attribute,
@@ -29,6 +31,7 @@ from robotics.sim2real.shift import classifier_test, wasserstein
 from robotics.sim2real.trials import Outcome, Trials
 from robotics.sim2real.verdict import on_attribution, on_drop
 from robotics.sim2real.world import World
+from tests.test_evaluation_batched import saved
 
 REACH = "robotics/Reach-v0"
 
@@ -181,6 +184,16 @@ def test_trials_do_not_depend_on_order_or_workers():
     one = Trials(REACH, {}, AgentSource("zero")).run(pairs)
     assert Trials(REACH, {}, AgentSource("zero")).run(pairs[::-1]) == one[::-1]
     assert Trials(REACH, {}, AgentSource("zero"), workers=2).run(pairs) == one
+
+
+def test_a_trained_policy_runs_side_by_side_in_every_world(tmp_path):
+    source = open_policy(str(saved(tmp_path, Act, ActConfig)))
+    pairs = [(world, seed) for world in (World(), World.of(encoder_noise=0.01, command_delay=0.02)) for seed in (7, 8)]
+    one = Trials(REACH, source.env_kwargs, source).run(pairs)
+    many = Trials(REACH, source.env_kwargs, source, copies=2).run(pairs)
+    assert [outcome.length for outcome in one] == [outcome.length for outcome in many]
+    np.testing.assert_allclose([o.return_ for o in one], [o.return_ for o in many], rtol=1e-3)
+    assert one[0].return_ != one[2].return_
 
 
 # -- curves ----
