@@ -29,7 +29,7 @@ class Options:
     """Replay starts anew from the measured state after this many seconds: for what open-loop replay can not follow."""
     window: float = 20.0
     """Length of the pieces that are fitted [s]."""
-    fit_seconds: float = 240.0
+    fit_seconds: float = 160.0
     """At most this much motion is fitted [s]."""
     observe: str = "position"
     """Channels to compare, by commas: position, velocity, torque."""

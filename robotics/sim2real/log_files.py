@@ -8,13 +8,15 @@ A log description::
     command = "q_cmd"                  # one column of many numbers, or one column per joint: ["pan_cmd", …]
     position = "q"
     velocity = "qvel"                  # optional, as is torque
-    units = {time = "us", position = "deg", command = "deg", velocity = "deg/s"}
+    units = {time = "us", position = "deg", command = "deg", velocity = 0.01}   # a number: what one is in SI units
+    lengths = "length"                 # column with the number of samples of each motion, where a file holds many
 
     [body.cube]                        # a free body, instead of or beside joints
     position = "xyz"                   # three numbers; orientation four (wxyz), velocity and angular_velocity three
 
 Without a description the columns carry the joints' names: `time` (or `t`), `<joint>.position`, `<joint>.command`,
-`<joint>.velocity`, `<joint>.torque`, in SI units. `column[3]` takes one number of a column of many, `column[0:3]` some.
+`<joint>.velocity`, `<joint>.torque`, in SI units; or hold all joints, under one of the names in `log_layouts`.
+`column[3]` takes one number of a column of many, `column[0:3]` some.
 """
 
 import re
@@ -26,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from robotics.errors import DataError, UsageError, unknown_name
+from robotics.sim2real.log_layouts import undescribed_body, undescribed_joints, undescribed_time
 from robotics.sim2real.log_tables import Table, read_tables
 from robotics.sim2real.logs import BODY_CHANNELS, CHANNELS, Log
 
@@ -49,13 +52,14 @@ UNITS = {
     "N mm": 1e-3,
     "N": 1.0,
 }
-_FIELDS = ("files", "time", "rate_hz", "joints", *CHANNELS, "units", "body")
+_FIELDS = ("files", "time", "rate_hz", "lengths", "joints", *CHANNELS, "units", "body")
 
 
-def read_logs(path: Path | str, joints: Sequence[str]) -> list[Log]:
+def read_logs(path: Path | str, joints: Sequence[str], body: str | None = None) -> list[Log]:
     """The motions in `path`: a description (.toml), a log file, or a folder of log files.
 
-    `joints` are the robot's, in the order of its model: what columns without a description are looked for.
+    `joints` are the robot's, in the order of its model, and `body` is the free body of something without joints: that
+    is what columns without a description are searched for.
 
     Raises DataError or UsageError naming the file and what is wrong with it; nothing is half imported.
     """
@@ -70,7 +74,8 @@ def read_logs(path: Path | str, joints: Sequence[str]) -> list[Log]:
     tables = read_tables(where)
     if not tables:
         raise DataError(f"{where}: no log there; logs are .csv, .parquet, .npz, .mcap or a LeRobot dataset")
-    return [_log(table, description, joints) for table in tables]
+    motions = [motion for table in tables for motion in _split(table, description.get("lengths"))]
+    return [_log(motion, description, joints, body) for motion in motions]
 
 
 def _description(path: Path) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def _description(path: Path) -> dict[str, Any]:
     for name, unit in document.get("units", {}).items():
         if name not in ("time", *CHANNELS, *BODY_CHANNELS):
             raise unknown_name(f"channel in units of {path}", name, ("time", *CHANNELS, *BODY_CHANNELS))
-        if unit not in UNITS:
+        if not isinstance(unit, (int, float)) and unit not in UNITS:
             raise unknown_name(f"unit of {name} in {path}", str(unit), UNITS)
     for body, channels in document.get("body", {}).items():
         for channel in channels:
@@ -93,17 +98,38 @@ def _description(path: Path) -> dict[str, Any]:
     return document
 
 
-def _log(table: Table, description: Mapping[str, Any], joints: Sequence[str]) -> Log:
-    scale = {channel: UNITS[unit] for channel, unit in description.get("units", {}).items()}
+def _split(table: Table, lengths: Any) -> list[Table]:
+    """One table per motion of a file that holds many, one after another."""
+    if lengths is None:
+        return [table]
+    counts = table.column(str(lengths)).astype(int)
+    if (counts < 1).any() or counts.sum() != table.length:
+        raise DataError(f"{table.name}: '{lengths}' adds up to {counts.sum()} samples, the columns hold {table.length}")
+    edges = np.cumsum(counts)
+    long = {name: values for name, values in table.columns.items() if len(values) == table.length}
+    return [
+        Table(f"{table.name}-{i:04d}", {name: values[stop - count : stop] for name, values in long.items()})
+        for i, (count, stop) in enumerate(zip(counts, edges, strict=True))
+    ]
+
+
+def _log(table: Table, description: Mapping[str, Any], joints: Sequence[str], body: str | None) -> Log:
+    units = description.get("units", {})
+    scale = {channel: float(UNITS.get(unit, unit)) for channel, unit in units.items()}
+    named: Mapping[str, Mapping[str, Array]] = {}
+    bodies: Mapping[str, Mapping[str, Array]] = {}
     if "joints" in description or "body" in description:
         named, bodies = _described(table, description), _bodies(table, description, scale)
+    elif joints or body is None:
+        named = undescribed_joints(table, joints)
     else:
-        named, bodies = _by_name(table, joints), {}
+        bodies = {body: undescribed_body(table, body)}
     scaled = {
-        channel: {joint: values * scale.get(channel, 1.0) for joint, values in group.items()}
+        channel: {joint: values.astype(float) * scale.get(channel, 1.0) for joint, values in group.items()}
         for channel, group in named.items()
     }
-    return Log(table.name, _time(table, description, scale.get("time", 1.0)), scaled, bodies)
+    time = _time(table, description, scale.get("time", 1.0))
+    return Log(table.name, time[:, 0] if time.shape[1:] == (1,) else time, scaled, bodies)
 
 
 def _time(table: Table, description: Mapping[str, Any], scale: float) -> Array:
@@ -112,10 +138,7 @@ def _time(table: Table, description: Mapping[str, Any], scale: float) -> Array:
         return np.arange(table.length) / float(description["rate_hz"])
     if "time" in description:
         return table.column(str(description["time"])).astype(float) * scale
-    for name in ("time", "t", "timestamp", "time[s]"):
-        if name in table.columns:
-            return table.column(name).astype(float) * scale
-    raise DataError(f"{table.name}: no column 'time'; its columns are {', '.join(table.columns)}")
+    return undescribed_time(table).astype(float) * scale
 
 
 def _described(table: Table, description: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
@@ -146,22 +169,6 @@ def _bodies(table: Table, description: Mapping[str, Any], scale: Mapping[str, fl
                     f"{table.name}: {channel} of {body} takes {BODY_CHANNELS[channel]} numbers, not {values.shape[1]}"
                 )
             found[body][channel] = values * scale.get(channel, 1.0)
-    return found
-
-
-def _by_name(table: Table, joints: Sequence[str]) -> dict[str, dict[str, Array]]:
-    """Columns `<joint>.<channel>` of the robot's joints."""
-    found: dict[str, dict[str, Array]] = {}
-    for channel in CHANNELS:
-        there = [joint for joint in joints if f"{joint}.{channel}" in table.columns]
-        if there:
-            found[channel] = {joint: table.column(f"{joint}.{channel}").astype(float) for joint in there}
-    if "position" not in found:
-        wanted = f"{joints[0]}.position" if joints else "position"
-        raise DataError(
-            f"{table.name}: no column '{wanted}' or of another joint of this robot ({', '.join(joints)}); its columns "
-            f"are {', '.join(table.columns)}; describe them in a TOML file"
-        )
     return found
 
 

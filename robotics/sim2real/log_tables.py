@@ -22,7 +22,8 @@ class Table:
 
     @property
     def length(self) -> int:
-        return len(next(iter(self.columns.values()))) if self.columns else 0
+        """Of the longest column: the number of samples."""
+        return max((len(values) for values in self.columns.values()), default=0)
 
     def column(self, name: str) -> Array:
         if name not in self.columns:
@@ -85,8 +86,7 @@ def _npz(path: Path) -> dict[str, Array]:
             columns = {name: archive[name] for name in archive.files}
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: no NumPy archive of plain arrays ({error})") from None
-    longest = max((len(values) for values in columns.values() if values.ndim), default=0)
-    return _numeric({name: values for name, values in columns.items() if values.ndim and len(values) == longest})
+    return _numeric({name: values for name, values in columns.items() if values.ndim})
 
 
 def _mcap(path: Path) -> dict[str, Array]:
@@ -94,19 +94,25 @@ def _mcap(path: Path) -> dict[str, Array]:
     import json
 
     try:
+        from mcap.exceptions import McapError
         from mcap.reader import make_reader
     except ImportError:
         raise RoboticsError(f"{path}: reading MCAP needs the extra 'mcap': pip install 'robotics[mcap]'") from None
     columns: dict[str, list] = {}
     times: dict[str, list[float]] = {}
-    with open(path, "rb") as file:
-        for _, channel, message in make_reader(file).iter_messages():
-            if channel.message_encoding != "json":
-                raise DataError(f"{path}: topic {channel.topic} is encoded as '{channel.message_encoding}', not json")
-            for field, value in json.loads(message.data).items():
-                if isinstance(value, (int, float, list)):
-                    columns.setdefault(f"{channel.topic.strip('/')}.{field}", []).append(value)
-                    times.setdefault(f"{channel.topic.strip('/')}.{field}", []).append(message.log_time * 1e-9)
+    try:
+        with open(path, "rb") as file:
+            for _, channel, message in make_reader(file).iter_messages():
+                if channel.message_encoding != "json":
+                    kind = channel.message_encoding
+                    raise DataError(f"{path}: topic {channel.topic} is encoded as '{kind}', not json")
+                for field, value in json.loads(message.data).items():
+                    if isinstance(value, (int, float, list)):
+                        name = f"{channel.topic.strip('/')}.{field}"
+                        columns.setdefault(name, []).append(value)
+                        times.setdefault(name, []).append(message.log_time * 1e-9)
+    except (McapError, ValueError) as error:
+        raise DataError(f"{path}: no MCAP recording of JSON messages ({error})") from None
     if not columns:
         raise DataError(f"{path}: holds no numeric message")
     densest = max(columns, key=lambda name: len(columns[name]))

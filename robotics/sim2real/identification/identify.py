@@ -13,7 +13,7 @@ from robotics.sim2real.identification import judgement
 from robotics.sim2real.identification.calibration import FILE, calibration_document
 from robotics.sim2real.identification.fit import CANDIDATES, Fit, fit
 from robotics.sim2real.identification.parameters import Parameter, choose
-from robotics.sim2real.identification.plausible import moving, require_plausible
+from robotics.sim2real.identification.plausible import driven, moving, require_plausible
 from robotics.sim2real.identification.replay import Replay
 from robotics.sim2real.identification.split import pieces, split, within_budget
 from robotics.sim2real.identification.subject import Subject, load_subject
@@ -25,6 +25,8 @@ from robotics.versions import versions
 Array = np.ndarray
 
 DOCUMENT, REPORT = "sysid.json", "report.html"
+#: Starts are compared on this part of the motion that is fitted, in pieces of at most this length [s].
+FEW_PART, FEW_WINDOW_S = 0.25, 5.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Settings:
     held_out: tuple[str, ...] | None = None
     horizon_s: float | None = None
     window_s: float = 20.0
-    fit_s: float = 240.0
+    fit_s: float = 160.0
     observe: tuple[str, ...] = ("position",)
     attribute: bool = False
     starts: int = CANDIDATES
@@ -79,8 +81,9 @@ def identify(
     Raises DataError or UsageError for logs that are not of this robot; nothing is written then.
     """
     subject = load_subject(robot)
-    logs = read_logs(log, subject.joints)
+    logs = read_logs(log, subject.joints, subject.only_body)
     require_plausible(subject, logs)
+    logs = driven(subject, logs)
     parameters = choose(subject, *moving(subject, logs), settings.families)
     if not parameters:
         raise UsageError(f"{robot}: nothing to identify in these logs; give --parameters")
@@ -90,7 +93,8 @@ def identify(
     windows = within_budget(pieces(fitted_logs, length), settings.fit_s)
     rng = np.random.default_rng(settings.seed)
     replay = Replay(subject, windows, settings.observe)
-    found = fit(replay, parameters, rng, candidates=settings.starts, note=note)
+    few = Replay(subject, _few(fitted_logs, settings), settings.observe)
+    found = fit(replay, parameters, rng, few=few, candidates=settings.starts, note=note)
     sure = certainty(found, parameters, rng)
     found = keep_nominal(found, parameters, sure)
     note("judging by the motions held out")
@@ -118,6 +122,12 @@ def identify(
     document["report"] = str(out / REPORT)
     write_json(out / DOCUMENT, document)
     return document
+
+
+def _few(logs: Sequence[Log], settings: Settings) -> list[Log]:
+    """Enough motion to compare starts by, in short pieces, so that every joint has its turn."""
+    length = min(settings.horizon_s or settings.window_s, FEW_WINDOW_S)
+    return within_budget(pieces(logs, length), FEW_PART * settings.fit_s)
 
 
 class _Judge:

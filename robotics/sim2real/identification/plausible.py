@@ -1,6 +1,7 @@
 """Whether a log can be of this robot, in these units: said in one line before anything is fitted."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -71,6 +72,17 @@ def _require_speed(log: Log) -> None:
             raise DataError(
                 f"{log.name}: the velocity of {joint} is {factor:.3g} times what its position says; check units or sign"
             )
+
+
+def driven(subject: Subject, logs: Sequence[Log]) -> list[Log]:
+    """The logs with the measured torque as the command of motors for which none was logged: it is what drove them."""
+    found = []
+    for log in logs:
+        command, torque = log.joints.get("command", {}), log.joints.get("torque", {})
+        motors = [j for j in torque if j in subject.actuators and not subject.is_servo(j) and j not in command]
+        joints = {**log.joints, "command": {**command, **{joint: torque[joint] for joint in motors}}}
+        found.append(replace(log, joints=joints) if motors else log)
+    return found
 
 
 def moving(subject: Subject, logs: Sequence[Log]) -> tuple[list[str], bool, bool]:

@@ -41,6 +41,12 @@ class Subject:
     bodies: dict[str, int]
     actuators: dict[str, int]
 
+    @property
+    def only_body(self) -> str | None:
+        """The free body of something that has nothing else."""
+        places = set(self.bodies.values())
+        return next(iter(self.bodies)) if len(places) == 1 and not self.joints else None
+
     def is_servo(self, joint: str) -> bool:
         """Whether the command of this joint is a position."""
         actuator = self.actuators.get(joint)

@@ -1,0 +1,336 @@
+"""Logs of robots: every format comes to the same numbers, and what is wrong with a file is said in one line."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from robotics.cli.main import main
+from robotics.datasets.writer import DatasetWriter
+from robotics.errors import DataError, RoboticsError
+from robotics.sim2real.identification.plausible import require_plausible
+from robotics.sim2real.identification.subject import load_subject
+from robotics.sim2real.log_files import read_logs
+from robotics.sim2real.logs import Log
+
+JOINTS = ("shoulder", "elbow")
+FLAT = {
+    "time": np.arange(20) * 0.02,
+    "shoulder.position": np.linspace(0.0, 0.4, 20),
+    "elbow.position": np.linspace(0.2, -0.2, 20),
+    "shoulder.command": np.linspace(0.01, 0.41, 20),
+    "elbow.command": np.linspace(0.19, -0.21, 20),
+}
+WIDE = {
+    "t": FLAT["time"],
+    "q": np.stack([FLAT["shoulder.position"], FLAT["elbow.position"]], axis=1),
+    "q_cmd": np.stack([FLAT["shoulder.command"], FLAT["elbow.command"]], axis=1),
+}
+
+
+def write_csv(path, columns):
+    rows = [",".join(columns), *(",".join(repr(float(v)) for v in row) for row in zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def write_parquet(path, columns):
+    pq.write_table(pa.table({name: pa.array(np.asarray(values).tolist()) for name, values in columns.items()}), path)
+    return path
+
+
+def write_npz(path, columns):
+    np.savez(path, **columns)
+    return path
+
+
+def write_mcap(path, columns):
+    writer_module = pytest.importorskip("mcap.writer", reason="the extra 'mcap' is not installed")
+    with open(path, "wb") as file:
+        writer = writer_module.Writer(file)
+        writer.start()
+        schema = writer.register_schema("joints", "jsonschema", b"{}")
+        channel = writer.register_channel("arm", "json", schema)
+        for i, time in enumerate(columns["t"]):
+            message = {name: values[i].tolist() for name, values in columns.items() if name != "t"}
+            stamp = round(time * 1e9) + 5_000_000_000
+            writer.add_message(channel, stamp, json.dumps(message).encode(), stamp)
+        writer.finish()
+    return path
+
+
+def describe(path, text):
+    path.write_text(text)
+    return path
+
+
+def assert_same(log, tolerance=1e-12):
+    np.testing.assert_allclose(log.time, FLAT["time"], atol=max(tolerance, 1e-9))
+    for channel in ("position", "command"):
+        for joint in JOINTS:
+            np.testing.assert_allclose(log.joints[channel][joint], FLAT[f"{joint}.{channel}"], atol=tolerance)
+
+
+# -- formats ----
+
+
+@pytest.mark.parametrize("write, suffix", [(write_csv, "csv"), (write_parquet, "parquet"), (write_npz, "npz")])
+def test_columns_named_after_joints(tmp_path, write, suffix):
+    (log,) = read_logs(write(tmp_path / f"run.{suffix}", FLAT), JOINTS)
+    assert log.name == "run"
+    assert_same(log)
+
+
+@pytest.mark.parametrize("write, suffix", [(write_parquet, "parquet"), (write_npz, "npz")])
+def test_columns_of_all_joints(tmp_path, write, suffix):
+    (log,) = read_logs(write(tmp_path / f"run.{suffix}", WIDE), JOINTS)
+    assert_same(log)
+
+
+def test_numbered_columns(tmp_path):
+    columns = {
+        "time": FLAT["time"],
+        "pos_meas1": FLAT["shoulder.position"],
+        "pos_meas2": FLAT["elbow.position"],
+        "tau_con1": FLAT["shoulder.command"],
+        "tau_con2": FLAT["elbow.command"],
+    }
+    (log,) = read_logs(write_csv(tmp_path / "run.csv", columns), JOINTS)
+    assert_same(log)
+
+
+def test_a_description_gives_units_order_and_what_to_skip(tmp_path):
+    columns = {
+        "stamp": 1e6 * (7.0 + FLAT["time"]),
+        "measured": np.degrees(np.column_stack([FLAT["time"], FLAT["elbow.position"], FLAT["shoulder.position"]])),
+        "elbow_goal": FLAT["elbow.command"],
+        "shoulder_goal": FLAT["shoulder.command"],
+    }
+    write_npz(tmp_path / "run.npz", columns)
+    text = """
+        files = "*.npz"
+        time = "stamp"
+        joints = ["elbow", "shoulder"]
+        position = "measured[1:3]"
+        command = ["elbow_goal", "shoulder_goal"]
+        units = {time = "us", position = "deg"}
+    """
+    (log,) = read_logs(describe(tmp_path / "log.toml", text), JOINTS)
+    np.testing.assert_allclose(log.time - log.time[0], FLAT["time"], atol=1e-9)
+    np.testing.assert_allclose(log.joints["position"]["elbow"], FLAT["elbow.position"], atol=1e-12)
+    np.testing.assert_allclose(log.joints["command"]["shoulder"], FLAT["shoulder.command"], atol=1e-12)
+
+
+def test_a_lerobot_dataset(tmp_path):
+    features = {
+        "observation.state": {"dtype": "float32", "shape": [2], "names": list(JOINTS)},
+        "action": {"dtype": "float32", "shape": [2], "names": list(JOINTS)},
+    }
+    episode = {"observation.state": WIDE["q"].astype(np.float32), "action": WIDE["q_cmd"].astype(np.float32)}
+    with DatasetWriter.create(tmp_path / "data", 50, features, "toy") as out:
+        out.append(episode, "wave", {})
+        out.append(episode, "wave", {})
+    logs = read_logs(tmp_path / "data", JOINTS)
+    assert [log.name for log in logs] == ["data-000000", "data-000001"]
+    for log in logs:
+        assert_same(log, tolerance=1e-6)
+
+
+def test_an_mcap_recording(tmp_path):
+    path = write_mcap(tmp_path / "run.mcap", WIDE)
+    text = """
+        files = "run.mcap"
+        time = "time"
+        joints = ["shoulder", "elbow"]
+        position = "arm.q"
+        command = "arm.q_cmd"
+    """
+    (log,) = read_logs(describe(path.with_suffix(".toml"), text), JOINTS)
+    assert_same(log)
+
+
+def test_an_mcap_recording_that_is_none(tmp_path):
+    pytest.importorskip("mcap", reason="the extra 'mcap' is not installed")
+    (tmp_path / "run.mcap").write_bytes(b"not a recording")
+    with pytest.raises(DataError, match=r"run\.mcap"):
+        read_logs(tmp_path / "run.mcap", JOINTS)
+
+
+def test_a_folder_is_one_motion_per_file(tmp_path):
+    write_csv(tmp_path / "b.csv", FLAT)
+    write_npz(tmp_path / "a.npz", FLAT)
+    (tmp_path / "notes.txt").write_text("not a log")
+    assert [log.name for log in read_logs(tmp_path, JOINTS)] == ["a", "b"]
+
+
+def test_one_file_of_many_motions_of_a_body(tmp_path):
+    rng, lengths = np.random.default_rng(0), np.array([5, 8, 4])
+    state = rng.normal(size=(17, 13))
+    write_npz(tmp_path / "tosses.npz", {"state": state, "length": lengths})
+    text = """
+        files = "tosses.npz"
+        lengths = "length"
+        rate_hz = 100
+        units = {position = 0.5}
+        [body.cube]
+        position = "state[0:3]"
+        orientation = "state[3:7]"
+        angular_velocity = "state[10:13]"
+    """
+    logs = read_logs(describe(tmp_path / "log.toml", text), ())
+    assert [len(log.time) for log in logs] == lengths.tolist()
+    np.testing.assert_allclose(logs[1].bodies["cube"]["position"], 0.5 * state[5:13, :3])
+    np.testing.assert_allclose(logs[2].bodies["cube"]["angular_velocity"], state[13:, 10:])
+    describe(tmp_path / "log.toml", text.replace('"length"', '"state"', 1))
+    with pytest.raises(DataError, match="adds up to"):
+        read_logs(tmp_path / "log.toml", ())
+
+
+# -- what is wrong with a log ----
+
+
+def damaged(name, **change):
+    return pytest.param({**WIDE, **change}, name, id=name)
+
+
+def changed(values, index, value):
+    values = values.copy()
+    values[index] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        damaged("time does not increase at sample 5", t=changed(WIDE["t"], 5, WIDE["t"][4])),
+        damaged("a gap of 1.02 s after 0.18 s", t=WIDE["t"] + (np.arange(20) >= 10)),
+        damaged("'shoulder.position' is not finite at sample 3", q=changed(WIDE["q"], (3, 0), np.nan)),
+        damaged("time is not finite at sample 2", t=changed(WIDE["t"], 2, np.inf)),
+        damaged("has 20 samples, time has 19", t=WIDE["t"][:19]),
+        damaged("no column 'shoulder.position'", q=WIDE["q"][:, :1]),
+    ],
+)
+def test_damage_is_named(tmp_path, columns, message):
+    write_npz(tmp_path / "run.npz", columns)
+    with pytest.raises(DataError) as caught:
+        read_logs(tmp_path / "run.npz", JOINTS)
+    assert message in str(caught.value) and str(caught.value).startswith("run: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_time_that_nobody_named_is_asked_for(tmp_path):
+    write_npz(tmp_path / "run.npz", {"q": WIDE["q"], "clock": WIDE["t"]})
+    with pytest.raises(DataError, match=r"no column 'time'.*clock.*rate_hz"):
+        read_logs(tmp_path / "run.npz", JOINTS)
+
+
+def test_a_short_stutter_is_no_gap(tmp_path):
+    time = np.arange(20) * 0.002 + 0.01 * (np.arange(20) >= 10)
+    write_npz(tmp_path / "run.npz", {**WIDE, "t": time})
+    assert len(read_logs(tmp_path / "run.npz", JOINTS)[0].time) == 20
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('postion = "q"', "did you mean 'position'"),
+        ('position = "qq"', "did you mean 'q'"),
+        ('position = "q[1:7]"', "reaches beyond column 'q' of 2 numbers"),
+        ('position = "q[0]"', "position has 1 columns, the description names 2 joints"),
+        ('command = "q_cmd"', "no position of theirs"),
+        ('position = "q"\nunits = {position = "degree"}', "unknown unit of position"),
+        ('position = "q"\nunits = {psition = "deg"}', "did you mean 'position'"),
+        ('position = "q', "is no TOML"),
+    ],
+)
+def test_a_wrong_description_is_named(tmp_path, text, message):
+    write_npz(tmp_path / "run.npz", WIDE)
+    path = describe(tmp_path / "log.toml", f'files = "run.npz"\ntime = "t"\njoints = ["shoulder", "elbow"]\n{text}\n')
+    with pytest.raises(RoboticsError) as caught:
+        read_logs(path, JOINTS)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("run.csv", "time,shoulder.position\n0,1\n0.1\n", "line 3: 1 values for 2 columns"),
+        ("run.csv", "", "holds no samples"),
+        ("run.npz", "text", "no NumPy archive"),
+        ("run.parquet", "text", "no Parquet file"),
+        ("run.bag", "text", "logs are .csv, .parquet, .npz, .mcap"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError) as caught:
+        read_logs(tmp_path / name, JOINTS)
+    assert message in str(caught.value) and name in str(caught.value)
+
+
+def test_a_pickle_is_never_loaded(tmp_path):
+    np.savez(tmp_path / "run.npz", q=np.array([{"a": 1}], dtype=object), t=np.arange(1.0))
+    with pytest.raises(DataError, match="plain arrays"):
+        read_logs(tmp_path / "run.npz", JOINTS)
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(DataError, match="no such log"):
+        read_logs(tmp_path / "missing", JOINTS)
+    with pytest.raises(DataError, match="no log there"):
+        read_logs(tmp_path, JOINTS)
+
+
+# -- whose log it is ----
+
+
+def so101_log(position, joint="shoulder_pan", **channels):
+    time = np.arange(len(position)) * 0.02
+    return Log("run", time, {"position": {joint: position}, **{k: {joint: v} for k, v in channels.items()}}, {})
+
+
+@pytest.fixture(scope="module")
+def so101():
+    return load_subject("so101")
+
+
+WAVE = np.sin(np.arange(200) * 0.1)
+
+
+def test_a_plausible_log_passes(so101):
+    require_plausible(so101, [so101_log(WAVE, velocity=np.gradient(WAVE, 0.02))])
+
+
+@pytest.mark.parametrize(
+    "log, message",
+    [
+        (so101_log(np.degrees(WAVE)), "look like degrees: describe the units"),
+        (so101_log(2.6 + 0.1 * WAVE), "another robot?"),
+        (so101_log(WAVE, joint="shoulder_pann"), "did you mean 'shoulder_pan'"),
+        (so101_log(WAVE, velocity=np.degrees(np.gradient(WAVE, 0.02))), "57.3 times what its position says"),
+        (so101_log(WAVE, velocity=-np.gradient(WAVE, 0.02)), "check units or sign"),
+    ],
+)
+def test_another_robot_or_other_units(so101, log, message):
+    with pytest.raises(DataError) as caught:
+        require_plausible(so101, [log])
+    assert message in str(caught.value)
+
+
+def test_the_recorded_layout_of_the_so101_needs_no_description(tmp_path, so101):
+    q = np.random.default_rng(0).uniform(0, 0.1, (20, 6))
+    write_npz(tmp_path / "run.npz", {"t": WIDE["t"], "t_cmd": WIDE["t"], "q_cmd": q, "q": q, "tau_est": q})
+    (log,) = read_logs(tmp_path, so101.joints)
+    assert list(log.joints["position"]) == ["shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll"]
+    np.testing.assert_array_equal(log.joints["command"]["wrist_roll"], q[:, 4])
+
+
+def test_a_bad_log_leaves_nothing_behind(tmp_path, capsys):
+    write_npz(tmp_path / "good.npz", {"t": WIDE["t"], "q": np.zeros((20, 6)), "q_cmd": np.zeros((20, 6))})
+    write_npz(tmp_path / "worse.npz", {"t": WIDE["t"][::-1], "q": np.zeros((20, 6)), "q_cmd": np.zeros((20, 6))})
+    out = tmp_path / "out"
+    assert main(["sysid", "--robot", "so101", "--log", str(tmp_path), "--out", str(out)]) == 1
+    assert "error: worse: time does not increase at sample 1" in capsys.readouterr().err
+    assert not out.exists()
