@@ -30,7 +30,8 @@ simulation minus target (or nominal minus perturbed), shares are of the total dr
          "players": [{"name", "shapley", "ci95", "share" | null, "share_ci95" | null, "single", "single_ci95", "p",
                       "significant"}]}         the largest first
 
-All but `seconds` and `plan.seconds` is the same for every number of workers, unless a budget made the plan.
+On a hidden twin the attribution tells roughly what it holds: make the report when training is over. All but `seconds`
+and `plan.seconds` is the same for every number of workers, unless a budget made the plan.
 """
 
 import time

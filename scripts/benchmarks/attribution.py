@@ -8,13 +8,18 @@ calibration seeds; dominant it has the lowest such severity, the nine others a f
 Null: targets equal to the simulation; ones with ten factors a fiftieth as severe; and runs in which every coalition's
 success is a coin of its own, so that there is much to see and nothing behind it.
 
-    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/attribution.py [--seeds 16] [--workers 2]
+    OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/attribution.py [--seeds 16] [--workers 2] [--cache FILE]
+
+With a cache an interrupted run goes on where it was; the numbers are the same.
 """
 
 import argparse
 import hashlib
+import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -33,8 +38,8 @@ from robotics.sim2real.trials import Outcome, Trial, Trials
 from robotics.sim2real.world import World
 
 ENV, TWINS, PLAYERS = "robotics/Reach-v0", 10, 10
-SEVERITIES, COST = (0.5, 1.0, 2.0, 4.0), 0.6
-WEAK = (1 / 15, 1 / 7)
+SEVERITIES, COST = (1.0, 2.0, 4.0), 0.6
+WEAK, TINY_RUNS = (1 / 15, 1 / 7), 1
 CALIBRATION, EVALUATION = 1_500_000, 1_600_000
 
 
@@ -81,6 +86,26 @@ class Source:
         return Servo()
 
 
+class Cached(Trials):
+    """Trials that a file remembers."""
+
+    def __init__(self, file: Path | None, workers: int) -> None:
+        super().__init__(ENV, {}, Source(), workers)  # type: ignore[arg-type]
+        self._file = file
+        if file is not None and file.exists():
+            for line in file.read_text().splitlines():
+                values, seed, success, return_, length = json.loads(line)
+                self._known[World.of(values), seed] = Outcome(success, return_, length)
+
+    def _one_by_one(self, trials: list[Trial]) -> Iterator[tuple[Trial, Outcome]]:
+        for trial, outcome in super()._one_by_one(trials):
+            if self._file is not None:
+                row = [trial[0].as_dict(), trial[1], outcome.success, outcome.return_, outcome.length]
+                with self._file.open("a") as lines:
+                    lines.write(json.dumps(row) + "\n")
+            yield trial, outcome
+
+
 class Coins(Trials):
     """Every trial an independent coin: differences everywhere, causes nowhere."""
 
@@ -88,7 +113,7 @@ class Coins(Trials):
         super().__init__(ENV, {}, Source())  # type: ignore[arg-type]
         self._rate, self._rng = rate, rng
 
-    def _one_by_one(self, trials: list[Trial]):  # type: ignore[no-untyped-def]
+    def _one_by_one(self, trials: list[Trial]) -> Iterator[tuple[Trial, Outcome]]:
         return ((trial, Outcome(bool(self._rng.random() < self._rate), 0.0, 1)) for trial in trials)
 
 
@@ -131,7 +156,7 @@ def draw(plausible: dict[str, float], number: int) -> tuple[str, dict[str, float
 def nulls(plausible: dict[str, float], trials: Trials, seeds: list[int], runs: int) -> dict[str, Any]:
     method, names = Method(exact=False, pairs=1), sorted(plausible)
     tiny_blamed = 0
-    for number in range(2):
+    for number in range(TINY_RUNS):
         rng = generator("null", number)
         chosen = [names[i] for i in rng.permutation(len(names))[:PLAYERS]]
         target = world_of({name: plausible[name] / 50 for name in chosen})
@@ -146,7 +171,7 @@ def nulls(plausible: dict[str, float], trials: Trials, seeds: list[int], runs: i
         coins += found is not None and any(player.significant for player in found.players)
     return {
         "equal_target_blames_nobody": same is None,
-        "tiny_targets": {"runs": 2, "blamed_somebody": tiny_blamed},
+        "tiny_targets": {"runs": TINY_RUNS, "blamed_somebody": tiny_blamed},
         "coins": {"runs": runs, "blamed_nobody": (runs - coins) / runs, "ci95": list(wilson(runs - coins, runs))},
     }
 
@@ -155,13 +180,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--cache", type=Path)
     parser.add_argument("--null-runs", type=int, default=200)
     options = parser.parse_args()
     started = time.monotonic()
-    trials = Trials(ENV, {}, Source(), workers=options.workers)  # type: ignore[arg-type]
+    trials = Cached(options.cache, options.workers)
     task = task_of(ENV)
     names = list(applicable(task))
-    nominal, plausible = calibrate(trials, names, list(range(CALIBRATION, CALIBRATION + 8)))
+    nominal, plausible = calibrate(trials, names, list(range(CALIBRATION, CALIBRATION + 6)))
     print(f"nominal {nominal}, plausible {plausible}", flush=True)
     seeds = list(range(EVALUATION, EVALUATION + options.seeds))
     rows = []
