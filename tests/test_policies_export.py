@@ -30,7 +30,7 @@ def ready(policy):
     """Untrained, but with every part in use, and in units far from normalised ones."""
     for parameter in policy.parameters():
         if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.3)
+            torch.nn.init.normal_(parameter, std=0.1)  # small: ddim clips
     rng = np.random.default_rng(0)
     vectors = {key: rng.normal(-2.0, 4.0, (50, size)) for key, size in policy.config.vector_dims.items()}
     policy.fit_normalizer(vectors | {ACTION: rng.normal(5.0, 3.0, (50, 2))})
