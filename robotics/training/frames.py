@@ -34,9 +34,9 @@ class Frames:
     def take(self, frames: np.ndarray, device: torch.device) -> Tensor:
         """The images (B, h, w, 3) at indices int64 (B,), on `device`. One gather per dataset."""
         first = torch.from_numpy(frames)
-        owner = torch.searchsorted(self._ends, first, right=True)
         if len(self.parts) == 1:
             return _gather(self.parts[0], first, device)
+        owner = torch.searchsorted(self._ends, first, right=True)
         images = torch.empty((len(first), *self.parts[0].shape[1:]), dtype=torch.uint8, device=device)
         for number, part in enumerate(self.parts):
             rows = torch.nonzero(owner == number).squeeze(1)
