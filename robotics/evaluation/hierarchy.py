@@ -19,7 +19,7 @@ def bootstrap_hierarchy(
     Draws training seeds with replacement, then the episodes of each. A seed's mean already carries the noise of its
     episodes, so the means are first drawn together by the part of their spread that is only that noise; otherwise it
     would count twice (Davison and Hinkley 1997, Bootstrap Methods and their Application, §3.8). From five seeds on it
-    covers what it says; from three, 91 % instead of 95 (scripts/benchmarks/calibration.py).
+    covers what it says; from three, less (scripts/benchmarks/calibration.py).
     ValueError for fewer than two training seeds, or one without episodes.
     """
     if len(by_seed) < 2:
