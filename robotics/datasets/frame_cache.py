@@ -37,7 +37,7 @@ def mapped_images(dataset: Dataset, key: str) -> np.ndarray:
     """
     path, shape = _path(dataset, key), _shape(dataset, key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path.parent):  # another training may be decoding the same: wait for it
+    with _locked(path):  # another training may be decoding the same: wait for it
         images = _opened(path, shape)
         if images is None:
             for outdated in path.parent.glob(f"{path.name.split('-')[0]}-*.npy"):
@@ -88,8 +88,9 @@ def _digest(*parts: str) -> str:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
+def _locked(path: Path) -> Iterator[None]:
+    """Alone with this file; other cameras are decoded meanwhile."""
+    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
