@@ -28,8 +28,9 @@ from robotics.envs.touch import add_touch_sensor
 RADIUS, HALF_HEIGHT, MASS = (0.022, 0.03), (0.05, 0.075), (0.1, 0.3)
 #: Where the robot starts: within so far of the middle of the room, and of the way to the counter [m, rad].
 START, START_TURN = 0.2, 1.0
-#: How far the front of either piece of furniture is from the middle of the room, and how high its top [m].
-DISTANCE, TOP = (1.25, 1.4), (0.82, 0.95)
+#: How far the front of either piece of furniture is from the middle of the room, and how high its top [m]: much lower,
+#: and the shoulder of a level hand would be at its limit.
+DISTANCE, TOP = (1.25, 1.4), (0.87, 0.97)
 #: In which direction the counter is seen from there, and the table, to the left or to the right [rad].
 COUNTER_WAY, TABLE_WAY = (-0.15, 0.15), (1.9, 2.8)
 #: Half the length of each along its front, and half its depth [m].
@@ -244,6 +245,8 @@ SQUEEZE, GRIPPING, FREE = 0.015, 0.002, 0.005
 #: How high a can is carried over anything it may pass, and over its mat [m].
 CLEAR, HOVER = 0.06, 0.05
 SAG = 0.01  # [m]
+#: How far below the mat a can is aimed that is put down: less than an arm sags, and it would hang just above [m].
+PRESS = 0.015
 #: How far ahead of a hand its target is that moves on to the can, or raises or lowers it [m].
 GENTLY = 0.025
 
@@ -387,7 +390,7 @@ def _put(hand: _Hand, scene: _Scene, opening: float) -> HandTarget:
     height = scene.bottom - scene.mat[2]
     over = np.hypot(*off[:2]) < IN_LINE and angle(hand.quat, quat) < TURNED
     if over:
-        return HandTarget(hand.position + off - [0, 0, min(GENTLY, height + LEVEL)], quat, opening)
+        return HandTarget(hand.position + off - [0, 0, min(GENTLY, height + PRESS)], quat, opening)
     if height < HOVER / 2:
         return HandTarget(hand.position + [0, 0, GENTLY], hand.level, opening)
     return HandTarget(hand.position + off + [0, 0, HOVER - height], quat, opening)
