@@ -14,7 +14,7 @@ from robotics.errors import DataError, UsageError
 from robotics.evaluation.agents import open_policy
 from robotics.evaluation.bench import bench
 from robotics.reinforcement.algorithms import make_model
-from robotics.reinforcement.checkpoint import NORMALIZATION, restore
+from robotics.reinforcement.checkpoint import NORMALIZATION, OPTIMIZERS, restore
 from robotics.reinforcement.config import RLConfig
 from robotics.reinforcement.copies import Copies
 from robotics.reinforcement.interface import Interface
@@ -161,6 +161,13 @@ def test_a_damaged_document_is_named(tmp_path, cartpole):
     (pretrained(run) / "config.json").write_text('{"type": "ppo"}')
     with pytest.raises(DataError, match=r"config\.json"):
         open_policy(str(run)).agent(make_env(CARTPOLE))
+
+
+def test_a_training_state_of_another_training_is_named(tmp_path, cartpole):
+    run = copied(cartpole, tmp_path / "run")
+    save_file({"policy.0.step": torch.zeros(())}, run / "checkpoints" / "last" / "training_state" / OPTIMIZERS)
+    with pytest.raises(DataError, match=OPTIMIZERS):
+        brief_run("ppo", CARTPOLE, run, resume=True, steps=256)
 
 
 @pytest.mark.parametrize(

@@ -122,13 +122,16 @@ def restore(run: Path, model: Any, copies: VecNormalize) -> float:
     except (KeyError, TypeError, ValueError):
         raise DataError(f"{state / COUNTERS}: does not say where the training stood") from None
     tensors = _read_any(state / OPTIMIZERS)
-    _set_statistics(copies.ret_rms, {k[7:]: v for k, v in tensors.items() if k.startswith("return.")})
-    for name, optimizer in _optimizers(model).items():
-        _set_moments(name, optimizer, tensors)
+    try:
+        _set_statistics(copies.ret_rms, {k[7:]: v for k, v in tensors.items() if k.startswith("return.")})
+        for name, optimizer in _optimizers(model).items():
+            _set_moments(name, optimizer, tensors)
+        if isinstance(model, SAC) and model.log_ent_coef is not None:
+            model.log_ent_coef.data.copy_(tensors["log_ent_coef"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise DataError(f"{state / OPTIMIZERS}: is of another training ({error!r})") from None
     if isinstance(model, SAC):
         assert model.replay_buffer is not None
-        assert model.log_ent_coef is not None
-        model.log_ent_coef.data.copy_(tensors["log_ent_coef"])
         _set_replay(model.replay_buffer, _read_any(state / REPLAY), state / REPLAY)
     set_random_seed(int(model.num_timesteps) % 2**31)
     return elapsed_s
