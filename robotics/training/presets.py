@@ -31,6 +31,27 @@ _ON_GPU: dict[str, Any] = {
     "precision": "bf16",
 }
 
+#: How the small presets are trained: minutes on two CPU cores.
+_MINUTES: dict[str, Any] = {
+    "steps": 12_000,
+    "batch_size": 64,
+    "lr": 1e-3,
+    "warmup_steps": 200,
+    "schedule": "cosine",
+}
+_SMALL_DENOISER: dict[str, Any] = {
+    "chunk_size": 48,
+    "n_action_steps": 24,
+    "dim": 128,
+    "heads": 4,
+    "feed_forward": 256,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "dropout": 0.0,
+    "actions_per_query": 8,
+    "input_noise": 0.02,
+}
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "act": {
         # No CVAE: our experts are deterministic, so there is no style to explain (Zhao et al. 2023, §VI-B: no effect
@@ -50,7 +71,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 "actions_per_query": 4,
                 "input_noise": 0.02,
             },
-            training={"steps": 12_000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
+            training=_MINUTES,
         ),
         # Zhao et al. 2023, table 3 and the public code; it stops at about 10 000 steps, which undertrains without their
         # 40 x 2000 windows of one task, so that we train as long as LeRobot does.
@@ -80,19 +101,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "dit": {
         "small": Preset(
             "flow matching; trains in minutes on two CPU cores from vectors",
-            policy={
-                "chunk_size": 48,
-                "n_action_steps": 24,
-                "dim": 128,
-                "heads": 4,
-                "feed_forward": 256,
-                "encoder_layers": 2,
-                "decoder_layers": 3,
-                "dropout": 0.0,
-                "actions_per_query": 8,
-                "input_noise": 0.02,
-            },
-            training={"steps": 8000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
+            policy=_SMALL_DENOISER,
+            training={**_MINUTES, "steps": 8000},
         ),
         # Dasari et al. 2024, the public code's configuration (experiments/agent/diffusion.yaml, bc_cos_sched.yaml).
         "paper": Preset(
@@ -127,19 +137,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "diffuser": {
         "small": Preset(
             "plans observations and actions together; trains in minutes on two CPU cores from vectors",
-            policy={
-                "chunk_size": 48,
-                "n_action_steps": 24,
-                "dim": 128,
-                "heads": 4,
-                "feed_forward": 256,
-                "encoder_layers": 2,
-                "decoder_layers": 3,
-                "dropout": 0.0,
-                "actions_per_query": 8,
-                "input_noise": 0.02,
-            },
-            training={"steps": 8000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
+            policy=_SMALL_DENOISER,
+            training={**_MINUTES, "steps": 8000},
         ),
         # Janner et al. 2022, the public code's config/locomotion.py; its U-Net is a transformer here.
         "paper": Preset(
@@ -152,7 +151,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "small": Preset(
             "a chunk by regression; trains in a minute on two CPU cores from vectors",
             policy={"chunk_size": 48, "n_action_steps": 24, "hidden": 512, "layers": 3, "input_noise": 0.02},
-            training={"steps": 12_000, "batch_size": 64, "lr": 1e-3, "warmup_steps": 200, "schedule": "cosine"},
+            training=_MINUTES,
         ),
         # robomimic's BC (exps/templates/bc.json): one action at a time, two layers of 1024.
         "paper": Preset(
