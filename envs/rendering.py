@@ -47,7 +47,7 @@ class Camera:
 
 
 def _make_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
-    _choose_backend()
+    choose_backend()
     try:
         return mujoco.Renderer(model, height, width)
     except Exception as error:  # whatever the driver stack raises: ImportError, AttributeError, RuntimeError, GLError …
@@ -57,7 +57,7 @@ def _make_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Ren
         ) from None
 
 
-def _choose_backend() -> None:
+def choose_backend() -> None:
     """EGL on a Linux machine without a screen. Once, before the first renderer: a failed try poisons the process."""
     global _checked
     if _checked or "MUJOCO_GL" in os.environ or platform.system() != "Linux" or os.environ.get("DISPLAY"):

@@ -151,6 +151,12 @@ def test_environments_without_proper_pictures(tmp_path, monkeypatch, pictures, m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_packages_mujoco_is_filmed_without_a_screen(tmp_path):
+    episode = record(Shot("InvertedPendulum-v5", "random", 1_000_000), tmp_path / "v.mp4")
+    with av.open(tmp_path / "v.mp4") as film:
+        assert sum(1 for _ in film.decode(video=0)) > episode.length
+
+
 def test_our_cameras_at_our_sizes(tmp_path):
     env = make_env("robotics/TransferCube-v0", render_mode="rgb_array", render_camera="top", render_size=(64, 96))
     env.reset(seed=0)

@@ -1,6 +1,7 @@
 """One episode as a film, captioned with its outcome."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from robotics.environments import accepted_options, instruction, make_env
+from robotics.envs.rendering import choose_backend
 from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.agents import open_policy
 from robotics.evaluation.rollout import Episode, run_episode
@@ -54,6 +56,8 @@ def record(
     _check(shot, out, overwrite)
     render_kwargs = _render_kwargs(shot)
     source = open_policy(shot.policy, execution)
+    with suppress(RoboticsError):  # another package's environment may need MuJoCo's pictures, or may not
+        choose_backend()
     env = make_env(shot.env_id, **source.options(env_kwargs), **render_kwargs)
     try:
         agent, fps = source.agent(env), _frame_rate(env)
@@ -108,7 +112,9 @@ def _render_kwargs(shot: Shot) -> dict[str, Any]:
 def _frame(env: gym.Env, env_id: str) -> np.ndarray:
     try:
         image: Any = env.render()
-    except gym.error.Error as error:
+    except RoboticsError:
+        raise
+    except Exception as error:  # whatever another package and its drivers raise
         raise RoboticsError(f"environment '{env_id}' can not be rendered: {error}") from None
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise RoboticsError(f"environment '{env_id}' gives no picture for render_mode='rgb_array'")
