@@ -22,11 +22,13 @@ class Options:
     """Folder for sysid.json, calibration.json and report.html."""
     parameters: str | None = None
     """Families to fit, by commas: stiffness, damping, friction, load_friction, stribeck, backlash, armature, gain,
-    offset, mass, delay, contact_friction, contact_time, contact_damping. The usual ones of the robot when not given."""
+    offset, mass, delay, contact_friction, contact_time, contact_damping. Not given: for servos stiffness, damping,
+    friction, load_friction, delay; for motors mass, armature, damping, friction, delay; for free bodies the contact."""
     heldout: str | None = None
     """Motions that only judge, by commas; three in ten, drawn by the seed, when not given."""
     horizon: float | None = None
-    """Replay starts anew from the measured state after this many seconds: for what open-loop replay can not follow."""
+    """Replay starts anew from the measured state after this many seconds: for what open-loop replay can not follow.
+    Not given: 0.25 s for robots of motors, whole motions otherwise."""
     window: float = 20.0
     """Length of the pieces that are fitted [s]."""
     fit_seconds: float = 160.0

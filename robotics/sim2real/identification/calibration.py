@@ -66,7 +66,7 @@ def _write(spec: mujoco.MjSpec, family: str, place: str, value: float) -> bool:
     if family == "stiffness" and servo is not None:
         servo.gainprm[0], servo.biasprm[1] = value, -value
     elif family == "damping":
-        joint.damping = value
+        joint.damping = np.array([value, 0.0, 0.0])  # of the speed, its square, its cube
         if servo is not None:
             servo.biasprm[2] = 0.0
     elif family == "friction":

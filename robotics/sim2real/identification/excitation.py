@@ -48,6 +48,11 @@ def excite(robot: str, seconds: float, rate_hz: float, top_hz: float, speed: flo
     joints = tuple(joint for joint in subject.joints if joint in subject.actuators)
     if not joints:
         raise UsageError(f"robot {robot}: no actuated joint to excite")
+    if subject.bodies:
+        free = next(iter(subject.bodies))
+        raise UsageError(
+            f"robot {robot}: '{free}' is free and would fall; hang the robot up and give a model without it"
+        )
     rng, time = np.random.default_rng(seed), np.arange(round(seconds * rate_hz)) / rate_hz
     shape = np.stack([_shape(time, top_hz, rng) for _ in joints], axis=-1)
     size = 1.0
@@ -94,7 +99,7 @@ def _scaled(subject: Subject, joints: tuple[str, ...], time: Array, shape: Array
         room = UNLIMITED
         if model.jnt_limited[index]:
             low, high = model.jnt_range[index]
-            room = MARGIN * min(home - low, high - home)
+            room = MARGIN * max(0.0, min(home - low, high - home))
         fastest = np.abs(np.diff(shape[:, i])).max() / (time[1] - time[0])
         command[:, i] = home + size * min(room, speed / max(fastest, 1e-9)) * shape[:, i]
     return command
@@ -104,6 +109,8 @@ def _touches(subject: Subject, joints: tuple[str, ...], time: Array, command: Ar
     """Whether the nominal model, following the commands, touches what it does not touch at rest."""
     model, data = subject.model, mujoco.MjData(subject.model)
     data.qpos[:] = neutral(model)
+    if model.nkey:
+        data.ctrl[:] = model.key_ctrl[0]  # of what moves no single joint, such as a gripper
     mujoco.mj_forward(model, data)
     before, steps = _contacts(data), max(1, round((time[1] - time[0]) / model.opt.timestep))
     actuators = [subject.actuators[joint] for joint in joints]

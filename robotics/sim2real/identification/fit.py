@@ -171,6 +171,8 @@ class _Problem:
 
 def _starts(problem: _Problem, origin: Array, candidates: int, rng: np.random.Generator) -> list[Array]:
     """The nominal point and the best of many random ones."""
+    if not candidates:
+        return [origin]
     low, high = problem.inside
     # One draw per family scales all its joints alike: servos of one robot are of one kind
     families = sorted({p.family.name for p in problem.parameters})
@@ -178,4 +180,4 @@ def _starts(problem: _Problem, origin: Array, candidates: int, rng: np.random.Ge
     common, own = rng.random((candidates, len(families)))[:, member], rng.random((candidates, len(low)))
     drawn = low + (high - low) * (0.8 * common + 0.2 * own)
     order = np.argsort(problem.costs(drawn))
-    return [origin, *drawn[order[: IMPROVED - 1]]] if candidates else [origin]
+    return [origin, *drawn[order[: IMPROVED - 1]]]

@@ -1,7 +1,7 @@
 """`robotics sysid`: from logs to a calibrated model, or to the reason why it is none."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from robotics.outputs import prepare_folder, write_json
 from robotics.sim2real.identification import judgement
 from robotics.sim2real.identification.calibration import FILE, calibration_document
 from robotics.sim2real.identification.fit import CANDIDATES, Fit, fit
-from robotics.sim2real.identification.parameters import Parameter, choose
+from robotics.sim2real.identification.parameters import Parameter, choose, motors_only
 from robotics.sim2real.identification.plausible import driven, moving, require_plausible
 from robotics.sim2real.identification.replay import Replay
 from robotics.sim2real.identification.split import pieces, split, within_budget
@@ -27,6 +27,10 @@ Array = np.ndarray
 DOCUMENT, REPORT = "sysid.json", "report.html"
 #: Starts are compared on this part of the motion that is fitted, in pieces of at most this length [s].
 FEW_PART, FEW_WINDOW_S = 0.25, 5.0
+#: A model that is better by less than this part of the nominal error is not worth having another model.
+LEAST_GAIN = 0.01
+#: Replay of torques drifts away from what was measured, however good the model: it starts anew after this long [s].
+MOTOR_HORIZON_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Settings:
     Attributes:
         families: kinds of parameters; the usual ones of the robot when None.
         held_out: motions that only judge; three in ten, drawn by `seed`, when None.
-        horizon_s: replay starts anew from the measured state after this long; whole motions when None.
+        horizon_s: replay starts anew from the measured state after this long; when None, whole motions of what is held
+            by position servos or by nothing, and `MOTOR_HORIZON_S` of what motors drive.
         window_s: length of the pieces that are fitted, without a horizon.
         fit_s: together at most this much motion is fitted.
         observe: channels that are compared.
@@ -76,7 +81,7 @@ def identify(
     """Fit the parameters of `robot` to the logs in `log`, write the folder `out`, and return its document.
 
     The model is promoted (`calibration.json`) only if it replays the motions that were held out better than the nominal
-    one, with the 95 % interval of the difference below zero.
+    one, by more than `LEAST_GAIN` and with the 95 % interval of the difference below zero.
 
     Raises DataError or UsageError for logs that are not of this robot; nothing is written then.
     """
@@ -87,10 +92,13 @@ def identify(
     parameters = choose(subject, *moving(subject, logs), settings.families)
     if not parameters:
         raise UsageError(f"{robot}: nothing to identify in these logs; give --parameters")
+    if settings.horizon_s is None and motors_only(subject, list(logs[0].joints.get("position", {}))):
+        settings = replace(settings, horizon_s=MOTOR_HORIZON_S)
+        note(f"motors hold no position: replay starts anew every {MOTOR_HORIZON_S} s (--horizon)")
     fitted_logs, held = split(logs, settings.seed, settings.held_out)
     prepare_folder(out, "identification", (DOCUMENT,), overwrite=overwrite)
     length = settings.horizon_s or settings.window_s
-    windows = within_budget(pieces(fitted_logs, length), settings.fit_s)
+    windows = within_budget(fitted_logs, length, settings.fit_s)
     rng = np.random.default_rng(settings.seed)
     replay = Replay(subject, windows, settings.observe)
     few = Replay(subject, _few(fitted_logs, settings), settings.observe)
@@ -127,7 +135,7 @@ def identify(
 def _few(logs: Sequence[Log], settings: Settings) -> list[Log]:
     """Enough motion to compare starts by, in short pieces, so that every joint has its turn."""
     length = min(settings.horizon_s or settings.window_s, FEW_WINDOW_S)
-    return within_budget(pieces(logs, length), FEW_PART * settings.fit_s)
+    return within_budget(logs, length, FEW_PART * settings.fit_s)
 
 
 class _Judge:
@@ -159,7 +167,7 @@ class _Judge:
         }
         difference, interval = judgement.improvement(self._nominal, held, self._rng)
         enough = len(self._held) >= 2
-        promoted = enough and interval[1] < 0
+        promoted = enough and interval[1] < 0 and -difference > LEAST_GAIN * self._nominal.rmse
         return {
             "replay_rmse": {"train": train, "heldout": {"nominal": self._nominal.rmse, "fitted": held.rmse}},
             "heldout": {"nominal": self._nominal.document(), "fitted": held.document()},

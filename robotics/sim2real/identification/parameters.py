@@ -28,7 +28,8 @@ class Family:
         of: what there is one of per parameter: "servo", "motor", "joint", "body", "free" (all free bodies) or "all".
         logarithmic: searched on a logarithmic scale.
         nominal: value in the nominal model, of the joint or body with this index.
-        bounds: lowest and highest value, from the nominal one and the torque limit [N m].
+        bounds: lowest and highest value, from the nominal one and what the joint has to compare it with: its largest
+            torque [N m], or its inertia [kg m^2] for the armature.
     """
 
     name: str
@@ -169,7 +170,7 @@ FAMILIES = {
             True,
             "inertia of the rotor, felt at the joint",
             lambda s, j: float(s.model.dof_armature[_dof(s, j)]),
-            _decades(20, 20, 1e-3),
+            lambda nominal, inertia: (max(nominal, 0.02 * inertia) / 20, max(20 * nominal, 2 * inertia)),
             lambda plant, j, v: plant.set_dof("dof_armature", j, v),
         ),
         Family(
@@ -209,7 +210,7 @@ FAMILIES = {
             False,
             "from a command to its effect, beyond the logged times",
             lambda s, _: 0.0,
-            lambda nominal, torque: (-0.02, 0.1),
+            lambda nominal, torque: (-0.05, 0.1),
             lambda plant, _, v: plant.set_delay(v),
         ),
         Family(
@@ -245,18 +246,11 @@ FAMILIES = {
     )
 }
 
-#: What is fitted unless told otherwise, where there is one.
-USUAL = (
-    "stiffness",
-    "damping",
-    "friction",
-    "load_friction",
-    "gain",
-    "delay",
-    "contact_friction",
-    "contact_time",
-    "contact_damping",
-)
+#: What is fitted unless told otherwise: of a robot with position servos, of one with motors, which are believed to give
+#: the torque that was logged (a log can not tell all torques from all inertias), and of free bodies.
+SERVO = ("stiffness", "damping", "friction", "load_friction", "delay")
+MOTOR = ("mass", "armature", "damping", "friction", "delay")
+CONTACT = ("contact_friction", "contact_time", "contact_damping")
 
 
 def choose(
@@ -270,7 +264,7 @@ def choose(
         if name not in FAMILIES:
             raise unknown_name("family of parameters", name, FAMILIES)
     found: list[Parameter] = []
-    for name in families or USUAL:
+    for name in families or usual(subject, joints):
         places = _places(subject, FAMILIES[name], joints, commanded, free)
         if families and not places:
             raise UsageError(
@@ -278,6 +272,17 @@ def choose(
             )
         found += [_parameter(subject, FAMILIES[name], label, index) for label, index in places]
     return found
+
+
+def usual(subject: Subject, joints: Sequence[str]) -> tuple[str, ...]:
+    """The families that are fitted unless told otherwise."""
+    return (MOTOR if motors_only(subject, joints) else SERVO) + CONTACT
+
+
+def motors_only(subject: Subject, joints: Sequence[str]) -> bool:
+    """Whether nothing holds these joints: there are motors, and no position servo."""
+    driven = [joint for joint in joints if joint in subject.actuators]
+    return bool(driven) and not any(subject.is_servo(joint) for joint in driven)
 
 
 def _places(
@@ -300,12 +305,14 @@ def _places(
 
 def _parameter(subject: Subject, family: Family, label: str, index: int) -> Parameter:
     nominal = family.nominal(subject, index)
-    low, high = family.bounds(nominal, _torque(subject, family, index))
+    low, high = family.bounds(nominal, _compared(subject, family, index))
     return Parameter(f"{family.name}.{label}" if label else family.name, family, index, nominal, low, high)
 
 
-def _torque(subject: Subject, family: Family, joint: int) -> float:
-    """The largest force of the joint's actuator, 1 where nothing limits it."""
+def _compared(subject: Subject, family: Family, joint: int) -> float:
+    """The inertia of a joint with all that it moves, or the largest force of its actuator (1 without a limit)."""
+    if family.name == "armature":
+        return float(subject.model.dof_M0[_dof(subject, joint)])
     if family.of not in ("joint", "servo", "motor"):
         return 1.0
     actuator = subject.actuators.get(subject.model.joint(joint).name)

@@ -1,6 +1,7 @@
 """Which motions are fitted and which only judge, and the pieces of the fitted ones."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -9,10 +10,13 @@ from robotics.sim2real.logs import Log
 
 #: Part of the motions that judges, and of the samples where there is only one motion.
 HELD_OUT = 0.3
+#: Pieces are not made shorter than this [s] to take some of every motion.
+SHORTEST_S = 5.0
 
 
 def split(logs: Sequence[Log], seed: int, held_out: Sequence[str] | None = None) -> tuple[list[Log], list[Log]]:
-    """(fitted, held out) motions: the named ones, or three in ten drawn by `seed`; the last part of a single motion.
+    """(fitted, held out) motions: the named ones, or three in ten drawn by `seed`, if possible two since one proves
+    nothing; the last part of a single motion.
 
     Raises UsageError for a name that does not exist, and when nothing would be left to fit.
     """
@@ -28,7 +32,7 @@ def split(logs: Sequence[Log], seed: int, held_out: Sequence[str] | None = None)
             raise UsageError(f"{names[0]}: {len(logs[0].time)} samples are too few to fit some and judge by the others")
         return [logs[0].between(0, cut)], [logs[0].between(cut, len(logs[0].time))]
     else:
-        count = max(1, round(HELD_OUT * len(logs)))
+        count = max(2 if len(logs) > 3 else 1, round(HELD_OUT * len(logs)))
         chosen = {names[i] for i in np.random.default_rng(seed).choice(len(logs), count, replace=False)}
     fitted = [log for log in logs if log.name not in chosen]
     if not fitted or not chosen:
@@ -37,29 +41,36 @@ def split(logs: Sequence[Log], seed: int, held_out: Sequence[str] | None = None)
 
 
 def pieces(logs: Sequence[Log], seconds: float) -> list[Log]:
-    """The logs in pieces of about this length; a shorter one is left whole, a rest below half a piece is dropped."""
+    """The logs in equal pieces of about this length; a shorter one is left whole."""
     found = []
     for log in logs:
-        size = max(2, round(seconds / log.period_s))
-        starts = range(0, max(1, len(log.time) - size // 2), size)
-        found += [log.between(start, min(start + size + 1, len(log.time))) for start in starts]
+        count = min(max(1, round(log.duration_s / seconds)), len(log.time) // 2)
+        edges = np.linspace(0, len(log.time) - 1, count + 1).round().astype(int)
+        found += [log.between(start, stop + 1) for start, stop in pairwise(edges.tolist())]
     return found
 
 
-def within_budget(windows: Sequence[Log], seconds: float) -> list[Log]:
-    """Windows of together about `seconds`: in turn for each joint those in which it moves most."""
-    total = sum(log.duration_s for log in windows)
-    if total <= seconds:
-        return list(windows)
-    if not windows[0].joints.get("position"):  # free bodies: no joint to be excited
-        count = max(1, int(len(windows) * seconds / total))
-        return [windows[i] for i in np.linspace(0, len(windows) - 1, count).round().astype(int)]
-    joints = list(windows[0].joints["position"])
-    moved = np.array([[np.abs(np.diff(log.joints["position"][j])).mean() for j in joints] for log in windows])
-    chosen: list[int] = []
-    for turn in range(len(windows)):
-        if sum(windows[i].duration_s for i in chosen) >= seconds:
-            break
-        order = np.argsort(-moved[:, turn % len(joints)])
-        chosen.append(next(int(i) for i in order if i not in chosen))
-    return [windows[i] for i in sorted(chosen)]
+def within_budget(logs: Sequence[Log], length_s: float, seconds: float) -> list[Log]:
+    """Pieces of at most this length and together about `seconds`: in turn from every motion, the liveliest first.
+
+    Many motions a little tell more about a robot than a few of them at length.
+    """
+    count = max(1, int(seconds / min(length_s, SHORTEST_S, *(log.duration_s for log in logs))))
+    if len(logs) > count:
+        logs = [logs[i] for i in np.linspace(0, len(logs) - 1, count).round().astype(int)]
+    length_s = min(length_s, max(SHORTEST_S, seconds / len(logs)))
+    queues = [sorted(pieces([log], length_s), key=_liveliness, reverse=True) for log in logs]
+    chosen: list[Log] = []
+    while any(queues):
+        for queue in filter(None, queues):
+            chosen.append(queue.pop(0))
+            seconds -= chosen[-1].duration_s
+            if seconds <= 0:
+                return chosen
+    return chosen
+
+
+def _liveliness(log: Log) -> float:
+    """How much the joints move; several a little count more than one a lot."""
+    moved = np.array([np.abs(np.diff(q)).mean() for q in log.joints.get("position", {}).values()])
+    return float(np.sqrt(moved).sum()) if len(moved) else 0.0

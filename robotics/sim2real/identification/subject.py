@@ -3,20 +3,23 @@
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import mujoco
+import numpy as np
 
 from robotics.errors import UsageError, unknown_name
 
-#: Robots of this repository that logs can be about -> module:function of their scene.
-EMBEDDED = {
-    "so101": "robotics.envs.robots.so101:so101_scene",
-    "arm": "robotics.envs.robots.panda:arm_scene",
-    "bimanual": "robotics.envs.robots.aloha:aloha_scene",
-    "quadruped": "robotics.envs.robots.quadruped:quadruped_scene",
-    "humanoid": "robotics.envs.robots.humanoid:humanoid_scene",
+#: Robots of this repository that logs can be about -> module, function of their scene and its arguments, and name of
+#: the `RobotSpec` with the home position; arms are held by servos, as they are where commands of theirs are logged.
+EMBEDDED: dict[str, tuple[str, str, tuple[str, ...], str | None]] = {
+    "so101": ("so101", "so101_scene", (), None),
+    "arm": ("panda", "arm_scene", ("servo",), "ARM"),
+    "bimanual": ("aloha", "aloha_scene", ("servo",), "ALOHA"),
+    "quadruped": ("quadruped", "quadruped_scene", (), "QUADRUPED"),
+    "humanoid": ("humanoid", "humanoid_scene", (), "HUMANOID"),
 }
 _ONE_DOF = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
 
@@ -62,9 +65,7 @@ def load_subject(name: str) -> Subject:
     Raises UsageError for a name that is nothing, and for a model that MuJoCo can not read.
     """
     if name in EMBEDDED:
-        module, _, function = EMBEDDED[name].partition(":")
-        builder: Callable[[], mujoco.MjSpec] = getattr(__import__(module, fromlist=[function]), function)
-        return _subject(name, builder)
+        return _subject(name, lambda: _embedded(name))
     if name.startswith("menagerie:"):
         from robotics.control.machine import load_machine
 
@@ -78,6 +79,22 @@ def load_subject(name: str) -> Subject:
     if not model.exists():
         raise UsageError(f"robot model {model} does not exist")
     return _subject(name, lambda: _read(model))
+
+
+def _embedded(name: str) -> mujoco.MjSpec:
+    """The scene of one of our robots, with its home position as a keyframe."""
+    module_name, function, arguments, known = EMBEDDED[name]
+    module = import_module(f"robotics.envs.robots.{module_name}")
+    spec: mujoco.MjSpec = getattr(module, function)(*arguments)
+    if known is not None and not spec.keys:
+        model, robot = spec.compile(), getattr(module, known)
+        qpos, ctrl = model.qpos0.copy(), np.zeros(model.nu)
+        for joint, position in zip(robot.joints, robot.home, strict=True):
+            qpos[model.joint(joint).qposadr] = position
+            for actuator in np.flatnonzero(model.actuator_trnid[:, 0] == model.joint(joint).id):
+                ctrl[actuator] = position if model.actuator_biasprm[actuator, 1] < 0 else 0.0
+        spec.add_key(name="home", qpos=qpos, ctrl=ctrl)
+    return spec
 
 
 def _model_of(path: Path) -> Path:

@@ -1,0 +1,425 @@
+"""Identification: what a log tells comes back, what it can not tell is said, and nothing is promoted without evidence.
+
+The logs are made here with plain MuJoCo, sample by sample, and not with the models that are fitted to them.
+"""
+
+import json
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+import pytest
+
+from robotics.cli.main import main
+from robotics.errors import DataError, RoboticsError, UsageError
+from robotics.sim2real.identification.calibration import calibrate, read_calibration
+from robotics.sim2real.identification.excitation import excite
+from robotics.sim2real.identification.identify import Settings, identify
+from robotics.sim2real.identification.parameters import choose
+from robotics.sim2real.identification.plant import STRIBECK_SPEED
+from robotics.sim2real.identification.replay import Replay, _held
+from robotics.sim2real.identification.split import split, within_budget
+from robotics.sim2real.identification.subject import load_subject
+from robotics.sim2real.log_files import read_logs
+from robotics.sim2real.logs import Log
+
+RATE_HZ, DT = 50, 0.005
+ENCODER = 2 * np.pi / 4096
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Of joint `a`; `b` is the same, but for its friction."""
+
+    stiffness: float = 8.0
+    damping: float = 0.5
+    friction: float = 0.1
+    mass: float = 0.5
+    armature: float = 0.02
+    delay: float = 0.0
+    backlash: float = 0.0
+    load_friction: float = 0.0
+    stribeck: float = 0.0
+
+
+NOMINAL = Truth(stiffness=30.0, damping=0.2, friction=0.02)
+
+
+def arm(truth, actuator="position"):
+    """Two arms side by side, one joint each."""
+    servo = f'kp="{truth.stiffness}" forcerange="-30 30"' if actuator == "position" else ""
+    return f"""
+    <mujoco>
+      <compiler angle="radian" autolimits="true"/>
+      <option timestep="{DT}" integrator="implicitfast"/>
+      <default><joint damping="{truth.damping}" armature="{truth.armature}" range="-2 2"/></default>
+      <worldbody>
+        <body name="left">
+          <joint name="a" axis="0 1 0" frictionloss="{truth.friction}"/>
+          <inertial pos="0.15 0 0" mass="{truth.mass}" diaginertia="0.001 0.001 0.001"/>
+        </body>
+        <body name="right" pos="0 1 0">
+          <joint name="b" axis="0 1 0" frictionloss="{2 * truth.friction}"/>
+          <inertial pos="0.15 0 0" mass="{truth.mass}" diaginertia="0.001 0.001 0.001"/>
+        </body>
+      </worldbody>
+      <actuator><{actuator} joint="a" {servo}/><{actuator} joint="b" {servo}/></actuator>
+    </mujoco>
+    """
+
+
+def commands(rng, seconds, size=0.7):
+    """(T, 2) sums of sines with rests."""
+    time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    waves = [
+        sum(
+            np.sin(2 * np.pi * f * time + p)
+            for f, p in zip(rng.uniform(0.1, 1.2, 4), rng.uniform(0, 6, 4), strict=True)
+        )
+        for _ in range(2)
+    ]
+    wave = np.stack(waves, axis=1) * np.minimum(time, 1.0)[:, None]
+    wave[time % 4 > 3.2] = wave[min(np.searchsorted(time, 3.2), len(time) - 1)]
+    return time, size * wave / np.abs(wave).max()
+
+
+def record(truth, time, command, noise=0.0, rng=None, actuator="position"):
+    """(T, 2) positions of plain MuJoCo under these commands, held until the next one."""
+    model = mujoco.MjModel.from_xml_string(arm(truth, actuator))
+    data = mujoco.MjData(model)
+    data.ctrl[:] = command[0]
+    mujoco.mj_step(model, data, nstep=400 if actuator == "position" else 0)  # a servo is at rest before it is logged
+    measured = np.empty_like(command)
+    for step in range(len(time) * round(1 / (RATE_HZ * DT))):
+        if step % round(1 / (RATE_HZ * DT)) == 0:
+            measured[step // round(1 / (RATE_HZ * DT))] = data.qpos
+        sample = np.searchsorted(time, step * DT - truth.delay + 1e-9, side="right") - 1
+        error = command[max(sample, 0)] - (data.qpos if actuator == "position" else 0.0)
+        data.ctrl[:] = command[max(sample, 0)] - np.clip(error, -truth.backlash, truth.backlash)
+        extra = truth.load_friction * np.abs(data.actuator_force)
+        extra = extra + truth.stribeck * np.exp(-np.abs(data.qvel) / STRIBECK_SPEED)
+        model.dof_frictionloss[:] = np.array([1, 2]) * truth.friction + extra
+        mujoco.mj_step(model, data)
+    return measured + (rng.normal(0, noise, measured.shape) if noise else 0.0)
+
+
+def write(folder, time, command, measured, name, channel="command"):
+    columns = {"time": time}
+    for i, joint in enumerate("ab"):
+        columns |= {f"{joint}.position": measured[:, i], f"{joint}.{channel}": command[:, i]}
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / f"{name}.npz", **columns)
+
+
+def logs_of(truth, folder, motions=3, seconds=4.0, noise=0.0, seed=0, actuator="position", size=0.7, still=()):
+    rng = np.random.default_rng(seed)
+    for number in range(motions):
+        time, command = commands(rng, seconds, size)
+        command[:, list(still)] = 0.0
+        measured = record(truth, time, command, noise, rng, actuator)
+        write(folder, time, command, measured, f"motion{number}", "torque" if actuator == "motor" else "command")
+    return folder
+
+
+def model_file(tmp_path, truth=NOMINAL, actuator="position"):
+    path = tmp_path / "arm.xml"
+    path.write_text(arm(truth, actuator))
+    return str(path)
+
+
+def found(tmp_path, truth, families, nominal=NOMINAL, actuator="position", observe=("position",), **log):
+    logs = logs_of(truth, tmp_path / "logs", actuator=actuator, **log)
+    settings = Settings(families=families, starts=0, observe=observe)
+    return identify(model_file(tmp_path, nominal, actuator), logs, tmp_path / "out", settings)
+
+
+# -- what comes back ----
+
+
+def test_a_servo_is_recovered_from_noisy_logs(tmp_path):
+    truth = Truth(delay=0.015)
+    document = found(tmp_path, truth, None, noise=ENCODER, motions=4)
+    rows = document["parameters"]
+    for name, value in (("stiffness", 8.0), ("damping", 0.5), ("friction", 0.1)):
+        assert rows[f"{name}.a"]["value"] == pytest.approx(value, rel=0.05), name
+        assert rows[f"{name}.a"]["identifiable"]
+    assert rows["friction.b"]["value"] == pytest.approx(0.2, rel=0.05)
+    assert rows["delay"]["value"] == pytest.approx(truth.delay, abs=1e-3)
+    low, high = rows["stiffness.a"]["ci95"]
+    assert low < rows["stiffness.a"]["value"] < high and high / low < 1.6
+    assert document["promoted"] and document["verdict"].startswith("promoted")
+    error = document["replay_rmse"]["heldout"]
+    assert error["fitted"] < 1.3 * ENCODER < 0.2 * error["nominal"]
+
+
+@pytest.mark.parametrize(
+    "family, value, tolerance",
+    [("backlash", 0.02, 0.002), ("load_friction", 0.25, 0.03), ("stribeck", 0.15, 0.02)],
+)
+def test_what_the_engine_has_no_field_for(tmp_path, family, value, tolerance):
+    truth = Truth(**{family: value})
+    document = found(tmp_path, truth, ("stiffness", "damping", "friction", family), nominal=Truth(stiffness=12.0))
+    row = document["parameters"][f"{family}.a"]
+    assert row["value"] == pytest.approx(value, abs=tolerance) and row["identifiable"]
+
+
+def test_motors_without_a_logged_command_are_driven_by_their_torque(tmp_path):
+    truth = Truth(mass=0.4, friction=0.05, damping=0.1)
+    nominal = Truth(mass=0.6, friction=0.02, damping=0.05)
+    document = found(tmp_path, truth, None, nominal=nominal, actuator="motor", size=1.0)
+    rows = document["parameters"]
+    assert {name.split(".")[0] for name in rows} == {"mass", "armature", "damping", "friction", "delay"}
+    assert rows["mass.left"]["value"] == pytest.approx(0.4, rel=0.03)
+    assert rows["friction.a"]["value"] == pytest.approx(0.05, rel=0.1)
+    assert document["settings"]["horizon_s"] == 0.25 and document["promoted"]
+
+
+def test_the_true_model_replays_its_own_log(tmp_path):
+    truth = Truth()
+    subject = load_subject(model_file(tmp_path, truth))
+    logs = read_logs(logs_of(truth, tmp_path / "logs", motions=1), subject.joints)
+    errors = Replay(subject, logs).errors((), np.zeros((1, 0)))[0]
+    assert np.abs(errors).max() < 1e-4
+    noisy = read_logs(logs_of(truth, tmp_path / "noisy", motions=1, noise=0.01), subject.joints)
+    # A motion begins where it was measured: the servo pulls that error in, the rest is noise
+    assert Replay(subject, noisy).errors((), np.zeros((1, 0)))[0][0, 100:].std() == pytest.approx(0.01, rel=0.15)
+
+
+# -- what can not be told ----
+
+
+def test_a_common_factor_of_all_torques_is_flagged(tmp_path):
+    families = ("stiffness", "damping", "friction", "mass", "armature")
+    rows = found(tmp_path, Truth(), families, noise=ENCODER)["parameters"]
+    for name in ("stiffness.a", "mass.left", "damping.a"):
+        assert not rows[name]["identifiable"]
+        assert "compensated by" in rows[name]["reason"]
+
+
+def test_a_joint_that_rests_keeps_its_nominal_values(tmp_path):
+    families = ("damping", "friction", "armature")
+    truth = Truth(mass=0.001)  # weightless: nothing pulls at b
+    nominal = Truth(mass=0.001, damping=0.3)
+    rows = found(tmp_path, truth, families, nominal=nominal, still=[1])["parameters"]
+    assert rows["damping.a"]["identifiable"] and rows["damping.a"]["value"] == pytest.approx(0.5, rel=0.05)
+    for family in families:
+        row = rows[f"{family}.b"]
+        assert not row["identifiable"], family
+        assert row["reason"] and row["ci95"][0] < row["nominal"] < row["ci95"][1]
+
+
+def test_a_model_that_is_right_already_is_not_replaced(tmp_path):
+    document = found(tmp_path, NOMINAL, ("damping", "friction"), noise=ENCODER, motions=6)
+    assert not document["promoted"] and "not promoted" in document["verdict"]
+    assert document["parameters"]["damping.a"]["value"] == pytest.approx(NOMINAL.damping, rel=0.2)
+
+
+def test_one_motion_is_not_enough_evidence(tmp_path):
+    document = found(tmp_path, Truth(), ("stiffness",), motions=1)
+    assert not document["promoted"] and "not enough evidence" in document["verdict"]
+
+
+def test_what_a_family_is_worth_is_said(tmp_path):
+    logs = logs_of(Truth(), tmp_path / "logs", motions=4, noise=ENCODER)
+    settings = Settings(families=("stiffness", "friction", "offset"), starts=0, attribute=True)
+    shares = identify(model_file(tmp_path), logs, tmp_path / "out", settings)["leave_one_out"]
+    assert shares["stiffness"]["ci95"][0] > 0
+    assert abs(shares["offset"]["heldout_increase"]) < 0.1 * shares["stiffness"]["heldout_increase"]
+
+
+# -- parts ----
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.004, 0.013, 0.2])
+def test_a_held_command_is_averaged_over_each_step(delay):
+    rng = np.random.default_rng(1)
+    time, command, edges = np.cumsum(rng.uniform(0.01, 0.03, 20)), rng.normal(size=20), np.arange(30) * 0.01
+    time -= time[0]
+    (held,) = _held(time, command, edges, np.array([delay]))
+    fine = np.linspace(0, edges[-1], 29 * 2000, endpoint=False) + edges[1] / 4000 - delay
+    brute = command[np.clip(np.searchsorted(time, fine, side="right") - 1, 0, None)].reshape(29, -1).mean(axis=1)
+    np.testing.assert_allclose(held, brute, atol=5e-3)
+
+
+def motion(name, seconds, moved):
+    time = np.arange(round(seconds * 50)) / 50
+    return Log(name, time, {"position": {"a": moved * np.sin(time), "b": 0 * time}}, {})
+
+
+def test_motions_held_out_are_never_fitted():
+    logs = [motion(f"m{i}", 4.0, 1.0) for i in range(10)]
+    for seed in range(5):
+        fitted, held = split(logs, seed)
+        assert len(held) == 3 and not {x.name for x in fitted} & {x.name for x in held}
+    assert [x.name for x in split(logs, 0, ["m4"])[1]] == ["m4"]
+    with pytest.raises(UsageError, match="did you mean 'm4'"):
+        split(logs, 0, ["m44"])
+    with pytest.raises(UsageError, match="some must be fitted"):
+        split(logs, 0, [x.name for x in logs])
+
+
+def test_a_budget_takes_some_of_every_motion():
+    logs = [motion(f"m{i}", 30.0, i) for i in range(4)]
+    chosen = within_budget(logs, 20.0, 40.0)
+    assert {x.name.split("[")[0] for x in chosen} == {"m0", "m1", "m2", "m3"}
+    assert sum(x.duration_s for x in chosen) == pytest.approx(40.0, abs=1.0)
+    assert len(within_budget(logs, 20.0, 5.0)) == 1
+    assert sum(x.duration_s for x in within_budget(logs, 20.0, 1e6)) >= 100
+
+
+def test_a_calibrated_file_moves_like_the_fitted_model(tmp_path):
+    truth = Truth()
+    document = found(tmp_path, truth, ("stiffness", "damping", "friction", "armature", "delay"))
+    calibration = read_calibration(tmp_path / "out" / "calibration.json")
+    assert calibration["promoted"] == document["promoted"]
+    subject = load_subject(model_file(tmp_path))
+    spec = subject.spec()
+    assert calibrate(spec, calibration) == ["delay"]
+    calibrated = tmp_path / "calibrated.xml"
+    spec.compile()
+    calibrated.write_text(spec.to_xml())
+    logs = read_logs(tmp_path / "logs", subject.joints)
+    parameters = choose(subject, ["a", "b"], True, False, ("stiffness", "damping", "friction", "armature"))
+    values = np.array([[calibration["parameters"][p.name]["value"] for p in parameters]])
+    one = Replay(subject, logs).errors(parameters, values)[0]
+    other = Replay(load_subject(str(calibrated)), logs).errors((), np.zeros((1, 0)))[0]
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.pop("parameters"),
+        lambda d: d["parameters"].update({"mas.a": {"value": 1.0}}),
+        lambda d: d["parameters"].update({"mass.a": {"value": float("nan")}}),
+    ],
+)
+def test_a_file_that_is_no_calibration(tmp_path, change):
+    document = {"schema": 1, "robot": "arm.xml", "promoted": True, "parameters": {"mass.a": {"value": 1.0}}}
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(document))
+    assert read_calibration(path) == document
+    change(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="calibration"):
+        read_calibration(path)
+
+
+# -- excitation ----
+
+
+def walled(gap):
+    """An arm whose tip may hit a wall."""
+    wall = f'<geom type="box" size="0.01 0.5 0.5" pos="{gap} 0 0"/>' if gap is not None else ""
+    return f"""
+    <mujoco>
+      <compiler angle="radian" autolimits="true"/>
+      <option timestep="0.005" integrator="implicitfast" gravity="0 0 0"/>
+      <worldbody>
+        <body name="link">
+          <joint name="turn" axis="0 1 0" range="-1.5 1.5" damping="1" armature="0.05"/>
+          <geom type="capsule" fromto="0 0 0 0 0 0.5" size="0.02"/>
+        </body>
+        {wall}
+      </worldbody>
+      <actuator><position joint="turn" kp="50"/></actuator>
+    </mujoco>
+    """
+
+
+@pytest.mark.parametrize("gap", [None, 0.3])
+def test_an_excitation_keeps_to_its_limits_and_touches_nothing(tmp_path, gap):
+    path = tmp_path / "link.xml"
+    path.write_text(walled(gap))
+    plan = excite(str(path), 12.0, 50.0, 2.0, 1.0, 0)
+    assert plan.command.shape == (600, 1) and plan.joints == ("turn",)
+    assert np.abs(plan.command).max() <= 0.8 * 1.5 + 1e-9
+    assert np.abs(np.diff(plan.command, axis=0)).max() * 50 <= 1.0 + 1e-9
+    assert abs(plan.command[0, 0]) < 1e-6 and abs(plan.command[-1, 0]) < 1e-6  # from rest to rest
+    assert np.ptp(plan.command) > 0.2
+    model = mujoco.MjModel.from_xml_path(str(path))
+    data = mujoco.MjData(model)
+    for value in plan.command[:, 0]:
+        data.ctrl[:] = value
+        mujoco.mj_step(model, data, nstep=4)
+        assert data.ncon == 0
+
+
+def test_the_same_seed_excites_the_same(tmp_path):
+    path = tmp_path / "link.xml"
+    path.write_text(walled(None))
+    plans = [excite(str(path), 4.0, 50.0, 2.0, 1.0, seed).command for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(plans[0], plans[1])
+    assert not np.array_equal(plans[0], plans[2])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"seconds": 0.0}, "--seconds is 0.0"),
+        ({"top_hz": 20.0}, "carry at most 12.5 Hz"),
+        ({"speed": float("nan")}, "--speed is nan"),
+    ],
+)
+def test_an_impossible_excitation_is_refused(tmp_path, change, message):
+    path = tmp_path / "link.xml"
+    path.write_text(walled(None))
+    options = {"seconds": 4.0, "rate_hz": 50.0, "top_hz": 2.0, "speed": 1.0, "seed": 0} | change
+    with pytest.raises(UsageError, match=message):
+        excite(str(path), **options)
+
+
+# -- command line ----
+
+
+def test_the_command_prints_one_document(tmp_path, capsys):
+    logs = logs_of(Truth(), tmp_path / "logs")
+    out = tmp_path / "out"
+    arguments = ["sysid", "--robot", model_file(tmp_path), "--log", str(logs), "--out", str(out)]
+    assert main([*arguments, "--parameters", "stiffness,delay", "--starts", "0", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document["parameters"]) == {"stiffness.a", "stiffness.b", "delay"}
+    for row in document["parameters"].values():
+        assert {"value", "ci95", "nominal", "identifiable"} <= row.keys()
+        assert row["ci95"][0] <= row["value"] <= row["ci95"][1]
+    for part in ("train", "heldout"):
+        assert {"nominal", "fitted"} == document["replay_rmse"][part].keys()
+    for file in ("sysid.json", "calibration.json", "report.html"):
+        assert (out / file).stat().st_size > 100
+    assert main(arguments) == 2
+    assert "already holds something" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (["--robot", "so100"], "did you mean 'so101'"),
+        (["--parameters", "stifness"], "did you mean 'stiffness'"),
+        (["--parameters", "gain"], "has nothing with a gain in these logs; it belongs to a motor"),
+        (["--heldout", "motion7"], "unknown motion to hold out 'motion7'"),
+        (["--horizon", "-1"], "--horizon is -1.0: give a positive number of seconds"),
+        (["--observe", "current"], "position, velocity and torque can be compared"),
+        (["--log", "nowhere"], "nowhere: no such log"),
+    ],
+)
+def test_what_can_not_be_done_is_one_line(tmp_path, capsys, change, message):
+    write(tmp_path / "logs", *commands(np.random.default_rng(0), 2.0), np.zeros((100, 2)), "motion0")
+    out = tmp_path / "out"
+    arguments = {"--robot": model_file(tmp_path), "--log": str(tmp_path / "logs"), "--out": str(out)}
+    arguments |= dict([change])
+    assert main(["sysid", *(word for pair in arguments.items() for word in pair)]) in (1, 2)
+    error = capsys.readouterr().err.strip()
+    assert message in error and error.count("\n") == 0
+    assert not out.exists()
+
+
+def test_a_robot_without_motors_can_not_be_excited(tmp_path):
+    path = tmp_path / "ball.xml"
+    path.write_text("<mujoco><worldbody><body><freejoint/><geom size='0.1'/></body></worldbody></mujoco>")
+    with pytest.raises(RoboticsError, match="no actuated joint"):
+        excite(str(path), 4.0, 50.0, 2.0, 1.0, 0)
+
+
+def test_a_robot_with_a_free_base_is_not_excited_on_the_floor():
+    with pytest.raises(UsageError, match="is free and would fall"):
+        excite("quadruped", 4.0, 50.0, 2.0, 1.0, 0)
