@@ -32,6 +32,7 @@ COMMANDS = {
     "agree": "does success in simulation predict success on the target, over a table of policies",
     "card": "what changes of object, scene, camera and words cost a policy",
     "sysid": "a robot's parameters from logs of its motions; excite: motions that show them",
+    "real2sim2real": "make that loss smaller: log -> identify -> train anew -> measure, one page",
     "report": "one self-contained HTML page of a run",
 }
 

@@ -13,7 +13,7 @@ from robotics.environments import observation_spaces
 from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.outputs import prepare_folder, require_room, write_json
 from robotics.progress import progress
-from robotics.sim2real.drawing import Randomisation
+from robotics.sim2real.drawing import Draw
 from robotics.versions import versions
 from robotics.workers import in_order
 
@@ -45,7 +45,7 @@ def collect(
     env_kwargs: dict[str, Any] | None = None,
     images: str = "video",
     noise: float = 0.0,
-    randomisation: Randomisation | None = None,
+    randomisation: Draw | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Collected:

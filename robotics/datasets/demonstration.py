@@ -14,7 +14,7 @@ from robotics.datasets.noise import ActionNoise
 from robotics.environments import instruction, make_env, observation_dict
 from robotics.errors import UsageError
 from robotics.sim2real.applicability import task_of
-from robotics.sim2real.drawing import Randomisation
+from robotics.sim2real.drawing import Draw
 from robotics.vocabulary import ACTION, to_dataset
 
 #: Keeps the stream of the disturbance apart from that of the environment, which is seeded with the same number.
@@ -41,7 +41,7 @@ class Source:
     env_id: str
     env_kwargs: dict[str, Any]
     noise: float = 0.0
-    randomisation: Randomisation | None = None
+    randomisation: Draw | None = None
 
     def demonstrator(self) -> "Demonstrator":
         return Demonstrator(make_env(self.env_id, **self.env_kwargs), self)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -21,6 +22,16 @@ SHARE = 0.35
 
 #: Keeps the stream of worlds apart from the environment's, which is seeded with the same number.
 _STREAM = 0x3D0A
+
+
+class Draw(Protocol):
+    """Gives every attempt at a demonstration its world: a dataclass of JSON values, which the dataset notes."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def world(self, task: MujocoTask, seed: int) -> World:
+        """The world of the attempt with this seed, in the nominal `task`."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,54 @@
+"""The page of `robotics real2sim2real`: before and after, what was identified, what was trained for, the verdict."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from robotics.errors import DataError
+from robotics.outputs import read_json, write_atomically
+from robotics.reports.gap_format import template
+from robotics.sim2real.factors import FACTORS
+from robotics.sim2real.posterior import FACTORS_OF
+
+DOCUMENT, PAGE = "real2sim2real.json", "report.html"
+SCHEMA = 1
+_KEYS = {"env", "label", "arms", "identification", "randomisation", "training", "logs", "verdict", "target"}
+
+
+def write_loop_page(folder: Path, out: Path | None = None) -> Path:
+    """Write `out` (default: `folder`/report.html) from real2sim2real.json; returns the page.
+
+    The page needs no network and no other file. DataError for a folder without that document.
+    """
+    document = read_loop(folder)
+    page = template("loop.html.j2").render(
+        title=f"{document['label']} on {document['env']}, before and after",
+        d=document,
+        drawn=_drawn(document["randomisation"]),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    target = out or folder / PAGE
+    write_atomically(target, page)
+    return target
+
+
+def read_loop(folder: Path) -> dict[str, Any]:
+    """The document in `folder`; DataError naming the file when it is none."""
+    path = folder / DOCUMENT
+    document = read_json(path)
+    if not isinstance(document, dict) or document.get("kind") != "real2sim2real" or not document.keys() >= _KEYS:
+        raise DataError(f"{path}: no document of `robotics real2sim2real`")
+    if document.get("schema") != SCHEMA:
+        raise DataError(f"{path}: a document of schema {document.get('schema')}, this version reads {SCHEMA}")
+    return document
+
+
+def _drawn(ranges: Mapping[str, list[float]]) -> list[dict[str, Any]]:
+    """Per family, what its worlds were drawn from and what it is."""
+    rows = []
+    for family, (low, high) in ranges.items():
+        names = FACTORS_OF[family]
+        one = FACTORS[names[0]]
+        rows.append({"names": names, "low": low, "high": high, "nominal": one.nominal, "unit": one.unit})
+    return rows

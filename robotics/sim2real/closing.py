@@ -1,0 +1,89 @@
+"""How much of a gap was closed, and whether that is sure: arms on the same seeds, in numbers and in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from robotics.evaluation.paired import Pairs, mcnemar_mid_p, newcombe_paired
+
+RESAMPLES = 10_000
+_SEED = 0xC105
+_ALPHA = 0.05
+
+
+def gain(after: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """How much more often an arm succeeds than another one on the same seeds, as JSON."""
+    pairs = Pairs.of(after["success"], before["success"])
+    return {
+        "difference": pairs.difference,
+        "ci95": list(newcombe_paired(pairs)),
+        "mcnemar_mid_p": mcnemar_mid_p(pairs),
+    }
+
+
+def closed_fraction(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """(after − before) / (oracle − before) on the target, with a bootstrap over seeds; None without an oracle.
+
+    Without a number where the oracle is not surely better than `before`: there is nothing to take a part of.
+    """
+    if "oracle" not in arms:
+        return None
+    before, after, oracle = (np.array(arms[name]["target"]["success"], float) for name in ("before", "after", "oracle"))
+    if not _sure(gain(arms["oracle"]["target"], arms["before"]["target"])):
+        return {"value": None, "ci95": None}
+    drawn = np.random.default_rng(_SEED).integers(len(before), size=(RESAMPLES, len(before)))
+    won, there = (after - before)[drawn].mean(axis=1), (oracle - before)[drawn].mean(axis=1)
+    low, high = np.quantile(won[there > 0] / there[there > 0], [0.025, 0.975])
+    return {"value": float((after - before).mean() / (oracle - before).mean()), "ci95": [float(low), float(high)]}
+
+
+def verdict(
+    arms: Mapping[str, Mapping[str, Any]],
+    identified: Mapping[str, Any],
+    closed: Mapping[str, Any] | None,
+    target: str,
+) -> list[str]:
+    """What the loop did, in sentences that claim no more than was shown."""
+    lines = [_on_gain(arms, target), f"identification: {identified['verdict']}"]
+    if not identified["promoted"]:
+        lines.append("the policy was trained around an identification that is not promoted: prefer the one as it was")
+    if after_wins := _beats_training_alone(arms):
+        lines.append(after_wins)
+    return [*lines, _on_closed(closed)]
+
+
+def _on_gain(arms: Mapping[str, Mapping[str, Any]], target: str) -> str:
+    before, after = arms["before"]["target"], arms["after"]["target"]
+    won = arms["after"]["gain"]
+    low, high = (100 * end for end in won["ci95"])
+    moved = f"{100 * won['difference']:+.1f} points [{low:+.1f}, {high:+.1f}]"
+    rates = f"success on {target} was {before['rate']:.1%} before and {after['rate']:.1%} after, {moved}"
+    if _sure(won):
+        return f"{rates}: {'better' if won['difference'] > 0 else 'worse'} on the same {after['n']} seeds"
+    return f"{rates}: not enough evidence of a change with {after['n']} seeds"
+
+
+def _beats_training_alone(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Whether it is the identification that helped, and not merely training anew."""
+    others: Sequence[str] = [name for name in ("nominal", "wide") if name in arms]
+    words = []
+    for name in others:
+        won = gain(arms["after"]["target"], arms[name]["target"])
+        low, high = (100 * end for end in won["ci95"])
+        sure = "" if _sure(won) else ", which may be nothing"
+        words.append(f"{100 * won['difference']:+.1f} points [{low:+.1f}, {high:+.1f}] against '{name}'{sure}")
+    return f"trained around the identification: {'; '.join(words)}" if words else None
+
+
+def _on_closed(closed: Mapping[str, Any] | None) -> str:
+    if closed is None:
+        return "what part of the gap was closed is not measured: that takes a policy trained in the target itself"
+    if closed["value"] is None:
+        return "what part of the gap was closed can not be said: training in the target itself is not surely better"
+    low, high = closed["ci95"]
+    return f"{closed['value']:.0%} of what training in the target itself gains [{low:.0%}, {high:.0%}]"
+
+
+def _sure(won: Mapping[str, Any]) -> bool:
+    return won["mcnemar_mid_p"] < _ALPHA and won["ci95"][0] * won["ci95"][1] > 0

@@ -1,0 +1,144 @@
+"""Logs of a target: every joint moves as its identification needs; what is commanded and measured is kept."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from robotics.environments import make_env
+from robotics.envs.hands import HandTask
+from robotics.envs.mobile import MobileTask
+from robotics.errors import UsageError
+from robotics.outputs import write_atomically
+from robotics.progress import progress
+from robotics.sim2real.applicability import task_of
+from robotics.sim2real.identification.excitation import excite
+from robotics.sim2real.logs import Log
+from robotics.sim2real.world import World
+
+#: Motions are not shorter than this [s], and there are at least so many: three in ten judge, and one is no evidence.
+MOTION_S, FEWEST, SHORTEST_S = 15.0, 8, 2.0
+#: Highest frequency [Hz] and speed [rad/s, m/s] of the motions.
+TOP_HZ, SPEED = 3.0, 1.5
+#: The robot holds its home for so long first [s].
+SETTLE_S = 0.5
+#: Seed of the first motion: where neither demonstrations nor evaluation are.
+FIRST_SEED = 900_000
+
+
+def require_servo_robot(env_id: str) -> None:
+    """UsageError unless `env_id` is a task of a robot that stands fast and takes positions of its joints."""
+    task = task_of(env_id)
+    task.close()
+    if not isinstance(task, HandTask) or isinstance(task, MobileTask):
+        raise UsageError(
+            f"environment '{env_id}': its robot does not stand fast on position servos, so its joints alone do not "
+            "tell what moves it; log it and use `robotics sysid`"
+        )
+
+
+def nominal_model(task: HandTask) -> str:
+    """What the simulation believes, as MJCF, with objects where `task` has them now and the robot at its home.
+
+    What is identified starts from it.
+    """
+    qpos = task.data.qpos.copy()
+    for joint, home in zip(task.SPEC.joints, task.SPEC.home, strict=True):
+        qpos[task.model.joint(joint).qposadr[0]] = home
+    spec = task.build_scene("joint")
+    spec.compile()
+    spec.add_key(name="home", qpos=qpos.tolist(), ctrl=task.data.ctrl.tolist())
+    return spec.to_xml()
+
+
+def motions_in(seconds: float) -> int:
+    """How many motions so much time is divided into; UsageError for too short a time."""
+    count = max(FEWEST, round(seconds / MOTION_S))
+    if seconds / count < SHORTEST_S:
+        raise UsageError(f"--log-seconds {seconds:g}: give at least {FEWEST * SHORTEST_S:g}, for {FEWEST} motions")
+    return count
+
+
+def log_motions(env_id: str, world: World, seconds: float, seed: int, folder: Path) -> list[Log]:
+    """About `seconds` of motion of the robot in `world`, as logs that are also files of `folder`.
+
+    Commands are designed on the nominal model so that nothing is touched there. Positions are those that the task's
+    policies see: late, quantised and noisy if its sensors are. Raises UsageError for too short a time.
+    """
+    count = motions_in(seconds)
+    nominal, target = make_env(env_id, action_mode="joint"), _in_world(env_id, world)
+    logs = []
+    try:
+        with progress("log the target", count, "motions") as bar:
+            for number in range(count):
+                logs.append(
+                    _motion(nominal, target, seconds / count, FIRST_SEED + seed + number, f"motion{number:02d}")
+                )
+                write_log(logs[-1], folder)
+                bar.advance()
+    finally:
+        nominal.close()
+        target.close()
+    return logs
+
+
+def write_log(log: Log, folder: Path) -> Path:
+    """A CSV file that `robotics sysid --log` reads."""
+    columns = {"time": log.time, **log.columns()}
+    rows = np.column_stack(list(columns.values()))
+    lines = [",".join(columns), *(",".join(f"{value:.9g}" for value in row) for row in rows)]
+    path = folder / f"{log.name}.csv"
+    write_atomically(path, "\n".join(lines) + "\n")
+    return path
+
+
+def _settled(env: gym.Env, seed: int) -> dict[str, Any]:
+    """The observation when the objects of this seed have come to rest and the robot has held its home for a while.
+
+    Steps the task itself: neither success nor a time limit ends a motion.
+    """
+    task = env.unwrapped
+    assert isinstance(task, HandTask)
+    observation, _ = task.reset(seed=seed)
+    home = np.clip(task.SPEC.home, task.action_space.low, task.action_space.high).astype(np.float32)
+    for _ in range(round(SETTLE_S * task.control_hz)):
+        observation, *_ = task.step(home)
+    return observation
+
+
+def _in_world(env_id: str, world: World) -> gym.Env:
+    kwargs: Mapping[str, Any] = {"world": world} if world.values else {}
+    return make_env(env_id, action_mode="joint", **kwargs)
+
+
+def _motion(nominal: gym.Env, target: gym.Env, seconds: float, seed: int, name: str) -> Log:
+    """One motion from the instance of `seed`, whose objects are in the same place in both."""
+    _settled(nominal, seed)
+    task, there = nominal.unwrapped, target.unwrapped
+    assert isinstance(task, HandTask) and isinstance(there, HandTask)
+    with tempfile.TemporaryDirectory() as scratch:
+        model = Path(scratch) / "model.xml"
+        model.write_text(nominal_model(task))
+        excitation = excite(str(model), seconds, task.control_hz, TOP_HZ, SPEED, seed)
+    joints = task.SPEC.joints
+    order = [excitation.joints.index(joint) for joint in joints]
+    space = there.action_space
+    commands = np.clip(excitation.command[:, order], space.low, space.high).astype(np.float32)
+    measured = []
+    observation = _settled(target, seed)
+    for command in commands:
+        measured.append(observation["state"][: len(joints)].astype(float))
+        observation, *_ = there.step(command)
+    positions = np.array(measured)
+    return Log(
+        name,
+        excitation.time,
+        {
+            "command": {joint: commands[:, i].astype(float) for i, joint in enumerate(joints)},
+            "position": {joint: positions[:, i] for i, joint in enumerate(joints)},
+        },
+        {},
+    )

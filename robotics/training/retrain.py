@@ -1,0 +1,58 @@
+"""A policy anew from other data, by the recipe of a run that exists."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from robotics.errors import UsageError
+from robotics.policies.documents import from_document
+from robotics.policies.registry import family
+from robotics.training.config import TrainConfig
+from robotics.training.run_folder import CONFIG, read_run
+from robotics.training.train import train
+
+#: Of a policy's configuration, what comes from the data.
+_FROM_DATA = {"input_shapes", "action_dim", "fps", "robot_type", "action_mode"}
+
+
+def retrain(run: Path, data: Path, out: Path, *, steps: int | None = None, resume: bool = False) -> int:
+    """Train what `run` holds on `data` instead, into `out`; returns the steps it took.
+
+    Family, architecture, inputs and optimisation are those of `run`. Left out are its rollouts during training and its
+    rounds of DAgger, which would act in the environment of the old data.
+
+    Args:
+        steps: other than those of the recipe.
+    """
+    document = read_run(run)
+    kind = family(document["family"])[0]
+    policy = from_document(kind, document["policy"], run / CONFIG)
+    training = asdict(from_document(TrainConfig, document["training"], run / CONFIG))
+    training |= {"eval_env": None, "dagger_rounds": 0, **({} if steps is None else {"steps": steps})}
+    training["save_every"] = min(training["save_every"], training["steps"])
+    counters = train(
+        document["family"],
+        data,
+        out,
+        preset_name=document.get("preset", "small"),
+        inputs=",".join(policy.input_shapes),
+        policy_options={
+            field.name: getattr(policy, field.name) for field in fields(kind) if field.name not in _FROM_DATA
+        },
+        training_options=training,
+        resume=resume,
+    )
+    return counters.step
+
+
+def origin_of(run: Path, env_id: str) -> tuple[dict[str, Any], int]:
+    """What the environment of a run's demonstrations was made with, and how many there were.
+
+    UsageError for a run of another environment, or of several.
+    """
+    data = read_run(run)["data"]
+    if envs := {str(name) for name in data.get("env", [])} - {env_id}:
+        raise UsageError(f"{run} was trained on {', '.join(sorted(envs))}, not on {env_id} alone")
+    episodes = sum(int(one["episodes"]) for one in data.get("fingerprint", []))
+    kwargs = (data.get("env_kwargs") or [{}])[0]
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in kwargs.items()}, episodes

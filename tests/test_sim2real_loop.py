@@ -1,0 +1,205 @@
+"""The loop: logs of a target, worlds around what they tell, a policy by the recipe of another, before and after."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robotics.cli.main import main
+from robotics.datasets.collect import collect
+from robotics.datasets.reader import read_provenance
+from robotics.environments import make_env
+from robotics.errors import DataError, UsageError
+from robotics.reports.loop import write_loop_page
+from robotics.sim2real.closing import closed_fraction, gain, verdict
+from robotics.sim2real.excited_logs import log_motions, require_servo_robot
+from robotics.sim2real.factors import FACTORS
+from robotics.sim2real.posterior import FACTORS_OF, Posterior, posterior, require_known
+from robotics.sim2real.world import World
+from robotics.training.run_folder import read_run
+from robotics.training.train import train
+from tests.runs import BRIEF, TINY
+
+REACH = "robotics/Reach-v0"
+
+
+# -- worlds around an identification ----------------------------------------------------------------------------------
+
+
+def row(value: float, low: float, high: float, nominal: float, identifiable: bool = True) -> dict:
+    return {"value": value, "ci95": [low, high], "nominal": nominal, "identifiable": identifiable}
+
+
+@pytest.fixture(scope="module")
+def reach():
+    env = make_env(REACH)
+    yield env.unwrapped
+    env.close()
+
+
+def test_what_joints_agree_on_is_in_the_middle_of_the_range(reach):
+    agreed = {f"stiffness.joint{i}": row(0.7 * k, 0.69 * k, 0.71 * k, k) for i, k in ((1, 2000.0), (2, 2500.0))}
+    low, high = posterior(agreed, reach.believed).ranges["stiffness"]
+    assert np.sqrt(low * high) == pytest.approx(0.7, rel=1e-3) and high / low < 1.15
+    apart = {"stiffness.joint1": row(1000, 990, 1010, 2000), "stiffness.joint2": row(2500, 2490, 2510, 2500)}
+    low, high = posterior(apart, reach.believed).ranges["stiffness"]
+    assert low < 0.55 and high > 0.95
+
+
+def test_an_unsure_joint_counts_less_and_an_unidentifiable_one_not_at_all(reach):
+    both = {
+        "stiffness.joint1": row(1400, 1390, 1410, 2000),
+        "stiffness.joint2": row(5000, 1000, 25000, 2500),
+        "stiffness.joint3": row(18, 17, 19, 1800, identifiable=False),
+    }
+    low, high = posterior(both, reach.believed).ranges["stiffness"]
+    assert np.sqrt(low * high) == pytest.approx(0.7, rel=0.05)
+    unknown = {name: {**one, "identifiable": False} for name, one in both.items()}
+    assert posterior(unknown, reach.believed).ranges == {}
+
+
+def test_torques_become_parts_of_the_limit_and_never_less_than_none(reach):
+    more = posterior({"friction.joint1": row(0.1 + 0.87, 0.1 + 0.86, 0.1 + 0.88, 0.1)}, reach.believed).ranges
+    assert np.mean(more["friction"]) == pytest.approx(0.01, rel=1e-3)
+    less = posterior({"friction.joint1": row(0.01, 0.009, 0.011, 0.1)}, reach.believed).ranges["friction"]
+    assert less[0] == 0.0 <= less[1]
+    early = posterior({"delay": row(-0.02, -0.021, -0.019, 0.0)}, reach.believed).ranges["delay"]
+    assert early == [0.0, 0.0]
+
+
+def test_worlds_depend_on_their_seed_alone_and_stay_in_the_ranges(reach):
+    drawn = Posterior({"damping": [0.4, 0.6], "delay": [0.01, 0.03]})
+    worlds = [drawn.world(reach, seed).as_dict() for seed in range(50)]
+    assert worlds[7] == drawn.world(reach, 7).as_dict() and len({w["command_delay"] for w in worlds}) == 50
+    for world in worlds:
+        assert 0.4 <= world["joint_damping"] == world["actuator_damping"] <= 0.6
+        assert 0.01 <= world["command_delay"] <= 0.03
+
+
+def test_every_family_has_factors_of_one_kind():
+    for names in FACTORS_OF.values():
+        assert len({(FACTORS[name].unit, FACTORS[name].nominal) for name in names}) == 1
+    with pytest.raises(UsageError, match="offset: training can draw"):
+        require_known(["delay", "offset"])
+
+
+# -- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def arms(before: int, after: int, oracle: int, n: int = 40) -> dict:
+    def one(hits: int) -> dict:
+        return {"target": {"n": n, "rate": hits / n, "success": [i < hits for i in range(n)]}}
+
+    found = {name: one(hits) for name, hits in (("before", before), ("after", after), ("oracle", oracle))}
+    found["after"]["gain"] = gain(found["after"]["target"], found["before"]["target"])
+    return found
+
+
+@pytest.mark.parametrize(("after", "fraction"), [(10, 0.0), (20, 0.5), (30, 1.0)])
+def test_the_closed_fraction_is_of_what_the_oracle_gains(after, fraction):
+    closed = closed_fraction(arms(10, after, 30))
+    assert closed["value"] == pytest.approx(fraction)
+    assert closed["ci95"][0] <= fraction <= closed["ci95"][1]
+
+
+def test_nothing_is_claimed_without_evidence():
+    assert closed_fraction(arms(10, 12, 12)) == {"value": None, "ci95": None}
+    told = arms(10, 12, 12)
+    lines = verdict(told, {"promoted": False, "verdict": "not promoted: …"}, closed_fraction(told), "the target")
+    assert "not enough evidence" in lines[0] and any("not promoted: prefer" in line for line in lines)
+    del told["oracle"]
+    assert closed_fraction(told) is None
+    sure = arms(10, 30, 30)
+    assert "better" in verdict(sure, {"promoted": True, "verdict": ""}, closed_fraction(sure), "the target")[0]
+
+
+# -- logs -------------------------------------------------------------------------------------------------------------
+
+
+def test_logs_tell_a_late_target_from_the_simulation(tmp_path):
+    late = log_motions(REACH, World.of(command_delay=0.04), 16.0, 0, tmp_path / "late")
+    same = log_motions(REACH, World(), 16.0, 0, tmp_path / "same")
+    assert len(late) == len(same) == len(list((tmp_path / "late").glob("*.csv"))) >= 7
+    apart, following = [], []
+    for one, other in zip(late, same, strict=True):
+        assert np.array_equal(one.joints["command"]["joint1"], other.joints["command"]["joint1"])
+        a, b = one.joints["position"]["joint1"], other.joints["position"]["joint1"]
+        apart.append(np.abs(a - b).max())
+        following.append(np.abs(a[2:] - b[:-2]).max())  # 40 ms are two control steps
+    assert max(following) < 0.1 * max(apart)
+
+
+def test_robots_that_do_not_stand_fast_are_refused():
+    for env_id in ("robotics/QuadrupedVelocity-v0", "robotics/MobileServe-v0"):
+        with pytest.raises(UsageError, match="does not stand fast"):
+            require_servo_robot(env_id)
+
+
+# -- the loop ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reach_run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reach")
+    collect(REACH, 2, 0, folder / "data")
+    train("act", folder / "data", folder / "run", policy_options=TINY, training_options=BRIEF)
+    return folder / "run"
+
+
+def asked(run: Path, out: Path, *more: str) -> list[str]:
+    tiny = ["--log-seconds", "16", "--parameters", "delay", "--fit-seconds", "4", "--starts", "0", "--steps", "4"]
+    given = ["--env", REACH, "--policy", str(run), "--out", str(out), "--target", "factors:command_delay=0.03"]
+    return ["real2sim2real", *given, *tiny, "--demonstrations", "1", "--episodes", "2", *more]
+
+
+def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
+    out = tmp_path / "loop"
+    assert main([*asked(reach_run, out), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document["arms"]) == ["before", "after"] and document["closed_fraction"] is None
+    delay = document["identification"]["parameters"]["delay"]
+    assert delay["value"] == pytest.approx(0.03, abs=2e-3) and document["identification"]["promoted"]
+    low, high = document["randomisation"]["delay"]
+    assert low < 0.03 < high
+    noted = read_provenance(out / "demonstrations" / "after")["randomisation"]
+    assert noted == {"ranges": document["randomisation"]}
+    before, after = read_run(reach_run), read_run(out / "runs" / "after")
+    assert after["policy"] == before["policy"] and after["training"]["lr"] == before["training"]["lr"]
+    assert after["training"]["steps"] == 4
+    page = (out / "report.html").read_text()
+    assert "before and after" in page and "is not measured" in page and "http" not in page.replace("http://www.w3", "")
+
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "logs").iterdir()}
+    (out / "measured" / "after.json").unlink()
+    assert main([*asked(reach_run, out), "--resume", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["arms"] == document["arms"]
+    assert stamps == {path: path.stat().st_mtime_ns for path in (out / "logs").iterdir()}
+    assert main([*asked(reach_run, out), "--resume", "--episodes", "3"]) == 2
+    assert "begun with episodes = 2, not 3" in capsys.readouterr().err
+    assert main(asked(reach_run, out)) == 2
+    assert "already holds something" in capsys.readouterr().err
+    (out / "real2sim2real.json").write_text("{}")
+    with pytest.raises(DataError, match="no document"):
+        write_loop_page(out)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--target", "sim"], "no gap to close"),
+        (["--target", "twin:nowhere.json"], "no such file"),
+        (["--policy", "expert"], "learns nothing"),
+        (["--env", "robotics/PickPlace-v0"], "was trained on robotics/Reach-v0"),
+        (["--env", "robotics/QuadrupedVelocity-v0"], "does not stand fast"),
+        (["--parameters", "offset"], "training can draw"),
+        (["--compare", "wid"], "wide"),
+        (["--demonstrations", "0"], "at least 1"),
+        (["--log-seconds", "3"], "give at least 16"),
+        (["--seed", "0"], "trained on"),
+    ],
+)
+def test_what_can_not_be_asked(more, words, reach_run, tmp_path, capsys):
+    assert main([*asked(reach_run, tmp_path / "loop"), *more]) in (1, 2)
+    assert words in capsys.readouterr().err
