@@ -224,14 +224,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=[*PARTS, "known"], default=[*PARTS, "known"])
     parser.add_argument("--sets", type=int, default=20)
     options = parser.parse_args()
-    kept = RESULTS / f"{NAME}.json"
-    parts = json.loads(kept.read_text())["parts"] if kept.exists() else {}
     for name in options.only:
         if name != "known" and options.logs is None:
             print(f"{name}: skipped, no --logs")
             continue
-        parts[name] = known(options.sets) if name == "known" else PARTS[name](options.logs.resolve())
-    publish(NAME, {"parts": parts})
+        part = known(options.sets) if name == "known" else PARTS[name](options.logs.resolve())
+        kept = RESULTS / f"{NAME}.json"
+        parts = json.loads(kept.read_text())["parts"] if kept.exists() else {}
+        publish(NAME, {"parts": {**parts, name: part}})
 
 
 if __name__ == "__main__":
