@@ -131,7 +131,7 @@ def test_killed_again_and_again_it_ends_where_it_would_have_ended(data, tmp_path
     loop = (
         "total = 0\n"
         "for delay_s in (0.0, 0.01, 0.03, 0.1, 0.02, 0.05, 0.005, 0.2):\n"
-        "    begun = (Path(out) / 'checkpoints' / 'last').exists()\n"
+        "    begun = (Path(out) / 'config.json').exists()\n"
         "    body = lambda: train('act', Path(data), Path(out), policy_options=policy, training_options=training,\n"
         "                         resume=begun)\n"
         "    total += killed(Path(out), delay_s, body)\n"

@@ -10,7 +10,6 @@ import gymnasium as gym
 import numpy as np
 
 from robotics.environments import accepted_options, instruction, make_env
-from robotics.envs.rendering import choose_backend
 from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.agents import open_policy
 from robotics.evaluation.rollout import Episode, run_episode
@@ -56,8 +55,7 @@ def record(
     _check(shot, out, overwrite)
     render_kwargs = _render_kwargs(shot)
     source = open_policy(shot.policy, execution)
-    with suppress(RoboticsError):  # another package's environment may need MuJoCo's pictures, or may not
-        choose_backend()
+    _choose_backend()
     env = make_env(shot.env_id, **source.options(env_kwargs), **render_kwargs)
     try:
         agent, fps = source.agent(env), _frame_rate(env)
@@ -94,6 +92,14 @@ def _check(shot: Shot, out: Path, overwrite: bool) -> None:
         raise UsageError(f"--out {out} exists: give --overwrite to replace it, or another name")
     if not MIN_SPEED <= shot.speed <= MAX_SPEED:
         raise UsageError(f"--speed {shot.speed}: give a factor within {MIN_SPEED:g} … {MAX_SPEED:g}")
+
+
+def _choose_backend() -> None:
+    """For another package's environment, which may need MuJoCo's pictures or not: whoever does says what is wrong."""
+    with suppress(Exception):  # MuJoCo refuses to be imported with a MUJOCO_GL that it does not know
+        from robotics.envs.rendering import choose_backend
+
+        choose_backend()
 
 
 def _render_kwargs(shot: Shot) -> dict[str, Any]:
