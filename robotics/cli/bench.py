@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class Options:
     """Actions executed of each chunk; the policy's own number when not given."""
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
+    calibration: Path | None = None
+    """Measure in the model of this calibration.json (of `robotics sysid`) too, on the same seeds."""
     target: str | None = None
     """Another place than the simulation as it is: twin:FILE (a hidden twin) or factors:NAME=VALUE,…"""
     allow_training_seeds: bool = False
@@ -56,7 +59,8 @@ def run(options: Options) -> None:
 
     execution = Execution(options.execution, options.n_action_steps, options.delay)
     target = _target(options)
-    document = bench(
+    measure = partial(
+        bench,
         options.env,
         options.policy,
         options.episodes,
@@ -69,9 +73,18 @@ def run(options: Options) -> None:
         target=options.target,
         allow_training_seeds=options.allow_training_seeds,
     )
+    if options.calibration is None:
+        document = measure()
+    else:  # both arms, always: identification can make a model agree that is none the better for it
+        calibrated = measure(calibration=options.calibration)
+        document = measure() | {"calibrated": {key: calibrated[key] for key in CALIBRATED_ARM}}
     if target:
         write_json(target, document)
     print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document, target))
+
+
+#: What a document says of the arm in the calibrated model, beside the whole of the nominal one.
+CALIBRATED_ARM = ("calibration", "episodes", "success_rate", "success_ci95", "return_mean", "return_ci95", "faults")
 
 
 def document_name(policy: str, seed: int, exam: str | None = None, execution: str = "") -> str:
@@ -94,6 +107,8 @@ def describe(document: dict[str, Any], target: Path | None = None) -> str:
     else:
         low, high = document["success_ci95"]
         lines.append(f"success      {document['success_rate']:.1%}  [{low:.1%}, {high:.1%}] (95 % Wilson)")
+    if "calibrated" in document:
+        lines.append(_calibrated(document["calibrated"]))
     low, high = document["return_ci95"]
     lines.append(f"return       {document['return_mean']:.2f}  [{low:.2f}, {high:.2f}] (95 % bootstrap)")
     lengths = [episode["length"] for episode in document["episodes"]]
@@ -114,6 +129,14 @@ def describe(document: dict[str, Any], target: Path | None = None) -> str:
     if target:
         lines.append(f"written to   {target}")
     return "\n".join(lines)
+
+
+def _calibrated(arm: dict[str, Any]) -> str:
+    about = "promoted" if arm["calibration"]["promoted"] else "NOT promoted"
+    if arm["success_rate"] is None:
+        return f"calibrated   not reported by this environment ({about})"
+    low, high = arm["success_ci95"]
+    return f"calibrated   {arm['success_rate']:.1%}  [{low:.1%}, {high:.1%}] in the {about} model, same seeds"
 
 
 def _target(options: Options) -> Path | None:

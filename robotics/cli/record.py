@@ -36,6 +36,8 @@ class Options:
     """Control steps between asking the policy for a chunk and having it."""
     n_action_steps: int | None = None
     """Actions executed of each chunk; the policy's own number when not given."""
+    calibration: Path | None = None
+    """Film the model of this calibration.json (of `robotics sysid`) instead of the nominal one."""
     target: str | None = None
     """Another place than the simulation as it is: twin:FILE (a hidden twin) or factors:NAME=VALUE,…"""
     overwrite: bool = False
@@ -49,6 +51,12 @@ def run(options: Options) -> None:
     size = None if options.size is None else parse_size(options.size)
     shot = Shot(options.env, options.policy, options.seed, options.camera, size, options.speed)
     env_kwargs: dict[str, Any] = {} if options.action_mode is None else {"action_mode": options.action_mode}
+    if options.calibration is not None:
+        from robotics.sim2real.calibrated import CalibratedWorld
+
+        if options.target is not None:
+            raise UsageError("--calibration contradicts --target: each is a world of its own")
+        env_kwargs["world"], _ = CalibratedWorld.read(options.calibration)
     if options.target is not None:
         from robotics.sim2real.targets import open_target
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ def bench(
     execution: Execution | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
     target: str | None = None,
+    calibration: Path | None = None,
     allow_training_seeds: bool = False,
 ) -> dict[str, Any]:
     """Run `episodes` episodes of `policy` and return the document of DESIGN §5.
@@ -61,7 +63,7 @@ def bench(
     Episode i uses `seed` + i, or the i-th seed of the secret `exam`. What is measured does not depend on `workers`
     (processes), only how long it takes. With `copies` above one they run side by side in one process, the network
     answering for all at once, as `evaluation.batched` says. `target` is a place other than the simulation as it is
-    (`sim2real.targets`).
+    (`sim2real.targets`), `calibration` a model that an identification found.
 
     Raises UsageError for names that do not exist, and for seeds that a trained policy has learned from.
     """
@@ -83,6 +85,13 @@ def bench(
 
         place = open_target(target, env_id)
         kwargs, shown["target"] = {**kwargs, **place.env_kwargs()}, place.public
+    if calibration is not None:
+        from robotics.sim2real.calibrated import CalibratedWorld
+
+        if target is not None:
+            raise UsageError(f"--calibration {calibration} contradicts --target {target}: each is a world of its own")
+        world, shown["calibration"] = CalibratedWorld.read(calibration)
+        kwargs = {**kwargs, "world": world}
     control_hz = _control_rate(env_id, kwargs, source)
     results: dict[int, Episode] = {}
     with (

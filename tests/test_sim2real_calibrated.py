@@ -1,0 +1,99 @@
+"""A calibration carried into an environment: the simulated model changes as it says, what experts believe does not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from robotics.cli.main import main
+from robotics.environments import make_env, make_vector
+from robotics.errors import DataError, UsageError
+from robotics.evaluation.bench import bench
+from robotics.sim2real.calibrated import CalibratedWorld
+from tests.vector import actions, assert_same
+
+ENV = "robotics/Reach-v0"
+
+
+def calibration(folder, promoted=True, **values):
+    path = folder / "calibration.json"
+    rows = {name.replace("__", "."): {"value": value} for name, value in values.items()}
+    path.write_text(json.dumps({"robot": "arm", "promoted": promoted, "verdict": "", "parameters": rows}))
+    return path
+
+
+def worlds(path):
+    world, _ = CalibratedWorld.read(path)
+    return make_env(ENV), make_env(ENV, world=world)
+
+
+def test_each_parameter_changes_what_it_names_and_nothing_else(tmp_path):
+    nominal, found = worlds(calibration(tmp_path, stiffness__joint2=123.0, friction__joint3=0.7, damping__joint4=9.0))
+    before, after = nominal.unwrapped.model, found.unwrapped.model
+    servo = after.actuator("joint2").id
+    assert after.actuator_gainprm[servo, 0] == 123.0
+    assert after.actuator_biasprm[servo, 1] == -123.0
+    assert after.dof_frictionloss[after.joint("joint3").dofadr] == 0.7
+    assert np.ravel(after.dof_damping[after.joint("joint4").dofadr])[0] == 9.0
+    assert after.actuator_biasprm[after.actuator("joint4").id, 2] == 0.0
+    others = [i for i in range(before.nu) if i != servo]
+    assert np.array_equal(before.actuator_gainprm[others], after.actuator_gainprm[others])
+    assert np.array_equal(before.body_mass, after.body_mass)
+    assert np.array_equal(found.unwrapped.believed.actuator_gainprm, before.actuator_gainprm)
+
+
+def test_a_delay_makes_the_joints_later_by_as_much(tmp_path):
+    nominal, found = worlds(calibration(tmp_path, stiffness__joint1=400.0, delay=0.04))
+    moved = []
+    for env in (nominal, found):
+        env.reset(seed=0)
+        start = env.unwrapped.data.qpos[0]
+        target = np.clip(env.unwrapped.data.qpos[: env.action_space.shape[0]], *_bounds(env))
+        target[0] += 0.3
+        path = []
+        for _ in range(10):
+            env.step(target)
+            path.append(env.unwrapped.data.qpos[0] - start)
+        moved.append(np.array(path))
+    assert np.abs(moved[1][:2]).max() < 0.2 * np.abs(moved[0][:2]).max()  # two control steps of 20 ms
+    assert np.abs(moved[1][-1]) > 0.1
+
+
+def _bounds(env):
+    return env.action_space.low, env.action_space.high
+
+
+def test_serial_and_vector_agree_in_a_calibrated_world(tmp_path):
+    world, _ = CalibratedWorld.read(calibration(tmp_path, stiffness__joint2=200.0, delay=0.01))
+    one, many = make_env(ENV, world=world), make_vector(ENV, 2, world=world)
+    serial, _ = one.reset(seed=5)
+    vector, _ = many.reset(seed=5)
+    for action in actions(one.action_space, 0, 6):
+        serial, *_ = one.step(action)
+        vector, *_ = many.step(np.stack([action, action]))
+        assert_same(serial, {key: values[0] for key, values in vector.items()})
+    many.close()
+
+
+def test_bench_shows_both_arms_on_the_same_seeds(tmp_path, capsys):
+    path = calibration(tmp_path, promoted=False, stiffness__joint2=2.0, stiffness__joint4=2.0)
+    command = ["bench", "--env", ENV, "--policy", "expert", "--episodes", "2", "--calibration", str(path)]
+    assert main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    arm = document["calibrated"]
+    assert [e["seed"] for e in arm["episodes"]] == [e["seed"] for e in document["episodes"]]
+    assert document["success_rate"] == 1.0
+    assert arm["success_rate"] == 0.0  # an arm that hangs limp reaches nothing
+    assert main(command) == 0
+    assert "NOT promoted" in capsys.readouterr().out
+
+
+def test_what_does_not_fit_is_one_line(tmp_path):
+    path = calibration(tmp_path, stiffness__elbow_flex=2.0)
+    with pytest.raises(DataError, match=r"none of its parameters belongs to this robot .*elbow_flex"):
+        bench(ENV, "expert", 1, 1_000_000, calibration=path)
+    with pytest.raises(UsageError, match="contradicts --target"):
+        bench(ENV, "expert", 1, 1_000_000, calibration=path, target="factors:payload=0.1")
+    path.write_text("{}")
+    with pytest.raises(DataError, match="is no calibration"):
+        bench(ENV, "expert", 1, 1_000_000, calibration=path)
