@@ -15,6 +15,12 @@ from robotics.errors import UsageError
 Array = np.ndarray
 
 
+def aimed(q: Array, v: Array, torque: Array, stiffness: Array | float, damping: Array | float, held_s: float) -> Array:
+    """Targets (n,) of position servos that are held for `held_s`: on the way that joints will have gone by half of it,
+    the torque of a servo is the planned one."""
+    return q + v * (held_s / 2) + (torque + damping * v) / stiffness
+
+
 class Motors:
     """The first actuator of every joint, told what to do so that it gives a torque.
 

@@ -10,6 +10,7 @@ import numpy as np
 from robotics.controllers.humanoid.biped import Biped
 from robotics.controllers.humanoid.settings import BipedSettings
 from robotics.controllers.legged.model import LeggedState
+from robotics.controllers.motors import aimed
 from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
 from robotics.envs.robots.humanoid import CORNERS, HUMANOID, SIDES, humanoid_scene, nominal_humanoid
 from robotics.envs.state import Simulation, State
@@ -173,11 +174,7 @@ class HumanoidExecutor:
 
 
 class HumanoidExpert:
-    """Passes the command on, or, in `joint`, lets the cerebellum decide once per control step where the servos aim.
-
-    A servo holds its target for the whole step: it is aimed so that on the way that the joint will have gone by half of
-    it, the torque is the planned one.
-    """
+    """Passes the command on, or, in `joint`, lets the cerebellum decide once per control step where the servos aim."""
 
     def reset(self, env: gym.Env) -> None:
         task = env.unwrapped
@@ -207,7 +204,7 @@ class HumanoidExpert:
         self.biped.crouch(height, rate)
         self.biped.hands.reach(HANDS[reaching], goal)
         torque = self.biped.torque(state)
-        aim = q + v * (self._period_s / 2) + (torque + DAMPING * v) / STIFFNESS
+        aim = aimed(q, v, torque, STIFFNESS, DAMPING, self._period_s)
         return np.clip(aim, self.space.low, self.space.high).astype(np.float32)
 
     def faults(self) -> dict[str, int]:

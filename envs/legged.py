@@ -8,6 +8,7 @@ import numpy as np
 
 from robotics.controllers.legged.locomotion import Locomotion, LocomotionSettings, Twist
 from robotics.controllers.legged.model import LeggedState
+from robotics.controllers.motors import aimed
 from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
 from robotics.envs.robots.quadruped import LEGS, QUADRUPED, nominal_quadruped, quadruped_scene
 from robotics.envs.state import Simulation, State
@@ -137,11 +138,7 @@ class LeggedExecutor:
 
 
 class QuadrupedExpert:
-    """Passes the command on, or, in `joint`, lets the cerebellum decide once per control step where the servos aim.
-
-    A servo holds its target for the whole step: it is aimed so that on the way that the joint will have gone by half of
-    it, the torque is the planned one.
-    """
+    """Passes the command on, or, in `joint`, lets the cerebellum decide once per control step where the servos aim."""
 
     def reset(self, env: gym.Env) -> None:
         task = env.unwrapped
@@ -165,7 +162,7 @@ class QuadrupedExpert:
         state = LeggedState(*list(vars(state).values())[:6], touch=known[10:14] > 0.5)
         self.locomotion.walk("trot", Twist(*command.tolist()))
         torque = self.locomotion.torque(state)
-        aim = q + v * (self._period_s / 2) + (torque + DAMPING * v) / STIFFNESS
+        aim = aimed(q, v, torque, STIFFNESS, DAMPING, self._period_s)
         return np.clip(aim, self.space.low, self.space.high).astype(np.float32)
 
     def prepared(self, command: Array, known: Array) -> Array:

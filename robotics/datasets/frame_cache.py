@@ -40,7 +40,7 @@ def mapped_images(dataset: Dataset, key: str) -> np.ndarray:
     with _locked(path):  # another training may be decoding the same: wait for it
         images = _opened(path, shape)
         if images is None:
-            for outdated in path.parent.glob(f"{path.name.split('-')[0]}-*.npy"):
+            for outdated in path.parent.glob(f"{_place(path)}-*.npy"):
                 outdated.unlink()
             require_room(path.parent, float(np.prod(shape)), f"the decoded images of '{key}'")
             publish(path, lambda temporary: _decode(dataset, key, temporary))
@@ -72,6 +72,11 @@ def _path(dataset: Dataset, key: str) -> Path:
     return cache_folder() / f"{place}-{_digest(*_sources(dataset, key))}.npy"
 
 
+def _place(path: Path) -> str:
+    """The part of a name that stays when the dataset changes."""
+    return path.name.split("-")[0]
+
+
 def _sources(dataset: Dataset, key: str) -> list[str]:
     """The files that the images come from, with their sizes and times."""
     files = dict.fromkeys(e.clips[key].file if key in e.clips else e.data_file for e in dataset.episodes)
@@ -89,8 +94,8 @@ def _digest(*parts: str) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Alone with this file; other cameras are decoded meanwhile."""
-    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+    """Alone with all states of this dataset's camera; other cameras are decoded meanwhile."""
+    handle = os.open(path.with_name(f"{_place(path)}.lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -1,6 +1,6 @@
 """What was commanded and what was measured on a robot, for one motion: the currency of replay and identification."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,10 +58,6 @@ class Log:
         """Every column by a readable label."""
         found = {f"{joint}.{channel}": v for channel, group in self.joints.items() for joint, v in group.items()}
         return found | {f"{body}.{channel}": v for body, group in self.bodies.items() for channel, v in group.items()}
-
-    def joint_matrix(self, channel: str, names: Sequence[str]) -> Array:
-        """(T, n) of a channel for these joints. KeyError for one that was not logged."""
-        return np.stack([self.joints[channel][name] for name in names], axis=-1)
 
     def between(self, start: int, stop: int) -> "Log":
         """The samples start … stop − 1, as a log of its own."""
