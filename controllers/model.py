@@ -14,7 +14,7 @@ holds with one torque per actuated joint.
 import mujoco
 import numpy as np
 
-from robotics.controllers.robot_spec import RobotSpec, torque_limits
+from robotics.controllers.robot_spec import RobotSpec, torque_limits, view_of
 
 Array = np.ndarray
 
@@ -38,10 +38,11 @@ class NominalModel:
         self.position_lower, self.position_upper = _position_limits(model, spec).T
         self.velocity_limit = np.array(spec.velocity_limits)
         moving = np.flatnonzero(self.T.any(axis=1))
-        self._addresses, self._T_moving = model.jnt_qposadr[model.dof_jntid[moving]], self.T[moving]
+        addresses = model.jnt_qposadr[model.dof_jntid[moving]]
+        self._addresses, self._T_moving = view_of(addresses.tolist()), self.T[moving]
         # MuJoCo couples joints by how far each is from where the model starts it
         start = np.array([model.qpos0[model.joint(j).qposadr[0]] for j in spec.joints])
-        self._offset = model.qpos0[self._addresses] - self._T_moving @ start
+        self._offset = model.qpos0[addresses] - self._T_moving @ start
         data = self.data  # views of its arrays cost less to keep than to ask for
         self._qpos, self._qvel, self._passive = data.qpos, data.qvel, data.qfrc_passive
         self._site_xpos, self._site_xmat = data.site_xpos, data.site_xmat

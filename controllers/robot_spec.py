@@ -111,3 +111,9 @@ def _actuator_range(model: mujoco.MjModel, actuator: int) -> tuple[float, float]
     elif model.actuator_ctrllimited[actuator] and model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_NONE:
         ends = gear * model.actuator_gainprm[actuator, 0] * model.actuator_ctrlrange[actuator]
     return float(ends.min()), float(ends.max())
+
+
+def view_of(indices: list[int]) -> slice | np.ndarray:
+    """The indices as a slice where they are in a row, which makes a view of what they pick; most robots' are."""
+    first, last = indices[0], indices[-1] + 1
+    return slice(first, last) if indices == list(range(first, last)) else np.array(indices)

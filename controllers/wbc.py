@@ -69,12 +69,13 @@ class WholeBodyController:
         Without a usable solution: the last good torque for `hold_ticks`, then gravity compensation with damping.
         Raises UsageError for a state of another shape; nothing else ever raises here.
         """
-        if np.shape(q) != (self.model.n,) or np.shape(v) != (self.model.n,):
+        if not q.shape == v.shape == (self.model.n,):
             raise UsageError(
                 f"robot {self.model.spec.name} has {self.model.n} actuated joints, "
-                f"but positions have shape {np.shape(q)} and velocities {np.shape(v)}"
+                f"but positions have shape {q.shape} and velocities {v.shape}"
             )
-        if not np.abs(np.concatenate([q, v])).max() <= _BELIEVABLE:  # NaN is not believable either
+        largest = np.maximum.reduce(np.abs(np.concatenate((q, v))))
+        if not largest <= _BELIEVABLE:  # NaN is not believable either
             self.solver.faults.nan += 1
             self.solver.faults.fallback_ticks += 1
             return self._fallback(np.zeros(self.model.n)), np.zeros(self.model.n)
@@ -160,7 +161,7 @@ class WholeBodyController:
             self._workspaces[near] = _Workspace(n, near, self.slack_weight)
         space = self._workspaces[near]
         space.cost_of_motion.fill(0.0)
-        space.cost_of_motion.reshape(-1)[:: n + 1] = self.regularisation
+        space.diagonal.fill(self.regularisation)
         space.pull.fill(0.0)
         for task in tasks:
             task.add_to(space.cost_of_motion, space.pull, model)
@@ -189,6 +190,7 @@ class _Workspace:
             self.P[n, n], lower[n] = slack_weight, 0.0
             matrix[n:, n] = 1.0
         self.cost_of_motion = np.zeros((n, n)) if near else self.P  # tasks add to a contiguous array
+        self.diagonal = np.einsum("ii->i", self.cost_of_motion)
         self.pull = q[:n]
         self.lower, self.upper = lower[:n], upper[:n]
         self.torque_lower, self.torque_upper = lower[size : size + n], upper[size : size + n]

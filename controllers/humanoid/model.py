@@ -17,8 +17,8 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.legged.model import LeggedState
-from robotics.controllers.robot_spec import RobotSpec, torque_limits
-from robotics.controllers.rotation import cross_matrix, rotation_matrix
+from robotics.controllers.robot_spec import RobotSpec, torque_limits, view_of
+from robotics.controllers.rotation import cross_matrix
 from robotics.errors import UsageError
 
 Array = np.ndarray
@@ -50,9 +50,9 @@ class BipedModel:
         self.model, self.spec, self.data = model, spec, mujoco.MjData(model)
         base = model.joint(spec.base)
         self._base_q, self._base_body = int(base.qposadr[0]), int(model.jnt_bodyid[base.id])
-        self._q = _run([int(model.joint(j).qposadr[0]) for j in spec.joints])
+        self._q = view_of([int(model.joint(j).qposadr[0]) for j in spec.joints])
         joint_dofs = [int(model.joint(j).dofadr[0]) for j in spec.joints]
-        self._dofs = _run([*range(int(base.dofadr[0]), int(base.dofadr[0]) + 6), *joint_dofs])
+        self._dofs = view_of([*range(int(base.dofadr[0]), int(base.dofadr[0]) + 6), *joint_dofs])
         self.n, self.nv = len(spec.joints), 6 + len(spec.joints)
         soles = _soles(model, spec)
         self.corners = np.array([corners for _, corners in soles])
@@ -65,6 +65,11 @@ class BipedModel:
         self.velocity_limit = np.array(spec.velocity_limits)
         self.mass = float(model.body_subtreemass[self._base_body])
         self._friction = model.dof_frictionloss[joint_dofs]
+        self._has_friction = bool(self._friction.any())
+        data = self.data  # views of its arrays cost less to keep than to ask for
+        self._qpos, self._qvel, self._passive = data.qpos, data.qvel, data.qfrc_passive
+        self._base_com, self._xpos, self._xquat = data.subtree_com[self._base_body], data.xpos, data.xquat
+        self._xmat = data.xmat.reshape(-1, 3, 3)
         self._full_mass, self._bias = np.zeros((model.nv, model.nv)), np.empty(model.nv)
         self._full_jacobian = np.empty((6, model.nv))
         #: World-frame Jacobians (2, 6, nv) of the middles of the soles: linear rows, then angular.
@@ -93,11 +98,11 @@ class BipedModel:
         """Bring everything here to `state`. The arrays are written over by the next update."""
         model, data, base = self.model, self.data, self._base_q
         self.state, self.q, self.v = state, state.q, state.v
-        data.qpos[base : base + 3], data.qpos[base + 3 : base + 7] = state.position, state.quat
-        data.qpos[self._q] = state.q
+        self._qpos[base : base + 3], self._qpos[base + 3 : base + 7] = state.position, state.quat
+        self._qpos[self._q] = state.q
         nu = self.nu
         nu[:3], nu[3:6], nu[6:] = state.velocity, state.angular_velocity, state.v
-        data.qvel[self._dofs] = nu
+        self._qvel[self._dofs] = nu
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_makeM(model, data)
@@ -106,10 +111,11 @@ class BipedModel:
         mujoco.mj_rne(model, data, 0, self._bias)
         mujoco.mj_fullM(model, data, self._full_mass)
         self.M = self._full_mass[self._dofs][:, self._dofs]
-        self.h = (self._bias - data.qfrc_passive)[self._dofs]
-        self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
-        self.R = rotation_matrix(state.quat)
-        self.com = data.subtree_com[self._base_body].copy()
+        self.h = (self._bias - self._passive)[self._dofs]
+        if self._has_friction:
+            self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
+        self.R = self._xmat[self._base_body].copy()
+        self.com = self._base_com.copy()
         self._update_momentum()
         self._update_feet()
 
@@ -135,21 +141,15 @@ class BipedModel:
         model, data, J = self.model, self.data, self._full_jacobian
         linear, angular, dofs = J[:3], J[3:], self._dofs
         for foot, body in enumerate(self._foot_bodies):
-            rotation = data.xmat[body].reshape(3, 3)
-            middle = data.xpos[body] + rotation @ self._middles[foot]
-            self.feet[foot], self.rotations[foot], self.foot_quats[foot] = middle, rotation, data.xquat[body]
+            rotation = self._xmat[body]
+            middle = self._xpos[body] + rotation @ self._middles[foot]
+            self.feet[foot], self.rotations[foot], self.foot_quats[foot] = middle, rotation, self._xquat[body]
             mujoco.mj_jac(model, data, linear, angular, middle, body)
             self.jacobians[foot] = J[:, dofs]
             mujoco.mj_jacDot(model, data, linear, angular, middle, body)
             self.rates[foot] = J[:, dofs] @ self.nu
             self.arms[foot] = self.corner_offsets[foot] @ rotation.T
         self.foot_velocities = self.jacobians @ self.nu
-
-
-def _run(indices: list[int]) -> slice | Array:
-    """The indices as a slice where they are in a row, which makes a view of what they pick; most robots' are."""
-    in_a_row = indices == list(range(indices[0], indices[0] + len(indices)))
-    return slice(indices[0], indices[0] + len(indices)) if in_a_row else np.array(indices)
 
 
 def _soles(model: mujoco.MjModel, spec: RobotSpec) -> list[tuple[int, Array]]:

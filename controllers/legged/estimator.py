@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from robotics.controllers.legged.model import FloatingBaseModel, LeggedState
+from robotics.controllers.legged.model import FloatingBaseModel, LeggedState, all_finite
 from robotics.controllers.robot_spec import RobotSpec
 
 Array = np.ndarray
@@ -38,7 +38,7 @@ class LeggedMeasurement:
 
     def is_finite(self) -> bool:
         parts = (self.quat, self.gyro, self.accelerometer, self.q, self.v)
-        return bool(np.isfinite(np.concatenate(parts)).all())
+        return all_finite(parts)
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,13 @@ class LeggedEstimator:
             return self._state(measured)
         zero = np.zeros(3)
         self._model.update_kinematics(LeggedState(zero, measured.quat, zero, measured.gyro, measured.q, measured.v))
-        self._predict(self._model.R @ measured.accelerometer + GRAVITY, self._model.rolling_velocities())
+        rolling = self._model.rolling_velocities()
+        self._predict(self._model.R @ measured.accelerometer + GRAVITY, rolling)
         reach = self._model.feet.copy()
         rates = self._model.foot_jacobians @ self._model.nu
         if measured.touch is not None:
             contact = contact & measured.touch
-        sticking = contact & ~self._slipping(rates - self._model.rolling_velocities())
+        sticking = contact & ~self._slipping(rates - rolling)
         self._correct(reach, rates, np.column_stack([sticking, sticking, contact]))
         feet = self._x[6:].reshape(-1, 3)
         self._ground[~contact] = feet[~contact, 2]
@@ -114,7 +115,8 @@ class LeggedEstimator:
     def _slipping(self, rates: Array) -> Array:
         """Which feet would slip over the ground, if they stood on it: bool (feet,)."""
         sigma = math.sqrt(self.settings.foot_velocity**2 + float(self._P[3, 3]))
-        return np.linalg.norm((self._x[3:6] + rates)[:, :2], axis=1) > self.settings.slip * sigma
+        sliding = self._x[3:5] + rates[:, :2]
+        return np.hypot(sliding[:, 0], sliding[:, 1]) > self.settings.slip * sigma
 
     def _correct(self, reach: Array, rates: Array, held: Array) -> None:
         """Learn from the legs; `held` says which axes of which feet the ground holds, bool (feet, 3)."""

@@ -75,15 +75,15 @@ class Gait:
             stood.append(phase / duty if standing else 1.0)
             flown.append(0.0 if standing else (phase - duty) / (1.0 - duty))
             landing.append(0.0 if standing else (1.0 - phase) * period)
-        return GaitInstant(np.array(stance), np.array(stood), flown, landing)
+        return GaitInstant(stance, stood, flown, landing)
 
 
 class GaitInstant(NamedTuple):
     """Per foot (feet,): whether it is in stance, the shares of its stance and of its swing that are over, and the
     seconds until it lands (0 in stance)."""
 
-    stance: Array
-    stance_progress: Array
+    stance: list[bool]
+    stance_progress: list[float]
     swing_progress: list[float]
     time_to_touchdown: list[float]
 

@@ -6,6 +6,8 @@ A leg in contact presses as planned, :math:`\tau = h - J^\top f`; a leg in the a
 nothing of each other or of the body, and limits are met by clipping.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from robotics.controllers.legged.model import FloatingBaseModel
@@ -20,7 +22,7 @@ class JacobianTransposeControl:
     def __init__(self, model: FloatingBaseModel, settings: LeggedWbcSettings) -> None:
         self.model, self.settings = model, settings
 
-    def torque(self, contact: Array, forces: Array, body: BodyTarget, feet: FootTarget) -> Array:
+    def torque(self, contact: Array, forces: Array, body: BodyTarget, feet: Mapping[int, FootTarget]) -> Array:
         """Torques (n,) [N m], as `LeggedWbc.torque`; the plan's own feedback is all that holds the body."""
         model, s = self.model, self.settings
         torque = model.h[6:].copy()
@@ -32,7 +34,8 @@ class JacobianTransposeControl:
             if contact[foot]:
                 torque -= leg.T @ forces[foot]
                 continue
-            pull = feet.acceleration[foot] + stiffness * (feet.position[foot] - model.feet[foot])
-            pull += damping * (feet.velocity[foot] - J @ model.nu) - rates[foot]
+            position, velocity, acceleration = np.array(feet[foot])
+            pull = acceleration + stiffness * (position - model.feet[foot])
+            pull += damping * (velocity - J @ model.nu) - rates[foot]
             torque += leg.T @ np.linalg.solve(leg @ inverse @ leg.T, pull)
         return np.clip(torque, model.torque_lower, model.torque_upper)

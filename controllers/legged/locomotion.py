@@ -121,13 +121,14 @@ class Locomotion:
         self._tick = 0
         self._instant = self.gait.at(0.0)
         self._heading_now = _yaw(self.model.R)
-        self._velocity = self.model.com_velocity()
+        self._velocity = self.model.com_velocity
         self._upright = state.quat
         self._path = Path(self.settings.path, self.model.com[:2], self._heading_now)
         self._lift_off = self.model.feet.copy()
-        self._stance = np.ones(len(self._lift_off), bool)
+        self._standing = [True] * len(self._lift_off)
+        self._stance = np.array(self._standing)
         self._in_the_air: list[int] = []
-        self._landed, self._felt = [True] * len(self._lift_off), [True] * len(self._lift_off)
+        self._landed, self._felt = self._standing.copy(), self._standing.copy()
         self.ground = GroundPlane(self.model.feet)
         self._targets = self.model.feet.copy()
         self._planned = self.model.com[None].copy()
@@ -151,30 +152,32 @@ class Locomotion:
             damping = -self.settings.wbc.fallback_damping * np.nan_to_num(state.v)
             return np.clip(damping, self.model.torque_lower, self.model.torque_upper)
         self.model.update(state)
-        self._heading_now, self._velocity = _yaw(self.model.R), self.model.com_velocity()
+        self._heading_now, self._velocity = _yaw(self.model.R), self.model.com_velocity
         known = time.perf_counter()
         self._advance()
         twist = self._ramped()
-        velocity = _turned(self._heading_now, twist.vx, twist.vy)
         planning = self._tick % self._period_ticks == 0
         if planning:
             period = self.settings.mpc_period_s
             speed = math.hypot(twist.vx, twist.vy)
             self._path.advance(twist.vx, twist.vy, twist.wz, self.model.com[:2], self._heading_now, period)
-        velocity[:2] += self._path.back
+        # Complex numbers turn in the plane
+        velocity = complex(twist.vx, twist.vy) * cmath.rect(1.0, self._heading_now) + self._path.back
         if planning:
-            excess = math.hypot(*(self._velocity[:2] - velocity[:2]))
+            excess = abs(complex(*self._velocity[:2].tolist()) - velocity)
             self._pushed = excess > self.settings.calm
             self._step_in_time(speed, excess)
         self._place_feet(velocity, twist.wz)
-        self._adapt()
+        height = self._body_height()
+        self._adapt(height)
         planned = 0.0
         if planning:
             before = time.perf_counter()
             self._plan(velocity, twist.wz)
             planned = time.perf_counter() - before
             self.timing_ms["mpc"] = planned * 1e3
-        torque = self.wbc.torque(self._stance, self._forces, self._body_target(velocity, twist.wz), self._foot_target())
+        body = self._body_target(height, velocity, twist.wz)
+        torque = self.wbc.torque(self._stance, self._forces, body, self._foot_targets())
         self._tick += 1
         ended = time.perf_counter()
         self.timing_ms |= {"model": (known - started) * 1e3, "wbc": (ended - known - planned) * 1e3}
@@ -183,10 +186,14 @@ class Locomotion:
     @property
     def trusted_feet(self) -> Array:
         """Feet that are on the ground for sure, bool (feet,): neither just landing nor about to lift off."""
-        if self.gait.duty == 1.0:
-            return self._stance
-        done, landing = self._instant.stance_progress, self.settings.landing
-        return self._stance & (done > landing) & (done < 1.0 - landing)
+        trusted = np.zeros(len(self._standing), bool)
+        trusted[self._trusted()] = True
+        return trusted
+
+    def _trusted(self) -> list[int]:
+        landing = self.settings.landing if self.gait.duty < 1.0 else -1.0
+        done = self._instant.stance_progress
+        return [i for i, down in enumerate(self._standing) if down and landing < done[i] < 1.0 - landing]
 
     def footholds(self) -> Array:
         """Where the feet in the air are meant to land: (feet in the air, 3) [m]."""
@@ -204,18 +211,19 @@ class Locomotion:
         if self._t > self.settings.stand_s:
             self._gait_t += self.settings.wbc_period_s
         self._instant = self.gait.at(self._gait_t)
-        stance = self._instant.stance if self._t > self.settings.stand_s else np.ones_like(self._stance)
+        standing = self._instant.stance if self._t > self.settings.stand_s else [True] * len(self._standing)
         touch = self.model.state.touch
         if touch is not None and self.gait.duty < 1.0:
-            stance = self._touching(stance, touch)
-        if (stance != self._stance).any():  # a planned force of another foot is no use
+            standing = self._touching(standing, touch.tolist())
+        if standing != self._standing:  # a planned force of another foot is no use
+            stance = np.array(standing)
             lifting = self._stance & ~stance
             self._lift_off[lifting] = self.model.feet[lifting]
             self._forces = np.where(stance[:, None], self._forces, 0.0)
             self._tick += -self._tick % self._period_ticks
-            self._stance = stance
+            self._standing, self._stance = standing.copy(), stance
             self._in_the_air = np.flatnonzero(~stance).tolist()
-        self.ground.stand(self.trusted_feet, self.model.feet)
+        self.ground.stand(self._trusted(), self.model.feet)
 
     def _step_in_time(self, speed: float, excess: float) -> None:
         """The gait for a commanded speed, hurried where the body moves faster than it shall [m/s]: falling, the next
@@ -227,11 +235,11 @@ class Locomotion:
         self._gait_t *= wanted.period_s / self.gait.period_s
         self.gait = wanted
 
-    def _touching(self, scheduled: Array, touch: Array) -> Array:
-        """Feet that stand, bool (feet,): a foot that is due but feels no ground yet goes on reaching for it, and one
+    def _touching(self, scheduled: list[bool], touch: list[bool]) -> list[bool]:
+        """Feet that stand: a foot that is due but feels no ground yet goes on reaching for it, and one
         that finds the ground early stays there."""
-        flown, stood, s = self._instant.swing_progress, self._instant.stance_progress.tolist(), self.settings
-        for foot, (due, feels) in enumerate(zip(scheduled.tolist(), touch.tolist(), strict=True)):
+        flown, stood, s = self._instant.swing_progress, self._instant.stance_progress, self.settings
+        for foot, (due, feels) in enumerate(zip(scheduled, touch, strict=True)):
             if due:  # landing takes a moment; only then is it late
                 self._felt[foot] = self._felt[foot] or feels
                 self._landed[foot] = self._felt[foot] or stood[foot] < s.grace
@@ -243,15 +251,15 @@ class Locomotion:
                 x, y, z = self.model.feet[foot].tolist()
                 self._felt[foot] = self._felt[foot] or z > self.ground.height_at(x, y) + s.step_up * self._leg
             self._landed[foot] = self._felt[foot]
-        return np.array(self._landed)
+        return self._landed
 
-    def _place_feet(self, velocity: Array, wz: float) -> None:
+    def _place_feet(self, velocity: complex, wz: float) -> None:
         """Footholds of the feet in the air (Raibert 1986): below the hip at mid-stance, and against velocity errors."""
         s, state = self.settings, self.model.state
         half_stance = 0.5 * self.gait.stance_s
-        actual = complex(*self._velocity[:2].tolist())  # complex numbers turn in the plane
+        actual = complex(*self._velocity[:2].tolist())
         base = complex(*state.position[:2].tolist())
-        excess = actual - complex(*velocity[:2].tolist())
+        excess = actual - velocity
         facing = cmath.rect(1.0, self._heading_now)
         # What is always too fast steps further out: integral action, in the robot's own heading
         trim = self._trim + s.trim_gain * s.wbc_period_s * excess / facing
@@ -269,19 +277,19 @@ class Locomotion:
             height = self.ground.height_at(landing.real, landing.imag) - s.touchdown_depth * self._leg
             self._targets[foot] = landing.real, landing.imag, height
 
-    def _foot_target(self) -> FootTarget:
-        target = FootTarget(self.model.feet.copy(), np.zeros_like(self._targets), np.zeros_like(self._targets))
-        duration, height = self.gait.swing_s, self.gait.lift * self.settings.swing_height * self._leg
+    def _foot_targets(self) -> dict[int, FootTarget]:
+        """Of each foot in the air."""
+        s, gait, now, targets = self.settings, self.gait, self._instant, {}
+        duration, height = gait.swing_s, gait.lift * s.swing_height * self._leg
         for foot in self._in_the_air:
-            start, end, progress = self._lift_off[foot], self._targets[foot], self._instant.swing_progress[foot]
-            if self._instant.stance[foot]:
-                late = self._instant.stance_progress[foot] * self.gait.stance_s
-                target.position[foot] = end - [0, 0, min(self.settings.reaching * late, 0.5 * self._leg)]
-                target.velocity[foot, 2] = -self.settings.reaching
+            end = self._targets[foot].tolist()
+            if now.stance[foot]:
+                end[2] -= min(s.reaching * now.stance_progress[foot] * gait.stance_s, 0.5 * self._leg)
+                targets[foot] = FootTarget(end, [0.0, 0.0, -s.reaching], [0.0, 0.0, 0.0])
                 continue
-            path = swing(start.tolist(), end.tolist(), progress, duration, height)
-            target.position[foot], target.velocity[foot], target.acceleration[foot] = path
-        return target
+            path = swing(self._lift_off[foot].tolist(), end, now.swing_progress[foot], duration, height)
+            targets[foot] = FootTarget(*path)
+        return targets
 
     def _body_height(self) -> float:
         """Where the centre of mass shall be [m]."""
@@ -290,7 +298,7 @@ class Locomotion:
 
     # -- plan ----------------------------------------------------------------------------------------------------
 
-    def _plan(self, velocity: Array, wz: float) -> None:
+    def _plan(self, velocity: complex, wz: float) -> None:
         """Ground reaction forces for the coming step of the MPC."""
         model = self.model
         body = Body(
@@ -302,7 +310,7 @@ class Locomotion:
             velocity=self._velocity,
             lift=self._lift,
         )
-        forces = self.mpc.forces(body, self._horizon(velocity, wz))
+        forces = self.mpc.forces(body, self._horizon(np.array([velocity.real, velocity.imag, 0.0]), wz))
         self._forces = self._shared_weight(self._stance) if forces is None else forces
 
     def _horizon(self, velocity: Array, wz: float) -> Horizon:
@@ -333,23 +341,23 @@ class Locomotion:
         turning[:, 2], velocities[:] = wz, velocity
         return Horizon(angles, positions, turning, velocities, feet, stance)
 
-    def _body_target(self, velocity: Array, wz: float) -> BodyTarget:
-        climb = np.array([0, 0, velocity[:2] @ self.ground.slope])
+    def _body_target(self, height: float, velocity: complex, wz: float) -> BodyTarget:
+        vx, vy, (sx, sy) = velocity.real, velocity.imag, self.ground.slope.tolist()
         return BodyTarget(
-            height=self._body_height(),
-            velocity=velocity + climb,
+            height=height,
+            velocity=np.array((vx, vy, vx * sx + vy * sy)),  # along the ground
             orientation_error=log_between(self.model.state.quat, self._upright),
-            angular_velocity=np.array([0, 0, wz]),
+            angular_velocity=np.array((0.0, 0.0, wz)),
             lift=self._lift,
-            corrected=not self.gait.to_the_plan or bool(self._stance.all()),
+            corrected=not self.gait.to_the_plan or not self._in_the_air,
         )
 
-    def _adapt(self) -> None:
-        """Integrate the error of the height into what must act on the body beside the model: a payload, mostly."""
+    def _adapt(self, height: float) -> None:
+        """Integrate the error of the wanted `height` into what must act on the body beside the model: a payload."""
         if self._pushed:  # a body that is thrown about sinks and rises by itself
             return
         s = self.settings
-        sag = self._body_height() - float(self.model.com[2])
+        sag = height - float(self.model.com[2])
         lift = self._lift - s.adaptation * sag * s.wbc_period_s
         self._lift = min(max(lift, -s.max_load), s.max_load)
 
@@ -362,6 +370,8 @@ class Locomotion:
 
     def _ramped(self) -> Twist:
         share = min(max((self._t - self.settings.stand_s) / self.settings.ramp_s, 0.0), 1.0)
+        if share == 1.0:
+            return self.command
         return Twist(share * self.command.vx, share * self.command.vy, share * self.command.wz)
 
 
@@ -371,9 +381,3 @@ def _yaw(R: Array) -> float:
 
 def _roll_pitch_yaw(R: Array) -> Array:
     return np.array([np.arctan2(R[2, 1], R[2, 2]), -np.arcsin(np.clip(R[2, 0], -1, 1)), _yaw(R)])
-
-
-def _turned(yaw: float, x: float, y: float) -> Array:
-    """The horizontal vector (x, y, 0), turned by `yaw` [rad]."""
-    c, s = math.cos(yaw), math.sin(yaw)
-    return np.array([c * x - s * y, s * x + c * y, 0.0])

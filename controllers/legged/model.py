@@ -6,13 +6,14 @@ angular velocity in its own frame (MuJoCo's convention for free joints), and the
 .. math:: M \dot\nu + h = S^\top \tau + \sum_i J_i^\top f_i .
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
 
-from robotics.controllers.robot_spec import RobotSpec, torque_limits
-from robotics.controllers.rotation import rotation_matrix
+from robotics.controllers.robot_spec import RobotSpec, torque_limits, view_of
 
 Array = np.ndarray
 
@@ -38,7 +39,12 @@ class LeggedState:
 
     def is_finite(self) -> bool:
         parts = (self.position, self.quat, self.velocity, self.angular_velocity, self.q, self.v)
-        return bool(np.isfinite(np.concatenate(parts)).all())
+        return all_finite(parts)
+
+
+def all_finite(parts: Sequence[Array]) -> bool:
+    """Whether the arrays (…,) hold numbers alone: their sum is none as soon as one entry is none."""
+    return math.isfinite(np.add.reduce(np.concatenate(parts)))
 
 
 class FloatingBaseModel:
@@ -52,12 +58,15 @@ class FloatingBaseModel:
         self.model, self.spec, self.data = model, spec, mujoco.MjData(model)
         base = model.joint(spec.base)
         self._base_q, self._base_body = int(base.qposadr[0]), int(model.jnt_bodyid[base.id])
-        self._q = np.array([model.joint(j).qposadr[0] for j in spec.joints])
-        joint_dofs = [model.joint(j).dofadr[0] for j in spec.joints]
-        dofs = np.array([*range(base.dofadr[0], base.dofadr[0] + 6), *joint_dofs])
-        # A slice of the model's matrices is a view; the joints of most robots are in order
-        self._dofs = slice(dofs[0], dofs[-1] + 1) if (np.diff(dofs) == 1).all() else dofs
+        self._q = view_of([int(model.joint(j).qposadr[0]) for j in spec.joints])
+        joint_dofs = [int(model.joint(j).dofadr[0]) for j in spec.joints]
+        dofs = [*range(base.dofadr[0], base.dofadr[0] + 6), *joint_dofs]
+        self._dofs = view_of(dofs)
         self._block = (self._dofs, self._dofs) if isinstance(self._dofs, slice) else np.ix_(dofs, dofs)
+        data = self.data  # views of its arrays cost less to keep than to ask for
+        self._qpos, self._qvel, self._passive = data.qpos, data.qvel, data.qfrc_passive
+        self._base_com, self._geom_xpos = data.subtree_com[self._base_body], data.geom_xpos
+        self._base_xmat = data.xmat[self._base_body].reshape(3, 3)
         self.n, self.nv = len(spec.joints), 6 + len(spec.joints)
         self._feet = [model.geom(foot).id for foot in spec.feet]
         self._foot_bodies = [int(model.geom_bodyid[foot]) for foot in self._feet]
@@ -68,6 +77,7 @@ class FloatingBaseModel:
         self.velocity_limit = np.array(spec.velocity_limits)
         self.mass = float(model.body_subtreemass[self._base_body])
         self._friction = model.dof_frictionloss[joint_dofs]
+        self._has_friction = bool(self._friction.any())
         self._full_mass, self._bias = np.empty((model.nv, model.nv)), np.empty(model.nv)
         self._linear, self._angular, self._rate = np.empty((3, len(self._feet), 3, model.nv))
         # Per foot the views that MuJoCo writes into, and its body
@@ -95,23 +105,26 @@ class FloatingBaseModel:
         mujoco.mj_rne(model, data, 0, self._bias)
         mujoco.mj_fullM(model, data, self._full_mass)
         self.M = self._full_mass[self._block]
-        self.h = (self._bias - data.qfrc_passive)[self._dofs]
-        self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
-        self.com = data.subtree_com[self._base_body].copy()
+        self.h = (self._bias - self._passive)[self._dofs]
+        if self._has_friction:
+            self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
+        self.com = self._base_com.copy()
+        #: Velocity (3,) of the centre of mass in the world [m/s]: the first rows of M nu are the linear momentum.
+        self.com_velocity = self.M[:3] @ self.nu / self.mass
 
     def update_kinematics(self, state: LeggedState) -> None:
         """Bring no more than the feet, their Jacobians and the base's rotation to `state`."""
         model, data, base = self.model, self.data, self._base_q
         self.state, self.q, self.v = state, state.q, state.v
-        data.qpos[base : base + 3], data.qpos[base + 3 : base + 7] = state.position, state.quat
-        data.qpos[self._q] = state.q
-        self.nu = np.concatenate([state.velocity, state.angular_velocity, state.v])
-        data.qvel[self._dofs] = self.nu
+        self._qpos[base : base + 3], self._qpos[base + 3 : base + 7] = state.position, state.quat
+        self._qpos[self._q] = state.q
+        self.nu = np.concatenate((state.velocity, state.angular_velocity, state.v))
+        self._qvel[self._dofs] = self.nu
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
-        self.R = rotation_matrix(state.quat)
+        self.R = self._base_xmat.copy()
         # The point that touches the ground: a round foot rolls, so that its centre moves while it stands
-        self.feet = data.geom_xpos[self._feet] + self._below
+        self.feet = self._geom_xpos.take(self._feet, axis=0) + self._below
         for (linear, angular, _, body), foot in zip(self._written, self.feet, strict=True):
             mujoco.mj_jac(model, data, linear, angular, foot, body)
         #: World-frame linear Jacobians (feet, 3, 6 + n) of the points of the feet that touch the ground.
@@ -121,19 +134,17 @@ class FloatingBaseModel:
         """Acceleration (feet, 3) of every foot at zero generalised acceleration: dJ/dt nu."""
         for (_, _, rate, body), foot in zip(self._written, self.feet, strict=True):
             mujoco.mj_jacDot(self.model, self.data, rate, None, foot, body)
-        return self._rate[:, :, self._dofs] @ self.nu
+        rates = self._rate.reshape(-1, self.model.nv)[:, self._dofs] @ self.nu
+        return rates.reshape(-1, 3)
 
     def rolling_velocities(self) -> Array:
         """How fast the lowest point of each round foot wanders over the ground as the foot turns: (feet, 3) [m/s]."""
         turning = self._angular[:, :2, self._dofs] @ self.nu
         velocities = np.zeros((len(self._feet), 3))
         radius = -self._below[:, 2]  # turning rate times the way up to the centre
-        velocities[:, 0], velocities[:, 1] = turning[:, 1] * radius, -turning[:, 0] * radius
+        np.multiply(turning[:, 1], radius, out=velocities[:, 0])
+        np.multiply(turning[:, 0], -radius, out=velocities[:, 1])
         return velocities
-
-    def com_velocity(self) -> Array:
-        """Velocity (3,) of the centre of mass in the world [m/s]."""
-        return self.M[:3] @ self.nu / self.mass  # the first rows of M nu are the linear momentum
 
     def composite_inertia(self) -> Array:
         """Rotational inertia (3, 3) of the whole robot about its centre of mass, in the base's frame [kg m^2]."""

@@ -26,13 +26,13 @@ class Path:
 
     Attributes:
         pull: the way to the point, (2,) [m], at most `max_pull` long: no error pulls ever harder.
-        back: velocity towards the point, (2,) [m/s].
+        back: velocity towards the point, x + iy [m/s].
         heading: where the robot shall face, within `max_turn` of where it does [rad].
     """
 
     def __init__(self, settings: PathSettings, position: Array, heading: float) -> None:
         self.settings = settings
-        self.pull, self.back, self.heading = np.zeros(2), np.zeros(2), heading
+        self.pull, self.back, self.heading = np.zeros(2), 0j, heading
         self._point, self._heading = complex(*position), heading
 
     def advance(self, vx: float, vy: float, wz: float, position: Array, heading: float, dt: float) -> None:
@@ -45,15 +45,12 @@ class Path:
             away -= (along - _clipped(along, s.along)) * course / abs(course)
         distance = max(abs(away), 1e-9)
         self._point = here + away * min(1.0, s.leash[0] / distance)
-        self.pull = _vector(away * min(1.0, s.max_pull / distance))
-        self.back = _vector(away * min(s.gain, s.max_return / distance))
+        pull = away * min(1.0, s.max_pull / distance)
+        self.pull = np.array([pull.real, pull.imag])
+        self.back = away * min(s.gain, s.max_return / distance)
         ahead = math.remainder(self._heading + dt * wz - heading, 2 * math.pi)
         self._heading = heading + _clipped(ahead, s.leash[1])
         self.heading = heading + _clipped(ahead, s.max_turn)
-
-
-def _vector(z: complex) -> Array:
-    return np.array([z.real, z.imag])
 
 
 def _clipped(value: float, limit: float) -> float:

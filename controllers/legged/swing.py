@@ -17,14 +17,13 @@ def swing(
 
     Plain floats: three numbers are too few for arrays to pay, and every tick comes by here.
     """
-    blend = s**3 * (10 - 15 * s + 6 * s**2)
-    rate = 30 * s**2 * (1 - s) ** 2 / duration_s
-    change = 60 * s * (1 - s) * (1 - 2 * s) / duration_s**2
-    position = [a + blend * (b - a) for a, b in zip(start, end, strict=True)]
-    velocity = [rate * (b - a) for a, b in zip(start, end, strict=True)]
-    acceleration = [change * (b - a) for a, b in zip(start, end, strict=True)]
-    u, slope = s * (1 - s), 1 - 2 * s  # the bump is 64 h u^3, and du/ds = 1 - 2 s
-    position[2] += 64 * height * u**3
-    velocity[2] += 192 * height * u**2 * slope / duration_s
-    acceleration[2] += 64 * height * (6 * u * slope**2 - 6 * u**2) / duration_s**2
-    return position, velocity, acceleration
+    (x, y, z), (to_x, to_y, to_z), u = start, end, s * (1 - s)
+    dx, dy, dz, slope = to_x - x, to_y - y, to_z - z, 1 - 2 * s
+    blend, rate, change = s * s * s * (10 - 15 * s + 6 * s * s), 30 * u * u / duration_s, 60 * u * slope / duration_s**2
+    bump = 64 * height * u  # the bump is 64 h u^3, and du/ds = 1 - 2 s
+    rising, curving = 3 * bump * u * slope / duration_s, 6 * bump * (slope * slope - u) / duration_s**2
+    return (
+        [x + blend * dx, y + blend * dy, z + blend * dz + bump * u * u],
+        [rate * dx, rate * dy, rate * dz + rising],
+        [change * dx, change * dy, change * dz + curving],
+    )

@@ -20,9 +20,10 @@ class GroundPlane:
         self.slope = np.zeros(2)
         self._middle = footings.mean(axis=0)
 
-    def stand(self, feet: Array, footings: Array) -> None:
-        """Feet (bool mask) stand at `footings` (feet, 3): points on the ground."""
-        self.footings[feet] = footings[feet]
+    def stand(self, feet: list[int], footings: Array) -> None:
+        """The `feet` stand at `footings` (all feet, 3): points on the ground."""
+        for foot in feet:
+            self.footings[foot] = footings[foot]
         self._middle = np.add.reduce(self.footings) / len(self.footings)
 
     def fit(self) -> None:

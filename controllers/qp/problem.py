@@ -6,7 +6,7 @@ Two-sided rows spare the real-time solver the doubled matrix of :math:`[G; -G] x
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,7 @@ Status = Literal["solved", "infeasible", "failed"]
 
 #: Stand-in for an open side.
 OPEN = 1e30
+_NONE = np.zeros(0)
 
 
 class Rows(NamedTuple):
@@ -106,9 +107,8 @@ class QP:
     def has_nan(self) -> bool:
         """Whether any number is NaN, or P or q is infinite. Infinite bounds are open sides, and fine."""
         add, rows = np.add.reduce, self.rows  # a sum is NaN when an entry is; reduce is its cheap form
-        cost = float(add(self.P.ravel()) + add(self.q))
-        return not math.isfinite(cost) or math.isnan(
-            float(add(rows.matrix.ravel()) + add(rows.lower) + add(rows.upper))
+        return not math.isfinite(add(self.P.ravel()) + add(self.q)) or math.isnan(
+            add(rows.matrix.ravel()) + add(rows.lower) + add(rows.upper)
         )
 
     def objective(self, x: Array) -> float:
@@ -127,8 +127,7 @@ class Residuals:
         return max(self.primal, self.dual, self.gap) <= tolerance
 
 
-@dataclass(frozen=True)
-class QPSolution:
+class QPSolution(NamedTuple):
     """What a solver returned. `x` is garbage unless `status` is "solved": DAQP, for one, fills it all the same.
 
     Multipliers follow Px + q + A'y + G'z + z_box = 0, positive where the upper side is active.
@@ -138,9 +137,9 @@ class QPSolution:
     status: Status
     iterations: int
     solve_time_s: float
-    y: Array = field(default_factory=lambda: np.zeros(0))
-    z: Array = field(default_factory=lambda: np.zeros(0))
-    z_box: Array = field(default_factory=lambda: np.zeros(0))
+    y: Array = _NONE
+    z: Array = _NONE
+    z_box: Array = _NONE
 
     @property
     def solved(self) -> bool:
@@ -152,11 +151,9 @@ def primal_residual(qp: QP, x: Array) -> float:
     rows = qp.rows
     if not len(rows.upper):
         return 0.0 if np.isfinite(x).all() else float("inf")
-    values = rows.values(x)
-    worst = float(np.maximum(values - rows.upper, rows.lower - values).max())  # NumPy's max hands a NaN on
-    if math.isnan(worst) or not math.isfinite(float(np.add.reduce(x))):
-        return float("inf")
-    return max(worst, 0.0)
+    values = rows.values(x)  # an entry of x that is not finite makes some value, or every one, NaN or infinite
+    worst = float(np.maximum.reduce(np.maximum(values - rows.upper, rows.lower - values)))  # hands a NaN on
+    return max(worst, 0.0) if math.isfinite(worst) else float("inf")
 
 
 def residuals(qp: QP, solution: QPSolution) -> Residuals:

@@ -114,14 +114,14 @@ class ReadableWbc:
         rows += [cp.abs(side) <= s.friction * total[2] for side in total[:2]]
         self.problem = cp.Problem(cp.Minimize(cost), rows)
 
-    def set(self, contact: np.ndarray, forces: np.ndarray, body: BodyTarget, feet: FootTarget) -> None:
+    def set(self, contact: np.ndarray, forces: np.ndarray, body: BodyTarget, feet: dict[int, FootTarget]) -> None:
         model, s, self.contact = self.wbc.model, self.wbc.settings, contact
         J, standing = model.foot_jacobians.reshape(-1, model.nv), contact.repeat(3)
         root = np.sqrt(np.where(standing, s.stance_weight, s.swing_weight))
-        self.J.value, self.feet.value = root[:, None] * J, root * self.wbc._foot_accelerations(contact, feet)
+        self.J.value, self.feet.value = root[:, None] * J, root * self.wbc._foot_accelerations(J, feet)
         self.M.value, self.h.value = model.M, model.h
         self.press.value, self.planned.value = np.where(standing, J.T, 0.0), forces.ravel()
-        self.linear.value, self.angular.value = self.wbc._base_accelerations(contact, forces, J, body)
+        self.linear.value, self.angular.value = self.wbc._base_accelerations(forces[contact].ravel(), J[standing], body)
         self.joints.value = -s.joint_damping * model.v
         self.low.value, self.high.value = self.wbc.joint_limits.bounds(model)
         self.most.value = s.max_force * model.mass * GRAVITY * contact
