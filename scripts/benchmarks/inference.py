@@ -3,12 +3,15 @@
     OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/inference.py
 
 Weights are random: they do not change the time. Per row: median and 99th percentile of the wall time, and the median of
-the processor time, which other programs on the machine disturb less. `--only dit` runs the rows that begin so.
+the processor time, which other programs on the machine disturb less. `onnx_p50_ms` is the same policy as `robotics
+export --format onnx` writes it, in onnxruntime on one thread. `--only dit` runs the rows that begin so.
 """
 
 import argparse
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ import torch
 from provenance import publish
 
 from robotics.policies.base import Policy
+from robotics.policies.export import ChunkFunction, export_policy, open_exported
 from robotics.policies.registry import family, make_policy
 from robotics.training.presets import preset
 from robotics.vocabulary import ENVIRONMENT_STATE, IMAGE_PREFIX, STATE
@@ -24,6 +28,8 @@ from robotics.vocabulary import ENVIRONMENT_STATE, IMAGE_PREFIX, STATE
 VECTORS = {STATE: (14,), ENVIRONMENT_STATE: (7,)}
 CAMERAS = {IMAGE_PREFIX + camera: (96, 96, 3) for camera in ("top", "wrist")}
 ACTION_DIM, WARM_UP = 14, 10
+#: Rows that are measured as ONNX, too.
+EXPORTED = ("act small", "act paper", "dit small, flow 5")
 
 
 def rows() -> Iterator[tuple[str, str, str, bool, dict[str, Any]]]:
@@ -59,19 +65,41 @@ def chunk_times(policy: Policy, repeats: int) -> dict[str, Any]:
         key: torch.zeros(1, *shape, dtype=torch.uint8 if len(shape) == 3 else torch.float32)
         for key, shape in policy.config.input_shapes.items()
     }
-    generator, wall, processor = torch.Generator().manual_seed(0), [], []
+    generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        for _ in range(WARM_UP + repeats):
-            begun, begun_processor = time.perf_counter(), time.thread_time()
-            policy.predict_chunk(observation, generator)
-            wall.append(1e3 * (time.perf_counter() - begun))
-            processor.append(1e3 * (time.thread_time() - begun_processor))
+        wall, processor = times(lambda: policy.predict_chunk(observation, generator), repeats)
     return {
-        "p50_ms": round(float(np.percentile(wall[WARM_UP:], 50)), 2),
-        "p99_ms": round(float(np.percentile(wall[WARM_UP:], 99)), 2),
-        "processor_p50_ms": round(float(np.percentile(processor[WARM_UP:], 50)), 2),
+        "p50_ms": round(float(np.percentile(wall, 50)), 2),
+        "p99_ms": round(float(np.percentile(wall, 99)), 2),
+        "processor_p50_ms": round(float(np.percentile(processor, 50)), 2),
         "parameters": sum(parameter.numel() for parameter in policy.parameters()),
     }
+
+
+def times(work: Callable[[], object], repeats: int) -> tuple[list[float], list[float]]:
+    """Wall and processor times [ms] of each call after a few to warm up."""
+    wall, processor = [], []
+    for _ in range(WARM_UP + repeats):
+        begun, begun_processor = time.perf_counter(), time.thread_time()
+        work()
+        wall.append(1e3 * (time.perf_counter() - begun))
+        processor.append(1e3 * (time.thread_time() - begun_processor))
+    return wall[WARM_UP:], processor[WARM_UP:]
+
+
+def exported_ms(policy: Policy, repeats: int) -> float:
+    """Median wall time [ms] of the policy as an ONNX file."""
+    function = ChunkFunction(policy)
+    values = function.draw(np.random.default_rng(0))
+    with tempfile.TemporaryDirectory() as folder:
+        export_policy(function, "onnx", Path(folder) / "policy.onnx")
+        run = open_exported("onnx", Path(folder) / "policy.onnx")
+        return round(float(np.median(times(lambda: run(values), repeats)[0])), 2)
+
+
+def row(title: str, policy: Policy, repeats: int) -> dict[str, Any]:
+    result = chunk_times(policy, repeats)
+    return result | {"onnx_p50_ms": exported_ms(policy, repeats)} if title in EXPORTED else result
 
 
 if __name__ == "__main__":
@@ -81,7 +109,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     result = {
-        title: chunk_times(untrained(name, recipe, cameras, changes), arguments.repeats)
+        title: row(title, untrained(name, recipe, cameras, changes), arguments.repeats)
         for title, name, recipe, cameras, changes in rows()
         if title.startswith(arguments.only)
     }
