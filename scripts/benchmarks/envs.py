@@ -44,7 +44,9 @@ def stepping(env_id: str, ant: gym.vector.VectorEnv) -> dict[str, Any]:
     raw = Batch(task.model, COPIES, CORES)
     low, high = ours.action_space.low, ours.action_space.high
     actions = [rng.uniform(low, high).astype(np.float32) for _ in range(STEPS)]
-    controls = [task.controls(task.checked(action, low.shape, env_id)) for action in actions]
+    controls = [np.zeros((COPIES, task.model.nu))]
+    for action in actions:
+        controls.append(task.controls(task.checked(action, low.shape, env_id), controls[-1]))
     moves = [ant.action_space.sample() for _ in range(STEPS)]
 
     def all_of(env: gym.vector.VectorEnv, chosen: list) -> Callable[[], None]:
@@ -55,7 +57,7 @@ def stepping(env_id: str, ant: gym.vector.VectorEnv) -> dict[str, Any]:
         return run
 
     def engine() -> None:
-        for ctrl in controls:
+        for ctrl in controls[1:]:
             raw.ctrl = ctrl
             raw.step(nstep=task.substeps)
 
