@@ -6,7 +6,8 @@
 are medians of the ratios of the turns. `of_raw`: the share of the speed of `Batch.step` alone, from the same state by
 the same controls. `async`: times faster than `gymnasium.vector.AsyncVectorEnv` of the same serial environment. `ant`:
 physics steps per second over those of Gymnasium's Ant-v5 in an AsyncVectorEnv. `images`: environment steps per second
-with one camera. `compile_s` and `reset_ms` are those of the serial environment.
+with one camera. `compile_s` and `reset_ms` are those of the serial environment. Rows that are not measured anew stay,
+each with the commit it was measured at.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 from peers import gym_aloha
-from provenance import publish
+from provenance import provenance, publish, rows_of
 
 import robotics
 from robotics.environments import make_env, make_vector
@@ -141,13 +142,15 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="+", default=[], help="environments whose ids hold one of these")
     parser.add_argument("--peer", choices=["gym_aloha"], help="compare with it as well, in its own virtual environment")
     options = parser.parse_args()
-    rows = {}
+    commit, fresh = provenance()["commit"], {}
     ant = gym.make_vec("Ant-v5", num_envs=COPIES, vectorization_mode="async")
     for env_id in robotics.ENVIRONMENTS:
         if not options.only or any(word in env_id for word in options.only):
-            rows[env_id] = {**stepping(env_id, ant), **serial(env_id), "images_96": images(env_id, (96, 96))}
-            print(env_id, rows[env_id], flush=True)
+            row = {**stepping(env_id, ant), **serial(env_id), "images_96": images(env_id, (96, 96)), "commit": commit}
+            fresh[env_id] = row
+            print(env_id, row, flush=True)
     ant.close()
+    rows = rows_of("envs", robotics.ENVIRONMENTS, **fresh)
     document: dict[str, Any] = {"copies": COPIES, "rows": rows, "engine": mujoco.__version__}
     if options.peer:
         document["gym_aloha"] = beside_gym_aloha()

@@ -8,13 +8,12 @@ Rows that are not measured anew stay, each with the commit it was measured at; a
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from provenance import RESULTS, provenance, publish
+from provenance import provenance, publish, rows_of
 
 import robotics
 from robotics.environments import make_env
@@ -60,13 +59,6 @@ def into_readme(text: str) -> None:
     README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
 
 
-def kept(**fresh: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The rows measured so far and the `fresh` ones, in the order of the tasks."""
-    path = RESULTS / "experts.json"
-    rows = (json.loads(path.read_text())["rows"] if path.exists() else {}) | fresh
-    return {env_id: rows[env_id] for env_id in robotics.ENVIRONMENTS if env_id in rows}
-
-
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser()
@@ -79,6 +71,6 @@ if __name__ == "__main__":
         if not options.only or any(word in env_id for word in options.only):
             commit = provenance()["commit"]  # of what is measured: the tree may change meanwhile
             row = {**measured(env_id, options.episodes, options.workers), "commit": commit}
-            publish("experts", {"seed": FIRST_SEED, "rows": kept(**{env_id: row})})
+            publish("experts", {"seed": FIRST_SEED, "rows": rows_of("experts", robotics.ENVIRONMENTS, **{env_id: row})})
     if not options.no_readme:
-        into_readme(table(kept()))
+        into_readme(table(rows_of("experts", robotics.ENVIRONMENTS)))

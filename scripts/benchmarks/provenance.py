@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def provenance() -> dict[str, Any]:
-    """Command, commit (with a mark when the tree was changed), machine and versions."""
+    """Command, commit (with a mark when anything but results was changed), machine and versions."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(
@@ -24,7 +25,11 @@ def provenance() -> dict[str, Any]:
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": git("rev-parse", "HEAD")
-        + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else ""),
+        + (
+            "+changes"
+            if git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/scripts/benchmarks/results")
+            else ""
+        ),
         "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "system": platform.platform()},
         "versions": versions(),
     }
@@ -37,6 +42,13 @@ def publish(name: str, result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
     print(text)
+
+
+def rows_of(name: str, order: Iterable[str], **fresh: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rows of results/<name>.json and the `fresh` ones, which replace older ones, in the given order."""
+    path = RESULTS / f"{name}.json"
+    rows = (json.loads(path.read_text())["rows"] if path.exists() else {}) | fresh
+    return {key: rows[key] for key in order if key in rows}
 
 
 def _cpu() -> str:

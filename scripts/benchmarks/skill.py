@@ -9,7 +9,6 @@ are kept in --work, and what is there is not made again: an interrupted call goe
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from provenance import RESULTS, provenance, publish
+from provenance import provenance, publish, rows_of
 
 from robotics.datasets.collect import collect
 from robotics.environments import make_env
@@ -118,13 +117,6 @@ def overlap(env_id: str, run: Path, seeds: list[int]) -> dict[str, Any]:
     }
 
 
-def kept(**fresh: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The rows measured so far and the `fresh` ones, in the order of the targets."""
-    path = RESULTS / "skill.json"
-    rows = (json.loads(path.read_text())["rows"] if path.exists() else {}) | fresh
-    return {name: rows[name] for name in TARGETS if name in rows}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exam", required=True, metavar="KEY", help="secret that decides the seeds")
@@ -136,7 +128,7 @@ def main() -> None:
     for name in options.only:
         commit = provenance()["commit"]  # of what is measured: the tree may change meanwhile
         row = measured(*name.split("/"), options.exam, options.work, options.workers)
-        publish("skill", {"rows": kept(**{name: {**row, "commit": commit}})})
+        publish("skill", {"rows": rows_of("skill", TARGETS, **{name: {**row, "commit": commit}})})
 
 
 if __name__ == "__main__":
