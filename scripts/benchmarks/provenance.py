@@ -22,14 +22,10 @@ def provenance() -> dict[str, Any]:
             ["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent
         ).stdout.strip()
 
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/scripts/benchmarks/results")
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": git("rev-parse", "HEAD")
-        + (
-            "+changes"
-            if git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/scripts/benchmarks/results")
-            else ""
-        ),
+        "commit": git("rev-parse", "HEAD") + ("+changes" if changed else ""),
         "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "system": platform.platform()},
         "versions": versions(),
     }
