@@ -111,7 +111,7 @@ def test_ppo_gets_better(tmp_path):
 def test_a_resumed_run_goes_on_from_where_it_stood(tmp_path):
     run = brief_run("ppo", CARTPOLE, tmp_path / "run")
     copies = Copies(CARTPOLE, 4, 0, {})
-    normalized = VecNormalize(copies, gamma=0.98)
+    normalized = VecNormalize(copies, gamma=0.95)
     model = make_model("ppo", normalized, RLConfig(**BRIEF))
     restore(run, model, normalized)
     stored = load_file(pretrained(run) / "model.safetensors")
@@ -127,7 +127,7 @@ def test_a_resumed_run_goes_on_from_where_it_stood(tmp_path):
 
 
 def test_a_run_is_neither_mixed_nor_lost(tmp_path, cartpole):
-    with pytest.raises(UsageError, match=r"gamma = 0\.98, not 0\.5"):
+    with pytest.raises(UsageError, match=r"gamma = 0\.95, not 0\.5"):
         brief_run("ppo", CARTPOLE, cartpole, resume=True, gamma=0.5)
     with pytest.raises(UsageError, match="env = 'CartPole-v1', not 'Pendulum-v1'"):
         brief_run("ppo", PENDULUM, cartpole, resume=True)

@@ -29,8 +29,8 @@ from robotics.envs.state import Simulation, State
 
 #: How long the car follows its path [s], and how far it may be from it and from its speed at any time [m, m/s].
 DURATION, ACROSS, SLOWER = 8.0, 0.3, 1.0
-#: Further away than this it has lost the path [m].
-LOST = 2.0
+#: Further away than this it has lost the path [m], or its speed [m/s]: success is long out of reach.
+LOST, LOST_SPEED = 2.0, 4.0
 #: Nodes of the path `STEP` apart [m]: enough for the fastest car to see `AHEAD` of them, `STRIDE` apart, at the end.
 STEP, NODES = 0.5, 220
 STRIDE, AHEAD = 3, 18
@@ -206,10 +206,10 @@ class PathTrack(MujocoTask):
         return tracked(self.track_state(state))
 
     def lost(self, state: State) -> Array:
-        """Off the path by more than two metres, on its side, or done."""
-        across, quat = self._errors(state)[0], state.qpos[:, 3:7]
+        """Off the path by more than two metres, off its speed by more than four, or on its side."""
+        (across, _, faster), quat = self._errors(state), state.qpos[:, 3:7]
         leaning = quat[:, 1] ** 2 + quat[:, 2] ** 2 > 0.25
-        return (np.abs(across) > LOST) | leaning | (state.time >= DURATION - 1e-6)
+        return (np.abs(across) > LOST) | (np.abs(faster) > LOST_SPEED) | leaning
 
     def expert(self) -> Expert:
         return PathTrackExpert()
