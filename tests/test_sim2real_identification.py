@@ -18,6 +18,7 @@ from robotics.sim2real.identification.identify import Settings, identify
 from robotics.sim2real.identification.parameters import choose
 from robotics.sim2real.identification.plant import STRIBECK_SPEED
 from robotics.sim2real.identification.replay import Replay, _held
+from robotics.sim2real.identification.speeds import with_speeds
 from robotics.sim2real.identification.split import split, within_budget
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.log_files import read_logs
@@ -117,7 +118,10 @@ def logs_of(truth, folder, motions=3, seconds=4.0, noise=0.0, seed=0, actuator="
         time, command = commands(rng, seconds, size)
         command[:, list(still)] = 0.0
         measured = record(truth, time, command, noise, rng, actuator)
-        write(folder, time, command, measured, f"motion{number}", "torque" if actuator == "motor" else "command")
+        if actuator == "motor":  # a sensor of torques says what acted until the sample, not from it on
+            write(folder, time, np.vstack([command[:1], command[:-1]]), measured, f"motion{number}", "torque")
+        else:
+            write(folder, time, command, measured, f"motion{number}")
     return folder
 
 
@@ -171,6 +175,7 @@ def test_motors_without_a_logged_command_are_driven_by_their_torque(tmp_path):
     assert {name.split(".")[0] for name in rows} == {"mass", "armature", "damping", "friction", "delay"}
     assert rows["mass.left"]["value"] == pytest.approx(0.4, rel=0.03)
     assert rows["friction.a"]["value"] == pytest.approx(0.05, rel=0.1)
+    assert rows["delay"]["value"] == pytest.approx(0.0, abs=0.25 / RATE_HZ)
     assert document["settings"]["horizon_s"] == 0.25 and document["promoted"]
 
 
@@ -200,7 +205,7 @@ def test_a_joint_that_rests_keeps_its_nominal_values(tmp_path):
     families = ("damping", "friction", "armature")
     truth = Truth(mass=0.001)  # weightless: nothing pulls at b
     nominal = Truth(mass=0.001, damping=0.3)
-    rows = found(tmp_path, truth, families, nominal=nominal, still=[1])["parameters"]
+    rows = found(tmp_path, truth, families, nominal=nominal, still=[1], noise=ENCODER)["parameters"]
     assert rows["damping.a"]["identifiable"] and rows["damping.a"]["value"] == pytest.approx(0.5, rel=0.05)
     for family in families:
         row = rows[f"{family}.b"]
@@ -239,6 +244,33 @@ def test_a_held_command_is_averaged_over_each_step(delay):
     fine = np.linspace(0, edges[-1], 29 * 2000, endpoint=False) + edges[1] / 4000 - delay
     brute = command[np.clip(np.searchsorted(time, fine, side="right") - 1, 0, None)].reshape(29, -1).mean(axis=1)
     np.testing.assert_allclose(held, brute, atol=5e-3)
+
+
+@pytest.mark.parametrize("rate_hz", [30.0, 50.0, 500.0])
+def test_speeds_come_from_the_positions_around_each_sample(rate_hz):
+    rng = np.random.default_rng(0)
+    time = np.arange(40) / rate_hz * (1 + 0.1 * rng.random(40) / 40)
+    cubic, parabola = np.array([2.0, -1.0, 0.5, 0.3]), np.array([0.0, -1.0, 0.5, 0.3])
+    late = np.polyval(np.polyder(cubic), time - 0.5 / rate_hz)  # plain differences are half a sample late
+    joints = {"a": np.polyval(cubic, time), "b": np.polyval(parabola, time)}
+    speeds = with_speeds(Log("cubic", time, {"position": joints, "velocity": {"a": late}}, {})).joints["speed"]
+    np.testing.assert_allclose(speeds["a"][2:-2], np.polyval(np.polyder(cubic), time)[2:-2], atol=1e-9)
+    np.testing.assert_allclose(speeds["b"], np.polyval(np.polyder(parabola), time), atol=1e-9)
+
+
+def test_an_encoders_steps_are_averaged_out_of_a_speed():
+    time = np.arange(400) / 500
+    position = np.round(np.sin(3 * time) / ENCODER) * ENCODER
+    speed = with_speeds(Log("steps", time, {"position": {"a": position}}, {})).joints["speed"]["a"]
+    assert np.abs(np.gradient(position, time) - 3 * np.cos(3 * time)).max() > 0.2
+    assert np.abs(speed - 3 * np.cos(3 * time))[20:-20].max() < 0.05
+
+
+def test_the_speed_of_the_shortest_log():
+    for count in (2, 3, 4):
+        time = np.arange(count) * 0.1
+        log = with_speeds(Log("short", time, {"position": {"a": 3 * time}}, {}))
+        np.testing.assert_allclose(log.joints["speed"]["a"], 3.0)
 
 
 def motion(name, seconds, moved):

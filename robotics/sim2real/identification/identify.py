@@ -15,6 +15,7 @@ from robotics.sim2real.identification.fit import CANDIDATES, Fit, fit
 from robotics.sim2real.identification.parameters import Parameter, choose, motors_only
 from robotics.sim2real.identification.plausible import driven, moving, require_plausible
 from robotics.sim2real.identification.replay import Replay
+from robotics.sim2real.identification.speeds import with_speeds
 from robotics.sim2real.identification.split import pieces, split, within_budget
 from robotics.sim2real.identification.subject import Subject, load_subject
 from robotics.sim2real.identification.uncertainty import Certainty, certainty, keep_nominal
@@ -88,7 +89,7 @@ def identify(
     subject = load_subject(robot)
     logs = read_logs(log, subject.joints, subject.only_body)
     require_plausible(subject, logs)
-    logs = driven(subject, logs)
+    logs = [with_speeds(log) for log in driven(subject, logs)]
     parameters = choose(subject, *moving(subject, logs), settings.families)
     if not parameters:
         raise UsageError(f"{robot}: nothing to identify in these logs; give --parameters")

@@ -75,14 +75,21 @@ def _require_speed(log: Log) -> None:
 
 
 def driven(subject: Subject, logs: Sequence[Log]) -> list[Log]:
-    """The logs with the measured torque as the command of motors for which none was logged: it is what drove them."""
+    """The logs with the measured torque as the command of motors for which none was logged: it is what drove them.
+
+    A command acts from its sample on; what was measured at a sample acted until then.
+    """
     found = []
     for log in logs:
         command, torque = log.joints.get("command", {}), log.joints.get("torque", {})
         motors = [j for j in torque if j in subject.actuators and not subject.is_servo(j) and j not in command]
-        joints = {**log.joints, "command": {**command, **{joint: torque[joint] for joint in motors}}}
+        joints = {**log.joints, "command": {**command, **{joint: _advanced(torque[joint]) for joint in motors}}}
         found.append(replace(log, joints=joints) if motors else log)
     return found
+
+
+def _advanced(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values[1:], values[-1:]])
 
 
 def moving(subject: Subject, logs: Sequence[Log]) -> tuple[list[str], bool, bool]:

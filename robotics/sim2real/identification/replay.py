@@ -9,6 +9,7 @@ import numpy as np
 from robotics.errors import DataError
 from robotics.sim2real.identification.parameters import Parameter, motors_only
 from robotics.sim2real.identification.plant import Plant, neutral
+from robotics.sim2real.identification.speeds import SPEED
 from robotics.sim2real.identification.subject import Subject
 from robotics.sim2real.logs import Log
 
@@ -179,13 +180,13 @@ def _measured(subject: Subject, log: Log, observed: Sequence[Observed]) -> Array
 
 
 def _initial(subject: Subject, log: Log) -> tuple[Array, Array]:
-    """(nq,), (nv,): the first measured state; speeds from positions where they were not logged."""
+    """(nq,), (nv,): the first measured state; speeds smoothed, else logged, else from positions."""
     model = subject.model
     qpos, qvel = neutral(model), np.zeros(model.nv)
     for joint, position in log.joints.get("position", {}).items():
         index = int(model.joint(joint).id)
         qpos[model.jnt_qposadr[index]] = position[0]
-        speed = log.joints.get("velocity", {}).get(joint)
+        speed = next((log.joints[c][joint] for c in (SPEED, "velocity") if joint in log.joints.get(c, {})), None)
         qvel[model.jnt_dofadr[index]] = _slope(log.time, position) if speed is None else speed[0]
     for body, channels in log.bodies.items():
         joint_id = subject.bodies[body]
