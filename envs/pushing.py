@@ -95,6 +95,13 @@ _AREA = sum(4 * half[0] * half[1] for half, _ in _PARTS)
 _SQUARE = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
 #: The T counts as this much smaller [m]: edges that lie on each other would be counted twice or never.
 _SHRUNK = 1e-9
+#: Of each part of the T with each part of its place (4, …): half sizes and heights of their middles.
+_PAIRS = [(part, place) for part in _PARTS for place in _PARTS]
+_HALF, _UP = np.array([part[0] - _SHRUNK for part, _ in _PAIRS]), np.array([part[1] for part, _ in _PAIRS])
+_ROOM, _ABOVE = np.array([place[0] for _, place in _PAIRS]), np.array([place[1] for _, place in _PAIRS])
+#: Corners (4, 4, 2) of the one seen from the middle of the T, and of the other from that of its place.
+_EDGES = _SQUARE * _HALF[:, None] + np.stack([0 * _UP, _UP], axis=-1)[:, None]
+_BORDER = _SQUARE * _ROOM[:, None]
 
 
 def overlap(pose: Array, goal: Array) -> Array:
@@ -104,45 +111,41 @@ def overlap(pose: Array, goal: Array) -> Array:
     an intersection is what of either boundary lies within the other.
     """
     c, s = np.cos(goal[..., 2]), np.sin(goal[..., 2])
-    x, y = pose[..., 0] - goal[..., 0], pose[..., 1] - goal[..., 1]
-    at = np.stack([c * x + s * y, c * y - s * x], axis=-1)
-    turn = pose[..., 2] - goal[..., 2]
-    covered = sum(
-        (_intersection(part, place, at, np.cos(turn), np.sin(turn)) for part in _PARTS for place in _PARTS),
-        np.zeros(len(pose)),
-    )
-    return np.clip(covered / _AREA, 0.0, 1.0)
-
-
-def _intersection(part: tuple[Array, float], place: tuple[Array, float], at: Array, c: Array, s: Array) -> Array:
-    """The common area (n,) [m^2] of a part of the T, which stands at `at` (n, 2), and a part of its place."""
-    (half, up), (room, above) = part, place
-    half = half - _SHRUNK
-    edges = _SQUARE * half + [0, up]
-    x, y = at[:, :1], at[:, 1:]
-    c, s = c[:, None], s[:, None]
-    seen = np.stack([x + c * edges[:, 0] - s * edges[:, 1], y + s * edges[:, 0] + c * edges[:, 1] - above], axis=-1)
-    border = _SQUARE * room
-    dx, dy = border[:, 0] - x, border[:, 1] + above - y
-    back = np.stack([c * dx + s * dy, c * dy - s * dx - up], axis=-1)
-    return _within(seen, room, seen) + _within(back, half, np.broadcast_to(border, back.shape))
+    dx, dy = pose[..., 0] - goal[..., 0], pose[..., 1] - goal[..., 1]
+    x, y, turn = (value[:, None, None] for value in (c * dx + s * dy, c * dy - s * dx, pose[..., 2] - goal[..., 2]))
+    c, s = np.cos(turn), np.sin(turn)
+    seen = np.empty((len(pose), *_EDGES.shape))  # the T's parts in the frames of those of its place
+    seen[..., 0] = x + c * _EDGES[..., 0] - s * _EDGES[..., 1]
+    seen[..., 1] = y + s * _EDGES[..., 0] + c * _EDGES[..., 1] - _ABOVE[:, None]
+    dx, dy = _BORDER[..., 0] - x, _BORDER[..., 1] + _ABOVE[:, None] - y
+    back = np.empty_like(seen)  # and the other way round
+    back[..., 0], back[..., 1] = c * dx + s * dy, c * dy - s * dx - _UP[:, None]
+    areas = _within(seen, _ROOM, seen) + _within(back, _HALF, np.broadcast_to(_BORDER, back.shape))
+    return np.clip((areas[:, 0] + areas[:, 1] + areas[:, 2] + areas[:, 3]) / _AREA, 0.0, 1.0)
 
 
 def _within(polygon: Array, half: Array, drawn: Array) -> Array:
-    """Half the cross products (n,) along the parts of a polygon's edges that lie within a box about the origin.
+    """Half the cross products (n, pairs) along the parts of a polygon's edges that lie within a box about the origin.
 
-    `polygon` (n, 4, 2) holds its corners in the box's frame; `drawn` the same ones in the frame to integrate in.
+    `polygon` (n, pairs, 4, 2) holds its corners in the frame of a box of `half` sizes (pairs, 2); `drawn` the same ones
+    in the frame to integrate in.
     """
-    start, way = polygon, np.roll(polygon, -1, axis=1) - polygon
-    first, last = np.zeros(polygon.shape[:2]), np.ones(polygon.shape[:2])
+    way = _following(polygon) - polygon
+    first, last = np.zeros(way.shape[:-1]), np.ones(way.shape[:-1])
     for axis in (0, 1):
-        for sign in (1.0, -1.0):
-            speed, room = sign * way[..., axis], half[axis] - sign * start[..., axis]
-            time = room / np.where(speed == 0, 1.0, speed)
-            first = np.where(speed < 0, np.maximum(first, time), first)
-            last = np.where(speed > 0, np.minimum(last, time), last)
-            last = np.where((speed == 0) & (room < 0), -1.0, last)
-    step = np.roll(drawn, -1, axis=1) - drawn
+        start, speed, room = polygon[..., axis], way[..., axis], half[:, axis, None]
+        backwards, along = speed < 0, np.where(speed == 0, 1.0, speed)
+        enter, leave = (-room - start) / along, (room - start) / along
+        enter, leave = np.where(backwards, leave, enter), np.where(backwards, enter, leave)
+        outside = np.abs(start) > room  # for good, where it does not move along this axis
+        np.maximum(first, np.where(speed == 0, 0.0, enter), out=first)
+        np.minimum(last, np.where(speed == 0, np.where(outside, -1.0, 1.0), leave), out=last)
+    step = _following(drawn) - drawn
     a, b = drawn + first[..., None] * step, drawn + last[..., None] * step
     areas = np.where(last > first, a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], 0.0) / 2
-    return areas[:, 0] + areas[:, 1] + areas[:, 2] + areas[:, 3]
+    return areas[..., 0] + areas[..., 1] + areas[..., 2] + areas[..., 3]
+
+
+def _following(corners: Array) -> Array:
+    """The corner (…, 4, 2) after each one."""
+    return corners[..., [1, 2, 3, 0], :]

@@ -109,10 +109,11 @@ class PushT(ArmTask):
         missing = corners(pose) - corners(GOAL)
         away = np.sqrt((missing**2).sum(axis=-1)).mean(axis=-1)
         finger = state.site("pusher")[:, :2] - pose[:, :2]
-        done = in_place(self.push_state(state))
+        now = self.push_state(state)
+        done = in_place(now)
         return {
             "near": np.maximum(tolerance(np.sqrt((finger**2).sum(axis=-1)), 0.1, 0.3), done),
-            "covered": overlap(pose, GOAL),
+            "covered": np.asarray(now.covered),
             "placed": tolerance(away, 0.002, 0.3),
         }
 
