@@ -39,9 +39,12 @@ _MINUTES: dict[str, Any] = {
     "warmup_steps": 200,
     "schedule": "cosine",
 }
+#: Chunks are executed whole, as ACT's are: a policy that looks again in the middle may change its mind about the way it
+#: takes, or stand still where the demonstrations paused. Of 100 development seeds each, after 24 steps and after 48:
+#: insertion 66 and 86, PickPlace 80 and 89, TransferCube 100 and 100.
+_WHOLE: dict[str, Any] = {"chunk_size": 48, "n_action_steps": 48}
 _SMALL_DENOISER: dict[str, Any] = {
-    "chunk_size": 48,
-    "n_action_steps": 24,
+    **_WHOLE,
     "dim": 128,
     "heads": 4,
     "feed_forward": 256,
@@ -59,8 +62,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "small": Preset(
             "trains in minutes on two CPU cores from vectors",
             policy={
-                "chunk_size": 48,
-                "n_action_steps": 24,
+                **_WHOLE,
                 "dim": 128,
                 "heads": 4,
                 "feed_forward": 512,
