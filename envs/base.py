@@ -1,7 +1,7 @@
 """What every MuJoCo task is: written once over a batch of simulations, and the serial environment as a batch of one."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 from robotics.envs.eyes import Eye
 from robotics.envs.rendering import Camera
 from robotics.envs.state import SerialState, Simulation, State
-from robotics.envs.worlds import Altered, SensedState, Signals, World
+from robotics.envs.worlds import Altered, SensedState, World
 from robotics.errors import UsageError, unknown_name
 
 Array = np.ndarray
@@ -147,7 +147,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.believed = self.model = spec.compile()
         self.altered: Altered | None = None
         if world is not None:
-            self.altered = world.alter(spec, self.believed, self.RANDOMISED, self.control_hz)
+            self.altered = self.scene_in(world, spec=spec)
             self.model = self.altered.model
         self.data = mujoco.MjData(self.model)
         self.substeps = round(1.0 / (self.control_hz * self.model.opt.timestep))
@@ -158,11 +158,12 @@ class MujocoTask(gym.Env[Observation, Array]):
                 **{f"image_{camera}": gym.spaces.Box(0, 255, (*image_size, 3), np.uint8) for camera in cameras},
             }
         )
-        fields, parameters = self.used_fields()
-        self.nominal = {name: getattr(self.model, name).copy() for name in parameters}
+        scenes = [] if self.altered is None else [self.altered]
+        fields, parameters = self.used_fields(scenes)
+        self.nominal = nominal_values(self.model, parameters)
         self.state: State = SerialState(self.model, self.data, fields, parameters)
         self._simulation = Simulation(self.state, 0)
-        self._signals = self.make_signals()
+        self._signals = None if self.altered is None else self.altered.signals()
         self._executor = self.make_executor()
         self._held = np.zeros(1, np.int64)
         self._scratch: mujoco.MjData | None = None
@@ -261,30 +262,31 @@ class MujocoTask(gym.Env[Observation, Array]):
             bounded[key] = np.clip(values, box.low, box.high, dtype=box.dtype, casting="unsafe")
         return bounded
 
-    def instance(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
-        """A new instance with nominal parameters but for those that the task draws, and what the world makes of it."""
-        for name, value in self.nominal.items():
+    def scene_in(self, world: World, slots: int = 0, spec: mujoco.MjSpec | None = None) -> Altered:
+        """The scene of this task in a world, see `World.alter`; `spec` is the nominal one, if there is one at hand."""
+        scene = self.build_scene(self.action_mode) if spec is None else spec
+        return world.alter(scene, self.believed, self.RANDOMISED, self.control_hz, slots)
+
+    def instance(
+        self,
+        simulation: Simulation,
+        rng: np.random.Generator,
+        options: Mapping[str, Any],
+        nominal: Mapping[str, Array],
+        altered: Altered | None,
+    ) -> None:
+        """A new instance: `nominal` parameters but for those that the task draws, and what its world makes of it."""
+        for name, value in nominal.items():
             simulation.parameter(name)[:] = value
         self.place(simulation, rng, options)
-        if self.altered is not None:
-            self.altered.adapt(simulation, rng.spawn(1)[0])  # a stream of its own: the task's draws stay the same
+        if altered is not None:
+            altered.adapt(simulation, rng.spawn(1)[0])  # a stream of its own: the task's draws stay the same
 
-    def used_fields(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The MjData fields that are read and the MjModel fields that differ between simulations."""
-        if self.altered is None:
-            return self.FIELDS, self.RANDOMISED
-        return (
-            tuple(dict.fromkeys((*self.FIELDS, *self.altered.fields))),
-            tuple(dict.fromkeys((*self.RANDOMISED, *self.altered.parameters))),
-        )
-
-    def make_signals(self) -> Signals | None:
-        """Fresh signals for one simulation; None where they are as they should be."""
-        return None if self.altered is None else self.altered.signals()
-
-    def exposed(self, images: Array) -> Array:
-        """Pictures as the cameras take them."""
-        return images if self.altered is None else self.altered.expose(images)
+    def used_fields(self, scenes: Sequence[Altered]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The MjData fields that are read and the MjModel fields that differ between simulations, in these scenes."""
+        fields = dict.fromkeys((*self.FIELDS, *(name for scene in scenes for name in scene.fields)))
+        parameters = dict.fromkeys((*self.RANDOMISED, *(name for scene in scenes for name in scene.parameters)))
+        return tuple(fields), tuple(parameters)
 
     def checked(self, actions: Array, shape: tuple[int, ...], name: str, matters: Array | None = None) -> Array:
         """Actions inside their bounds; ValueError for a shape or number that can not be meant.
@@ -315,7 +317,7 @@ class MujocoTask(gym.Env[Observation, Array]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         super().reset(seed=seed)
         mujoco.mj_resetData(self.model, self.data)
-        self.instance(self._simulation, self.np_random, options or {})
+        self.instance(self._simulation, self.np_random, options or {}, self.nominal, self.altered)
         if self.RANDOMISED:
             if self._scratch is None:
                 self._scratch = mujoco.MjData(self.model)
@@ -395,5 +397,13 @@ class MujocoTask(gym.Env[Observation, Array]):
                 self._eye = Eye(self.model, self.image_size, fast=True)
             images = self._eye.look(self.state, 0, self.cameras)
             named = zip(self.cameras, images, strict=True)
-            observation.update({f"image_{camera}": self.exposed(image) for camera, image in named})
+            altered = self.altered
+            observation.update(
+                {f"image_{name}": image if altered is None else altered.expose(image) for name, image in named}
+            )
         return observation
+
+
+def nominal_values(model: mujoco.MjModel, parameters: Collection[str]) -> dict[str, Array]:
+    """Copies of the fields of a model that an instance may change."""
+    return {name: getattr(model, name).copy() for name in parameters}

@@ -19,10 +19,11 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from mujoco.batch import Batch, SimulationError
 
-from robotics.envs.base import DIVERGED, UNSTABLE, Array, Judgement, MujocoTask, Observation
+from robotics.envs.base import DIVERGED, UNSTABLE, Array, Judgement, MujocoTask, Observation, nominal_values
+from robotics.envs.copies import scenes_of, spread
 from robotics.envs.eyes import EyePool
 from robotics.envs.state import BatchState, Simulation
-from robotics.envs.worlds import SensedState, Signals
+from robotics.envs.worlds import SensedState, Signals, World
 from robotics.errors import UsageError, unknown_name
 
 _NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
@@ -36,6 +37,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         max_episode_steps: episodes are truncated there, as by Gymnasium's TimeLimit.
         autoreset_mode: "NextStep", "SameStep" or "Disabled", as of Gymnasium's own vector environments.
         threads: for stepping and for rendering; 0 for as many as there are cores.
+        worlds: one for each copy, in place of the one `world` of all of them.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         threads: int = 0,
+        worlds: Sequence[World] = (),
         **kwargs: Any,
     ) -> None:
         if operator.index(num_envs) < 1:
@@ -54,6 +57,8 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         modes = [mode.value for mode in AutoresetMode]
         if not isinstance(autoreset_mode, AutoresetMode) and autoreset_mode not in modes:
             raise unknown_name("autoreset mode", str(autoreset_mode), modes)
+        if worlds and (len(worlds) != num_envs or kwargs.get("world") is not None):
+            raise UsageError(f"{len(worlds)} worlds for {num_envs} copies: give one for each, and no other world")
         self.num_envs, self.autoreset_mode = num_envs, AutoresetMode(autoreset_mode)
         self.prototype = task = kind(**kwargs)
         self.metadata = {**task.metadata, "autoreset_mode": self.autoreset_mode}
@@ -62,13 +67,21 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         self.action_space = batch_space(task.action_space, num_envs)
         self.observation_space = batch_space(task.observation_space, num_envs)
         self._threads = min(threads or len(os.sched_getaffinity(0)), num_envs)
-        self.batch = Batch(task.model, num_envs, self._threads)
-        fields, parameters = task.used_fields()
+        #: The scene of each copy, where it is another one than the task's own.
+        self._scenes = scenes_of(task, worlds) if worlds else [task.altered] * num_envs if task.altered else []
+        models = [scene.model for scene in self._scenes] or [task.model] * num_envs
+        self.batch = Batch(models[0], num_envs, self._threads)
+        if worlds:
+            spread(self.batch, self._scenes)
+        fields, parameters = task.used_fields(self._scenes)
         for field in parameters:
             self.batch.expand(field)
         self.state = BatchState(self.batch, fields, parameters)
         self._simulations = [Simulation(self.state, index) for index in range(num_envs)]
-        signals = [task.make_signals() for _ in range(num_envs)]
+        self._nominal = [nominal_values(model, parameters) for model in models]
+        self._adapted = bool(worlds or task.RANDOMISED)
+        quiet = all(scene.signals() is None for scene in self._scenes)
+        signals = [] if quiet else [scene.signals(idle=True) for scene in self._scenes]
         self._signals: list[Signals] = [one for one in signals if one is not None]  # all or none
         first = task.make_executor()
         self._executors = [] if first is None else [first] + [task.make_executor() for _ in range(num_envs - 1)]
@@ -162,7 +175,9 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         for index in chosen.tolist():
             if seeds[index] is not None:
                 self._generators[index] = np_random(seeds[index])[0]
-            self.prototype.instance(self._simulations[index], self._generator(index), options)
+            scene = self._scenes[index] if self._scenes else None
+            simulation, generator = self._simulations[index], self._generator(index)
+            self.prototype.instance(simulation, generator, options, self._nominal[index], scene)
         if self.prototype.RANDOMISED:
             self.batch.set_const(chosen)
         for index in chosen.tolist() if self._executors else ():
@@ -268,11 +283,17 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
                 self._eyes = self._pool(self.prototype.image_size, fast=True)
             images = self._eyes.look(self.state, cameras, self.watched)
             named = zip(cameras, images, strict=True)
-            observation.update({f"image_{camera}": self.prototype.exposed(image) for camera, image in named})
+            observation.update({f"image_{camera}": self._exposed(image) for camera, image in named})
         return observation
 
+    def _exposed(self, images: Array) -> Array:
+        """Pictures of every copy as its cameras take them."""
+        if not self._scenes:
+            return images
+        return np.stack([scene.expose(image) for scene, image in zip(self._scenes, images, strict=True)])
+
     def _pool(self, size: tuple[int, int], fast: bool) -> EyePool:
-        adapt = self.batch.get_model if self.prototype.RANDOMISED else None
+        adapt = self.batch.get_model if self._adapted else None
         return EyePool(lambda: self.batch.get_model(0), size, fast, self._threads, adapt)
 
     def _infos(self, verdict: Judgement, faults: dict[int, str]) -> dict[str, Any]:

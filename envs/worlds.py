@@ -49,18 +49,20 @@ class Altered(Protocol):
         model: what is simulated.
         fields: MjData fields that its signals read.
         parameters: MjModel fields that its signals write, besides those that the task draws.
+        slots: how many late commands each of its actuators remembers.
     """
 
     model: mujoco.MjModel
     fields: tuple[str, ...]
     parameters: tuple[str, ...]
+    slots: int
 
     def adapt(self, simulation: Simulation, rng: np.random.Generator) -> None:
         """Change an instance that the task has just placed, in those fields that the task draws."""
         ...
 
-    def signals(self) -> Signals | None:
-        """Those of one simulation; None where they are as they should be."""
+    def signals(self, idle: bool = False) -> Signals | None:
+        """Those of one simulation; None where they are as they should be, or `idle` ones that change nothing."""
         ...
 
     def expose(self, images: Array) -> Array:
@@ -71,8 +73,13 @@ class Altered(Protocol):
 class World(Protocol):
     """Picklable, so that worker processes can be given it; cheap until it alters a scene."""
 
-    def alter(self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float) -> Altered:
-        """The scene `spec`, which compiles to `nominal`, in this world; `drawn` are the fields that the task draws."""
+    def alter(
+        self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float, slots: int = 0
+    ) -> Altered:
+        """The scene `spec`, which compiles to `nominal`, in this world; `drawn` are the fields that the task draws.
+
+        Its actuators remember at least `slots` commands.
+        """
         ...
 
 

@@ -39,7 +39,7 @@ def make_vector(env_id: str, num_envs: int, **kwargs: Any) -> gym.vector.VectorE
     if spec.vector_entry_point is None:
         raise UsageError(f"environment '{spec.id}' has no vector environment of its own; gymnasium.make_vec makes one")
     accepted = _parameters(spec)
-    own = {"autoreset_mode", "threads", "max_episode_steps"}
+    own = {"autoreset_mode", "threads", "max_episode_steps", "worlds"}
     _refuse_unknown_options(spec, kwargs, None if accepted is None else accepted | own)
     try:
         return gym.make_vec(spec, num_envs=num_envs, **kwargs)

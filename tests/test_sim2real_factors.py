@@ -365,7 +365,7 @@ def test_friction_follows_speed_and_load():
 def test_exposure_is_a_power_of_two():
     bright = task(ARM, {"exposure": 1.0})
     picture = np.array([[[0, 10, 200]]], np.uint8)
-    np.testing.assert_array_equal(bright.exposed(picture), [[[0, 20, 255]]])
+    np.testing.assert_array_equal(bright.altered.expose(picture), [[[0, 20, 255]]])
 
 
 # -- environments -----------------------------------------------------------------------------------------------------
@@ -375,9 +375,9 @@ def everything(severity: float = 0.7) -> World:
     return World.of({name: one.at(severity) for name, one in FACTORS.items()})
 
 
-def rollout(env_id: str, world: World | None, seeds: list[int], steps: int, vector: bool) -> np.ndarray:
-    """States (n, steps + 1, k) under actions that depend on seed and step."""
-    kwargs = {} if world is None else {"world": world}
+def rollout(env_id: str, world: World | list[World] | None, seeds: list[int], steps: int, vector: bool) -> np.ndarray:
+    """States (n, steps + 1, k) under actions that depend on seed and step; in one world, or each copy in its own."""
+    kwargs = {} if world is None else {"worlds" if isinstance(world, list) else "world": world}
     if vector:
         env = make_vector(env_id, len(seeds), autoreset_mode="Disabled", **kwargs)
         rows = [env.reset(seed=seeds)[0]]
@@ -405,6 +405,22 @@ def test_serial_and_vector_environments_are_the_same_world(env_id):
     assert (serial != rollout(env_id, None, [1, 2, 3], 8, vector=False)).any()
 
 
+@pytest.mark.parametrize("env_id", [ARM, DRAWN, LEGS, "robotics/PathTrack-v0"])
+def test_every_copy_in_a_world_of_its_own(env_id):
+    """One with everything but other things in it, one with late commands alone, one as it is: as if each were alone."""
+    late, all_but_things = World.of(command_delay=0.03), everything().only(set(FACTORS) - {"distractors"})
+    worlds, seeds = [all_but_things, late, World(), World.of(mass=1.3, encoder_noise=0.01)], [5, 6, 7, 8]
+    alone = [rollout(env_id, world, [seed], 8, vector=False)[0] for world, seed in zip(worlds, seeds, strict=True)]
+    np.testing.assert_array_equal(np.array(alone), rollout(env_id, worlds, seeds, 8, vector=True))
+
+
+def test_worlds_of_copies_that_can_not_be():
+    with pytest.raises(UsageError, match="1 worlds for 2 copies"):
+        make_vector(ARM, 2, worlds=[World()])
+    with pytest.raises(UsageError, match="leave distractors out"):
+        make_vector(ARM, 2, worlds=[World(), World.of(distractors=2)])
+
+
 @pytest.mark.parametrize("env_id", [ARM, DRAWN])
 def test_a_world_without_values_is_the_environment_itself(env_id):
     np.testing.assert_array_equal(
@@ -418,6 +434,12 @@ def test_pictures_of_serial_and_vector_environments_agree():
     one = make_env(ARM, world=world, **kwargs).reset(seed=3)[0]["image_top"]
     many = make_vector(ARM, 2, world=world, **kwargs)
     np.testing.assert_array_equal(one, many.reset(seed=[3, 4])[0]["image_top"][0])
+    many.close()
+    nominal = make_env(ARM, **kwargs).reset(seed=3)[0]["image_top"]
+    many = make_vector(ARM, 2, worlds=[World(), World.of(camera_shift=0.04, exposure=0.5)], **kwargs)
+    first, second = many.reset(seed=[3, 3])[0]["image_top"]
+    np.testing.assert_array_equal(first, nominal)
+    assert (second != nominal).any()
     assert (one != make_env(ARM, **kwargs).reset(seed=3)[0]["image_top"]).any()
     many.close()
 

@@ -16,7 +16,7 @@ from robotics.evaluation.bench import bench
 from robotics.reinforcement.algorithms import make_model
 from robotics.reinforcement.checkpoint import NORMALIZATION, OPTIMIZERS, restore
 from robotics.reinforcement.config import RLConfig
-from robotics.reinforcement.copies import Copies
+from robotics.reinforcement.copies import Copies, drawn_worlds
 from robotics.reinforcement.interface import Interface
 from robotics.reinforcement.train import train
 from robotics.training.metrics import METRICS, read_metrics
@@ -220,6 +220,23 @@ def test_copies_see_what_serial_environments_see():
         observation, _ = env.reset(seed=7 + index)
         assert np.array_equal(flat[index], copies.interface.flat(observation))
     copies.close()
+
+
+def test_every_copy_learns_in_a_world_of_its_own(tmp_path):
+    config = RLConfig(copies=3, randomise="medium", seed=4)
+    worlds = drawn_worlds(REACH, config)
+    assert len({world.values for world in worlds}) == 3 and worlds == drawn_worlds(REACH, config)
+    copies, space = Copies(REACH, 3, 7, {}, worlds), make_env(REACH).action_space
+    seen, action = [copies.reset()], np.full(space.shape, 0.2, np.float32)
+    seen += [copies.step(np.stack([action] * 3))[0] for _ in range(5)]
+    alone = make_env(REACH, world=worlds[1])
+    rows = [alone.reset(seed=8)[0]] + [alone.step(copies.interface.action(action))[0] for _ in range(5)]
+    for ours, row in zip(seen, rows, strict=True):
+        np.testing.assert_array_equal(ours[1], copies.interface.flat(row))
+    with pytest.raises(UsageError, match="one world only"):
+        train("ppo", CARTPOLE, tmp_path / "run", options={"randomise": "mild", "steps": 64})
+    with pytest.raises(UsageError, match="means nothing without --randomise"):
+        train("ppo", REACH, tmp_path / "run", options={"ranges": "mjlab", "steps": 64})
 
 
 def test_an_end_by_time_or_success_is_not_the_end_of_rewards():

@@ -36,6 +36,10 @@ class Options:
     """sac: gradient steps per step of all copies."""
     action_mode: str | None = None
     """What an action means; the environment's own default when not given."""
+    randomise: str | None = None
+    """Every copy in a world of its own, drawn from the seed: mild, medium or wide. `robotics list factors`."""
+    ranges: str | None = None
+    """Published ranges for --randomise: playground, mjlab, robosuite, …; the registry's when not given."""
     seed: int | None = None
     """Of the initial weights and of everything random later."""
     device: str | None = None

@@ -36,6 +36,8 @@ class RLConfig:
     eval_episodes: int = 20
     eval_workers: int = 1
     env_kwargs: dict[str, Any] = field(default_factory=dict)
+    randomise: str | None = None  # severity of the worlds, one for each copy (`robotics.sim2real.drawing`)
+    ranges: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "copies", "batch_size", "rollout", "epochs", "buffer_size", "save_every", "eval_every"):

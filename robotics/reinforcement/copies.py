@@ -1,5 +1,6 @@
 """Copies of an environment as Stable-Baselines3 wants them: ours step natively, others one after the other."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -8,7 +9,12 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from robotics.environments import find_spec, make_env, make_vector
+from robotics.errors import UsageError
+from robotics.reinforcement.config import RLConfig
 from robotics.reinforcement.interface import Interface
+from robotics.sim2real.applicability import task_of
+from robotics.sim2real.drawing import Randomisation
+from robotics.sim2real.world import World
 
 Array = np.ndarray
 
@@ -17,12 +23,16 @@ class Copies(VecEnv):
     """`num_envs` copies that begin a new episode in the step that ends the last one. No subprocesses.
 
     What a task of ours ends with success is to the learner as if time had run out: the reward is a sum over steps, and
-    whoever succeeds must not lose what is to come.
+    whoever succeeds must not lose what is to come. With `worlds` each copy of a task of ours lives in its own.
     """
 
-    def __init__(self, env_id: str, num_envs: int, seed: int, env_kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, env_id: str, num_envs: int, seed: int, env_kwargs: dict[str, Any], worlds: Sequence[World] = ()
+    ) -> None:
         if str(find_spec(env_id).vector_entry_point).startswith("robotics.envs.vector:"):
-            self.env = make_vector(env_id, num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **env_kwargs)
+            self.env = make_vector(
+                env_id, num_envs, autoreset_mode=AutoresetMode.SAME_STEP, worlds=worlds, **env_kwargs
+            )
         else:
             one = [lambda: make_env(env_id, **env_kwargs)] * num_envs
             self.env = SyncVectorEnv(one, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -76,3 +86,19 @@ class Copies(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
         return [False] * self.num_envs
+
+
+def drawn_worlds(env_id: str, config: RLConfig) -> list[World]:
+    """A world for each copy, drawn from the training's seed on; none without `randomise`.
+
+    UsageError for an environment that is no task of ours, and for severities and ranges that do not exist.
+    """
+    if config.randomise is None:
+        if config.ranges is not None:
+            raise UsageError(f"--ranges {config.ranges} means nothing without --randomise")
+        return []
+    randomisation, task = Randomisation(config.randomise, config.ranges), task_of(env_id, **config.env_kwargs)
+    try:
+        return [randomisation.world(task, config.seed + index) for index in range(config.copies)]
+    finally:
+        task.close()

@@ -17,7 +17,7 @@ from robotics.progress import Progress, progress
 from robotics.reinforcement.algorithms import make_model
 from robotics.reinforcement.checkpoint import PolicyDocument, restore, save
 from robotics.reinforcement.config import PRESETS, RLConfig
-from robotics.reinforcement.copies import Copies
+from robotics.reinforcement.copies import Copies, drawn_worlds
 from robotics.training.evaluation import Evaluation
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import require_device
@@ -47,7 +47,7 @@ def train(
         config = _resumed(out, kind, env_id, config, options)
     require_device(config.device)
     torch.set_num_threads(min(THREADS, torch.get_num_threads()))
-    copies = Copies(env_id, config.copies, config.seed, config.env_kwargs)
+    copies = Copies(env_id, config.copies, config.seed, config.env_kwargs, drawn_worlds(env_id, config))
     try:
         normalized = VecNormalize(copies, gamma=config.gamma)
         model = make_model(kind, normalized, config)

@@ -40,8 +40,8 @@ class Fields(Mapping[str, Array]):
 class InstanceFields(Fields):
     """Fields of one simulation that has just been placed: live are those that the task draws, anew at each reset."""
 
-    def __init__(self, simulation: Simulation, drawn: Collection[str]) -> None:
-        super().__init__(simulation.model)
+    def __init__(self, model: mujoco.MjModel, simulation: Simulation, drawn: Collection[str]) -> None:
+        super().__init__(model)
         self._simulation, self._written = simulation, frozenset(drawn)
 
     def __getitem__(self, name: str) -> Array:

@@ -48,36 +48,42 @@ class World:
         return World(tuple((name, value) for name, value in self.values if name in names))
 
     def alter(
-        self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float
+        self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float, slots: int = 0
     ) -> "AlteredScene":
-        return AlteredScene(self, spec, nominal, drawn, control_hz)
+        return AlteredScene(self, spec, nominal, drawn, control_hz, slots)
 
 
 class AlteredScene:
     """One task's scene in a world (`robotics.envs.worlds.Altered`)."""
 
     def __init__(
-        self, world: World, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float
+        self,
+        world: World,
+        spec: mujoco.MjSpec,
+        nominal: mujoco.MjModel,
+        drawn: Collection[str],
+        control_hz: float,
+        slots: int = 0,
     ) -> None:
         self.world, self._drawn, self._period_s = world, tuple(drawn), 1.0 / control_hz
         self.roles: Roles = roles_of(nominal)
         values = world.as_dict()
         self._signal_values = {n: v for n, v in values.items() if FACTORS[n].applied in _SIGNALS}
         self._delays = Delays(values, self._period_s, nominal.opt.timestep)
+        self.slots = max(self._delays.samples, slots)
         self.model = self._compile(spec, nominal, values)
         jitter, worn = "control_jitter" in values, {"stribeck", "load_friction"} & set(values)
         self.fields: tuple[str, ...] = ("qfrc_actuator",) if worn else ()
         self.parameters = (*(["actuator_delay"] if jitter else []), *(["dof_frictionloss"] if worn else []))
 
     def _compile(self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, values: dict[str, float]) -> mujoco.MjModel:
-        if not values:
+        if not values and not self.slots:
             return nominal
         add_distractors(spec, nominal, int(values.get("distractors", 0)))
-        samples = self._delays.samples
-        for actuator in spec.actuators if samples else ():
-            actuator.nsample = samples
+        for actuator in spec.actuators if self.slots else ():
+            actuator.nsample = self.slots
         model = spec.compile()
-        if samples:
+        if self.slots:
             model.actuator_delay[:] = self._delays.native()
         if any(FACTORS[name].effect for name in values):
             self._apply(Fields(model, self._drawn))
@@ -99,7 +105,7 @@ class AlteredScene:
         """A task's own masses and sizes are changed after it has drawn them; free objects moved from where they lie."""
         values, roles = self.world.as_dict(), self.roles
         if self._late:
-            self._apply(InstanceFields(simulation, self._drawn))
+            self._apply(InstanceFields(self.model, simulation, self._drawn))
         if size := values.get("object_size"):
             simulation.qpos[roles.placed[:, 2]] += (1.0 - 1.0 / size) * self._half_heights(simulation)
         if shift := values.get("object_shift"):
@@ -109,7 +115,7 @@ class AlteredScene:
 
     def _half_heights(self, simulation: Simulation) -> Array:
         """How far free objects (k,) reach down from their middle as they lie [m], of their present sizes."""
-        model, drawn = simulation.model, "geom_aabb" in self._drawn
+        model, drawn = self.model, "geom_aabb" in self._drawn
         boxes = simulation.parameter("geom_aabb") if drawn else model.geom_aabb
         touching = simulation.parameter("geom_contype") if "geom_contype" in self._drawn else model.geom_contype
         heights = np.zeros(len(self.roles.freed))
@@ -126,9 +132,9 @@ class AlteredScene:
                     heights[number] = max(heights[number], np.abs(axes[2]) @ boxes[geom, 3:] - middle)
         return heights
 
-    def signals(self) -> WorldSignals | None:
-        """Fresh ones for one simulation; None where no factor touches them."""
-        if not self._signal_values:
+    def signals(self, idle: bool = False) -> WorldSignals | None:
+        """Fresh ones for one simulation; None where no factor touches them, unless `idle` ones are asked for."""
+        if not self._signal_values and not idle:
             return None
         return WorldSignals(self._signal_values, self.roles, self.model, self._period_s, self._delays)
 
