@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from robotics.cli.main import main
+from robotics.datasets.reader import Dataset
 from robotics.environments import make_env, make_vector
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.bench import bench
@@ -86,6 +87,39 @@ def test_bench_shows_both_arms_on_the_same_seeds(tmp_path, capsys):
     assert arm["success_rate"] == 0.0  # an arm that hangs limp reaches nothing
     assert main(command) == 0
     assert "NOT promoted" in capsys.readouterr().out
+
+
+def test_demonstrations_are_made_in_the_calibrated_model(tmp_path, capsys):
+    path = calibration(tmp_path, stiffness__joint2=300.0)
+    command = ["collect", "--env", ENV, "--episodes", "1", "--seed", "3"]
+    assert main([*command, "--out", str(tmp_path / "nominal")]) == 0
+    assert main([*command, "--out", str(tmp_path / "found"), "--calibration", str(path)]) == 0
+    first, second = (Dataset.open(tmp_path / name) for name in ("nominal", "found"))
+    assert first.provenance["calibration"] is None
+    assert second.provenance["calibration"]["parameters"] == {"stiffness.joint2": 300.0}
+    assert not np.array_equal(*(data.column("observation.state")[1:20] for data in (first, second)))
+    again = [*command[:4], "2", *command[5:], "--out", str(tmp_path / "nominal"), "--resume"]
+    capsys.readouterr()
+    assert main([*again, "--calibration", str(path)]) == 2
+    assert "was collected with calibration = None" in capsys.readouterr().err
+    with_worlds = [*command, "--out", str(tmp_path / "both"), "--calibration", str(path), "--randomise", "mild"]
+    assert main(with_worlds) == 2
+    assert "contradicts --randomise" in capsys.readouterr().err
+    assert not (tmp_path / "both").exists()
+
+
+def test_a_gap_shows_both_arms(tmp_path, capsys):
+    path = calibration(tmp_path, promoted=False, stiffness__joint2=2.0, stiffness__joint4=2.0)
+    command = ["gap", "--env", ENV, "--policy", "expert", "--episodes", "2", "--target", "factors:command_delay=0.02"]
+    assert main([*command, "--out", str(tmp_path / "gap"), "--calibration", str(path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (one,) = document["policies"]
+    assert document["calibration"]["promoted"] is False
+    assert one["sim"]["rate"] == 1.0 and one["calibrated"]["rate"] == 0.0
+    assert one["calibrated"]["paired"]["drop"] == 1.0
+    assert one["calibrated"]["paired_with_target"]["drop"] == -one["target"]["rate"]
+    assert any("in the calibrated model 0 %" in line for line in one["verdict"])
+    assert "expert,success,calibrated,,0.0," in (tmp_path / "gap" / "gap_numbers.csv").read_text()
 
 
 def test_what_does_not_fit_is_one_line(tmp_path):

@@ -39,6 +39,8 @@ class Options:
     """Every attempt in a world of its own, drawn from its seed: mild, medium or wide. `robotics list factors`."""
     ranges: str | None = None
     """Published ranges for --randomise: playground, mjlab, robosuite, colosseum, …; the registry's when not given."""
+    calibration: Path | None = None
+    """Demonstrate in the model of this calibration.json (of `robotics sysid`) instead of the nominal one."""
     resume: bool = False
     """Continue the dataset in --out."""
     overwrite: bool = False
@@ -58,6 +60,7 @@ def run(options: Options) -> None:
         images=options.images,
         noise=options.noise,
         randomisation=randomisation(options),
+        calibration=options.calibration,
         resume=options.resume,
         overwrite=options.overwrite,
     )

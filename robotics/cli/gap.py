@@ -21,6 +21,8 @@ class Options:
     """Folder for report.html, gap.json, gap.csv, gap_numbers.csv and videos/."""
     target: str | None = None
     """twin:FILE (a hidden twin) or factors:NAME=VALUE,…"""
+    calibration: Path | None = None
+    """Run the policy in the model of this calibration.json (of `robotics sysid`) too, on the same seeds."""
     factors: str = ""
     """Factors to measure curves of, separated by commas; `robotics list factors`. Some of each kind when not given."""
     ranges: str | None = None
@@ -61,6 +63,7 @@ def run(options: Options) -> None:
         env=options.env,
         policies=options.policy,
         target=options.target,
+        calibration=options.calibration,
         factors=tuple(name.strip() for name in options.factors.split(",") if name.strip()),
         ranges=options.ranges,
         episodes=options.episodes,

@@ -13,6 +13,7 @@ from robotics.environments import observation_spaces
 from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.outputs import prepare_folder, require_room, write_json
 from robotics.progress import progress
+from robotics.sim2real.calibrated import CalibratedWorld
 from robotics.sim2real.drawing import Draw
 from robotics.versions import versions
 from robotics.workers import in_order
@@ -46,6 +47,7 @@ def collect(
     images: str = "video",
     noise: float = 0.0,
     randomisation: Draw | None = None,
+    calibration: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Collected:
@@ -58,11 +60,19 @@ def collect(
         images: `video` (H.264) or `png` (in the data files).
         noise: standard deviation of the disturbance of executed actions, as a fraction of their range (see `noise.py`).
         randomisation: draws the world of every attempt from its seed (see `sim2real.drawing`).
+        calibration: the model that an identification found, instead of the nominal one.
 
     Raises UsageError for what can not be asked, RoboticsError when too many attempts fail.
     """
     attempts = _attempts(episodes, seed, workers, images, noise)
-    source = Source(env_id, dict(env_kwargs or {}), noise, randomisation)
+    kwargs = dict(env_kwargs or {})
+    origin = _origin(Source(env_id, kwargs, noise, randomisation), seed, images)
+    if calibration is not None:
+        if randomisation is not None:
+            raise UsageError(f"--calibration {calibration} contradicts --randomise: each is a world of its own")
+        kwargs["world"], about = CalibratedWorld.read(calibration)
+        origin["calibration"] = {**about, "parameters": dict(kwargs["world"].values)}
+    source = Source(env_id, kwargs, noise, randomisation)
     with source.demonstrator() as demonstrator:
         features = features_of(
             observation_spaces(demonstrator.env), demonstrator.env.action_space, IMAGE_DTYPES[images]
@@ -70,7 +80,6 @@ def collect(
         fps, robot_type = demonstrator.fps, demonstrator.robot_type
         require_room(out, _needed_bytes(features, episodes, demonstrator.frame_limit or UNKNOWN_LENGTH), "the dataset")
     prepare_folder(out, "dataset", (INFO, PROVENANCE), resume=resume, overwrite=overwrite)
-    origin = _origin(source, seed, images)
     with _open_writer(out, fps, features, robot_type, origin) as writer:
         journal = _Journal(writer, origin)
         _fill(writer, journal, source, episodes, attempts, workers)
@@ -158,7 +167,7 @@ def _open_writer(
         write_json(out / PROVENANCE, {**origin, "seeds": [], "failed_seeds": []})
         return DatasetWriter.create(out, fps, features, robot_type)
     before = read_provenance(out)
-    for name in ("env", "env_kwargs", "seed", "noise", "images", "randomisation"):
+    for name in ("env", "env_kwargs", "seed", "noise", "images", "randomisation", "calibration"):
         if before.get(name) != origin[name]:
             raise UsageError(
                 f"--resume: {out} was collected with {name} = {before.get(name)!r}, not {origin[name]!r}; "
@@ -177,6 +186,7 @@ def _origin(source: Source, seed: int, images: str) -> dict[str, Any]:
         "noise": source.noise,
         "images": images,
         "randomisation": None if source.randomisation is None else asdict(source.randomisation),
+        "calibration": None,
         "versions": versions("pyarrow", "av"),
     }
 

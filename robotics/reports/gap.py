@@ -128,6 +128,8 @@ def _lines(one: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
             yield "success", arm, "", one[arm]["rate"], *one[arm]["ci95"], one[arm]["n"]
     if one["paired"] is not None:
         yield "drop", "paired", "", one["paired"]["drop"], *one["paired"]["ci95"], one["paired"]["n"]
+    if calibrated := one.get("calibrated"):
+        yield "success", "calibrated", "", calibrated["rate"], *calibrated["ci95"], calibrated["n"]
     for curve in one["curves"]:
         for point in curve["points"]:
             yield "curve", curve["factor"], point["value"], point["rate"], *point["ci95"], point["n"]

@@ -57,6 +57,7 @@ from robotics.evaluation.statistics import wilson
 from robotics.outputs import write_atomically, write_json
 from robotics.sim2real.applicability import applicable, chosen_factors, task_of
 from robotics.sim2real.blame import Game, blame
+from robotics.sim2real.calibrated import CalibratedWorld
 from robotics.sim2real.curves import curve_of, describe_curve, robustness
 from robotics.sim2real.determinism import require_determinism
 from robotics.sim2real.factors import FACTORS, Factor
@@ -66,7 +67,7 @@ from robotics.sim2real.presets import preset, with_ranges
 from robotics.sim2real.shift import measure_shift
 from robotics.sim2real.targets import Target, open_target
 from robotics.sim2real.trials import Outcome, Trials
-from robotics.sim2real.verdict import on_attribution, on_curves, on_drop
+from robotics.sim2real.verdict import on_attribution, on_calibration, on_curves, on_drop
 from robotics.sim2real.world import World
 from robotics.versions import versions
 
@@ -99,6 +100,7 @@ class Request:
     env: str
     policies: tuple[str, ...]
     target: str | None = None
+    calibration: Path | None = None
     factors: tuple[str, ...] = ()
     ranges: str | None = None
     episodes: int = 50
@@ -129,6 +131,7 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
                 f"--copies {request.copies} is for trained policies that predict chunks, not {source.policy}"
             )
     target = None if request.target is None else open_target(request.target, request.env)
+    about = None if request.calibration is None else CalibratedWorld.read(request.calibration)[1]
     results = []
     for number, source in enumerate(sources):
         share = None
@@ -148,6 +151,7 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
         "mode": "full" if request.full else "quick",
         "randomisation": "off",
         "target": None if target is None else target.public,
+        "calibration": about,
         "ranges": request.ranges,
         "factors": [curve["factor"] for curve in results[0]["curves"]],
         "versions": versions(),
@@ -172,6 +176,10 @@ class _Policy:
         self._world = World() if target is None else target.world.only(matters)
         self._curves = self._chosen(task, matters)
         self._trials = Trials(request.env, self._kwargs, source, request.workers, request.copies)
+        self._calibrated: Trials | None = None
+        if request.calibration is not None:
+            kwargs = {**self._kwargs, "world": CalibratedWorld.read(request.calibration)[0]}
+            self._calibrated = Trials(request.env, kwargs, source, request.workers, request.copies)
         task.close()
 
     def _chosen(self, task: Any, matters: Mapping[str, Factor]) -> list[Factor]:
@@ -212,6 +220,7 @@ class _Policy:
             "robustness": robustness(curves),
             "attribution": attribution,
             "shift": None,
+            "calibrated": self._in_calibrated(arms),
         }
         verdict = [*lines, *on_curves(described)]
         if self._target is not None:
@@ -219,7 +228,17 @@ class _Policy:
             paired = pair(arms[0], arms[1])
             result |= {"target": there, "paired": paired, "shift": self._shift(chosen.seeds)}
             verdict.insert(0, on_drop(self._source.label, sim, there, paired, self._target.title))
+        if result["calibrated"] is not None:
+            verdict.append(on_calibration(sim, result["target"], result["calibrated"]))
         return result | {"episodes_run": self._trials.count, "verdict": verdict}
+
+    def _in_calibrated(self, arms: Sequence[Sequence[Outcome]]) -> dict[str, Any] | None:
+        """The arm in the calibrated model, as JSON, paired with the simulation and with the target."""
+        if self._calibrated is None:
+            return None
+        found = self._calibrated.run([(World(), seed) for seed in self._seeds], "calibrated")
+        against_target = pair(found, arms[1]) if len(arms) > 1 else None
+        return {**arm(found), "paired": pair(arms[0], found), "paired_with_target": against_target}
 
     def _plan(self, left_s: float | None, rate: float) -> Plan:
         groups = Game.of_groups(self._world).players
