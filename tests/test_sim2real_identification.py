@@ -179,6 +179,41 @@ def test_motors_without_a_logged_command_are_driven_by_their_torque(tmp_path):
     assert document["settings"]["horizon_s"] == 0.25 and document["promoted"]
 
 
+def block(half):
+    return f"""
+    <mujoco>
+      <option timestep="{DT}" cone="elliptic"/>
+      <worldbody>
+        <geom type="plane" size="2 2 0.1"/>
+        <body name="block" pos="0 0 0.2">
+          <freejoint name="block"/>
+          <inertial pos="0 0 0" mass="0.4" diaginertia="0.0008 0.0008 0.0008"/>
+          <geom type="box" size="{half} {half} {half}" priority="1"/>
+        </body>
+      </worldbody>
+    </mujoco>
+    """
+
+
+def test_how_large_a_free_body_is_where_it_touches(tmp_path):
+    rng, model = np.random.default_rng(0), mujoco.MjModel.from_xml_string(block(0.05))
+    (tmp_path / "logs").mkdir()
+    for number in range(4):
+        data = mujoco.MjData(model)
+        data.qvel[:2] = rng.uniform(-0.5, 0.5, 2)
+        rows = []
+        for _ in range(120):
+            rows.append(np.concatenate([data.qpos, data.qvel]))
+            mujoco.mj_step(model, data)
+        np.savez(tmp_path / "logs" / f"fall{number}.npz", time=np.arange(120) * DT, state=np.array(rows))
+    (tmp_path / "block.xml").write_text(block(0.052))
+    settings = Settings(families=("contact_size",), starts=0)
+    document = identify(str(tmp_path / "block.xml"), tmp_path / "logs", tmp_path / "out", settings)
+    row = document["parameters"]["contact_size"]
+    assert row["value"] == pytest.approx(0.05 / 0.052, abs=2e-3) and row["identifiable"]
+    assert document["promoted"]
+
+
 def test_the_true_model_replays_its_own_log(tmp_path):
     truth = Truth()
     subject = load_subject(model_file(tmp_path, truth))

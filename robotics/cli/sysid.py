@@ -22,8 +22,9 @@ class Options:
     """Folder for sysid.json, calibration.json and report.html."""
     parameters: str | None = None
     """Families to fit, by commas: stiffness, damping, friction, load_friction, stribeck, backlash, armature, gain,
-    offset, mass, delay, contact_friction, contact_time, contact_damping. Not given: for servos stiffness, damping,
-    friction, load_friction, delay; for motors mass, armature, damping, friction, delay; for free bodies the contact."""
+    offset, mass, delay, contact_friction, contact_time, contact_damping, contact_size. Not given: for servos stiffness,
+    damping, friction, load_friction, delay; for motors mass, armature, damping, friction, delay; for free bodies the
+    contact."""
     heldout: str | None = None
     """Motions that only judge, by commas; three in ten, drawn by the seed, when not given."""
     horizon: float | None = None

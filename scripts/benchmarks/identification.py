@@ -138,7 +138,7 @@ def cube(logs: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.toml"
         path.write_text(described_text)
-        document = judged(str(EXAMPLES / "cube.toml"), path, Settings(fit_s=40.0, starts=8))
+        document = judged(str(EXAMPLES / "cube.toml"), path, Settings(fit_s=200.0, starts=8))
     widths = {
         kind: document["heldout"][kind]["mean_distance_median"] / (2 * CUBE_HALF_WIDTH_M)
         for kind in ("nominal", "fitted")

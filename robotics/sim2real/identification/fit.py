@@ -25,6 +25,9 @@ FIRST_ITERATIONS, ITERATIONS = 12, 20
 #: Parameters of one family are taken to differ by about an e-fold (a fifth of their range), on the strength of as much
 #: evidence as this many seconds of motion hold: it decides where the logs say nothing, and nothing else.
 PRIOR_S = 1.0
+#: Where free bodies hit things the error is ragged, and a descent stops at the first rag: rounds of random points
+#: around the best so far, as far in each direction as the linear model says costs this part more.
+ROUNDS, AROUND, COSTS_MORE = 3, 16, 0.05
 #: Finite differences in search coordinates: 2 % of a positive parameter, 0.4 % of the range of another.
 STEP = 0.02
 
@@ -69,6 +72,9 @@ def fit(
     note("fitting everything")
     optimum, result = problem.optimize(start, ITERATIONS)
     search = optimum.as_vector()
+    if replay.windows[0].bodies:
+        note("looking around")
+        search = _look_around(problem, search, rng)
     note("intervals")
     residuals, jacobian = problem.linearize(search)
     return Fit(
@@ -99,6 +105,19 @@ def _explore(
     found = origin.copy()
     found[native] = improved[int(costs.argmin())]
     return found, costs.tolist()
+
+
+def _look_around(problem: "_Problem", search: Array, rng: np.random.Generator) -> Array:
+    """The best of random points around `search`, or of those around the best of them, and so on."""
+    residuals, jacobian = problem.linearize(search)
+    curvature = sum((j**2).sum(axis=0) for j in jacobian)
+    reach = np.sqrt(COSTS_MORE * sum(float(r @ r) for r in residuals) / np.maximum(curvature, 1e-12))
+    reach = np.minimum(reach, 0.1 * (problem.high - problem.low))
+    for number in range(ROUNDS):
+        drawn = search + rng.normal(size=(AROUND, len(search))) * reach / 2**number
+        points = np.vstack([search, np.clip(drawn, *problem.inside)])
+        search = points[int(problem.costs(points).argmin())]
+    return search
 
 
 class _Problem:

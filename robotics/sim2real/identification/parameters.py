@@ -243,6 +243,16 @@ FAMILIES = {
             lambda nominal, torque: (0.05, 2.0),
             lambda plant, _, v: plant.set_contact("geom_solref", _free_geoms(plant.subject), 1, v),
         ),
+        Family(
+            "contact_size",
+            "1",
+            "free",
+            True,
+            "of free bodies where they touch, by their nominal size; a ground that lies higher looks like more",
+            lambda s, _: 1.0,
+            lambda nominal, torque: (0.9, 1.1),
+            lambda plant, _, v: plant.set_size(_free_geoms(plant.subject), v),
+        ),
     )
 }
 
@@ -250,7 +260,7 @@ FAMILIES = {
 #: the torque that was logged (a log can not tell all torques from all inertias), and of free bodies.
 SERVO = ("stiffness", "damping", "friction", "load_friction", "delay")
 MOTOR = ("mass", "armature", "damping", "friction", "delay")
-CONTACT = ("contact_friction", "contact_time", "contact_damping")
+CONTACT = ("contact_friction", "contact_time", "contact_damping", "contact_size")
 
 
 def choose(

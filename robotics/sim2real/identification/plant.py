@@ -79,6 +79,12 @@ class Plant:
     def set_contact(self, field: str, geoms: Array, column: int, values: Array) -> None:
         self.batch.expand(field)[:, geoms, column] = values[:, None]
 
+    def set_size(self, geoms: Array, ratio: Array) -> None:
+        """Shapes this many times as large, about their own middles; masses stay, and where the shapes are."""
+        for field in ("geom_size", "geom_rbound", "geom_aabb"):
+            nominal = getattr(self.model, field)[geoms]
+            self.batch.expand(field)[:, geoms] = ratio.reshape(-1, *[1] * nominal.ndim) * nominal
+
     # -- motion ---------------------------------------------------------------------------------------------------
 
     def run(self, qpos: Array, qvel: Array, control: Array, substeps: int = 1) -> dict[str, Array]:
