@@ -20,6 +20,7 @@ from robotics.reinforcement.copies import Copies, drawn_worlds
 from robotics.reinforcement.interface import Interface
 from robotics.reinforcement.train import train
 from robotics.training.metrics import METRICS, read_metrics
+from robotics.training.run_folder import read_run
 
 REACH, CARTPOLE, PENDULUM = "robotics/Reach-v0", "CartPole-v1", "Pendulum-v1"
 BRIEF = {"copies": 4, "rollout": 16, "steps": 128, "batch_size": 32, "epochs": 2, "layers": (16,), "eval_episodes": 2}
@@ -111,7 +112,7 @@ def test_ppo_gets_better(tmp_path):
 def test_a_resumed_run_goes_on_from_where_it_stood(tmp_path):
     run = brief_run("ppo", CARTPOLE, tmp_path / "run")
     copies = Copies(CARTPOLE, 4, 0, {})
-    normalized = VecNormalize(copies, gamma=0.95)
+    normalized = VecNormalize(copies, gamma=0.99)
     model = make_model("ppo", normalized, RLConfig(**BRIEF))
     restore(run, model, normalized)
     stored = load_file(pretrained(run) / "model.safetensors")
@@ -127,7 +128,7 @@ def test_a_resumed_run_goes_on_from_where_it_stood(tmp_path):
 
 
 def test_a_run_is_neither_mixed_nor_lost(tmp_path, cartpole):
-    with pytest.raises(UsageError, match=r"gamma = 0\.95, not 0\.5"):
+    with pytest.raises(UsageError, match=r"gamma = 0\.99, not 0\.5"):
         brief_run("ppo", CARTPOLE, cartpole, resume=True, gamma=0.5)
     with pytest.raises(UsageError, match="env = 'CartPole-v1', not 'Pendulum-v1'"):
         brief_run("ppo", PENDULUM, cartpole, resume=True)
@@ -220,6 +221,12 @@ def test_copies_see_what_serial_environments_see():
         observation, _ = env.reset(seed=7 + index)
         assert np.array_equal(flat[index], copies.interface.flat(observation))
     copies.close()
+
+
+@pytest.mark.parametrize(("env_id", "gamma"), [(REACH, 0.95), (CARTPOLE, 0.99)])
+def test_tasks_of_ours_are_learned_near_sighted(tmp_path, env_id, gamma):
+    run = brief_run("ppo", env_id, tmp_path / "run", steps=64)
+    assert read_run(run)["training"]["gamma"] == pytest.approx(gamma)
 
 
 def test_every_copy_learns_in_a_world_of_its_own(tmp_path):

@@ -21,7 +21,7 @@ class Options:
     lr: float | None = None
     """Learning rate; ppo's falls to a tenth."""
     gamma: float | None = None
-    """Discount per control step."""
+    """Discount per control step; 0.95 for tasks of ours and 0.99 for others when not given."""
     batch_size: int | None = None
     """Samples per gradient step."""
     rollout: int | None = None

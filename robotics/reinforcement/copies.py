@@ -29,7 +29,7 @@ class Copies(VecEnv):
     def __init__(
         self, env_id: str, num_envs: int, seed: int, env_kwargs: dict[str, Any], worlds: Sequence[World] = ()
     ) -> None:
-        if str(find_spec(env_id).vector_entry_point).startswith("robotics.envs.vector:"):
+        if is_ours(env_id):
             self.env = make_vector(
                 env_id, num_envs, autoreset_mode=AutoresetMode.SAME_STEP, worlds=worlds, **env_kwargs
             )
@@ -86,6 +86,11 @@ class Copies(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
         return [False] * self.num_envs
+
+
+def is_ours(env_id: str) -> bool:
+    """Whether it is a task that steps natively."""
+    return str(find_spec(env_id).vector_entry_point).startswith("robotics.envs.vector:")
 
 
 def drawn_worlds(env_id: str, config: RLConfig) -> list[World]:

@@ -16,8 +16,8 @@ from robotics.outputs import prepare_folder, write_json
 from robotics.progress import Progress, progress
 from robotics.reinforcement.algorithms import make_model
 from robotics.reinforcement.checkpoint import PolicyDocument, restore, save
-from robotics.reinforcement.config import PRESETS, RLConfig
-from robotics.reinforcement.copies import Copies, drawn_worlds
+from robotics.reinforcement.config import NEAR_SIGHTED, PRESETS, RLConfig
+from robotics.reinforcement.copies import Copies, drawn_worlds, is_ours
 from robotics.training.evaluation import Evaluation
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import require_device
@@ -41,7 +41,8 @@ def train(
     Raises UsageError for settings or environments that do not fit, DataError for a damaged run.
     """
     env_id = find_spec(env_id).id if ":" not in env_id else env_id
-    config = RLConfig(**{**PRESETS[kind], **options, "eval_env": env_id})
+    usual = {"gamma": NEAR_SIGHTED} if is_ours(env_id) else {}
+    config = RLConfig(**{**PRESETS[kind], **usual, **options, "eval_env": env_id})
     resume = resume and (out / CONFIG).is_file()
     if resume:
         config = _resumed(out, kind, env_id, config, options)
