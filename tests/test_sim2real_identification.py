@@ -4,7 +4,7 @@ The logs are made here with plain MuJoCo, sample by sample, and not with the mod
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -14,6 +14,7 @@ from robotics.cli.main import main
 from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.sim2real.identification.calibration import calibrate, read_calibration
 from robotics.sim2real.identification.excitation import excite
+from robotics.sim2real.identification.fit import _Problem
 from robotics.sim2real.identification.identify import Settings, identify
 from robotics.sim2real.identification.parameters import choose
 from robotics.sim2real.identification.plant import STRIBECK_SPEED
@@ -22,7 +23,7 @@ from robotics.sim2real.identification.speeds import with_speeds
 from robotics.sim2real.identification.split import split, within_budget
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.log_files import read_logs
-from robotics.sim2real.logs import Log
+from robotics.sim2real.logs import EARLIER_S, Log
 
 RATE_HZ, DT = 50, 0.005
 ENCODER = 2 * np.pi / 4096
@@ -308,9 +309,37 @@ def test_the_speed_of_the_shortest_log():
         np.testing.assert_allclose(log.joints["speed"]["a"], 3.0)
 
 
+def test_a_late_command_from_before_a_cut_acts_after_it(tmp_path):
+    truth = Truth(delay=0.06)
+    subject = load_subject(model_file(tmp_path, truth))
+    (whole,) = read_logs(logs_of(truth, tmp_path / "logs", motions=1, size=1.5), subject.joints)
+    parameters = choose(subject, ["a", "b"], True, False, ("delay",))
+    cut = with_speeds(whole).between(20, 100).between(30, 60)  # at sample 50, while everything moves
+    assert len(cut.time) == 30 and cut.commands().time[0] == pytest.approx(cut.time[0] - EARLIER_S, abs=1 / RATE_HZ)
+    np.testing.assert_array_equal(cut.commands().joints["a"], whole.joints["command"]["a"][35:80])
+    known, forgotten = (
+        np.abs(Replay(subject, [log]).errors(parameters, np.array([[truth.delay]]))[0]).max()
+        for log in (cut, replace(cut, earlier=None))
+    )
+    assert known < 0.2 * forgotten
+
+
 def motion(name, seconds, moved):
     time = np.arange(round(seconds * 50)) / 50
     return Log(name, time, {"position": {"a": moved * np.sin(time), "b": 0 * time}}, {})
+
+
+def test_a_jump_on_one_side_is_no_derivative(tmp_path):
+    class Jumping:
+        """Residuals that grow by 3 per search coordinate; the second also by 5 at once, just above 0.2."""
+
+        def residuals(self, parameters, values):
+            z = np.stack([p.to_search(v) for p, v in zip(parameters, values.T, strict=True)], axis=-1)[:, 0]
+            return [np.stack([3 * z, 3 * z + 5 * (z > 0.2001)], axis=1)]
+
+    parameters = choose(load_subject(model_file(tmp_path)), ["a", "b"], True, False, ("delay",))
+    _, (jacobian,) = _Problem(Jumping(), parameters).linearize(np.array([0.2]))
+    np.testing.assert_allclose(jacobian[:, 0], [3.0, 3.0])
 
 
 def test_motions_held_out_are_never_fitted():

@@ -18,6 +18,8 @@ BODY_CHANNELS = {"position": 3, "orientation": 4, "velocity": 3, "angular_veloci
 #: A sample that comes later than this many usual periods is a gap, unless it is shorter than what a busy computer loses
 #: now and then [s]; replay uses the logged times, so that does no harm.
 LONGEST_PERIODS, SHORTEST_GAP_S = 5.0, 0.05
+#: Commands are remembered for this long before a motion that is cut out of a longer one: no robot's are later [s].
+EARLIER_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class Log:
         time: (T,) [s], increasing.
         joints: channel -> {joint: values (T,)}, SI units. Every joint has a position.
         bodies: free body -> channel -> (T, 3 or 4), SI units; orientations are wxyz.
+        earlier: what was commanded just before, of a motion that was cut out of a longer one: a late one acts now.
     """
 
     name: str
     time: Array
     joints: Mapping[str, Mapping[str, Array]]
     bodies: Mapping[str, Mapping[str, Array]]
+    earlier: "Commands | None" = None
 
     def __post_init__(self) -> None:
         require_time(self.name, self.time)
@@ -70,7 +74,30 @@ class Log:
             self.time[start:stop],
             {channel: cut(group) for channel, group in self.joints.items()},
             {body: cut(group) for body, group in self.bodies.items()},
+            self.commands().between(self.time[start] - EARLIER_S, self.time[start]),
         )
+
+    def commands(self) -> "Commands":
+        """All that are known, those from before included."""
+        own = Commands(self.time, self.joints.get("command", {}))
+        return own if self.earlier is None else self.earlier.followed_by(own)
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Commands by joint (n,) at `time` (n,) [s]."""
+
+    time: Array
+    joints: Mapping[str, Array]
+
+    def between(self, start: float, stop: float) -> "Commands":
+        """Those at start <= time < stop."""
+        first, last = np.searchsorted(self.time, [start, stop])
+        return Commands(self.time[first:last], {joint: values[first:last] for joint, values in self.joints.items()})
+
+    def followed_by(self, later: "Commands") -> "Commands":
+        joints = {j: np.concatenate([self.joints[j], values]) for j, values in later.joints.items() if j in self.joints}
+        return Commands(np.concatenate([self.time, later.time]), joints)
 
 
 def require_time(name: str, time: Array) -> None:

@@ -25,11 +25,18 @@ FIRST_ITERATIONS, ITERATIONS = 12, 20
 #: Parameters of one family are taken to differ by about an e-fold (a fifth of their range), on the strength of as much
 #: evidence as this many seconds of motion hold: it decides where the logs say nothing, and nothing else.
 PRIOR_S = 1.0
+#: When its weight, given by the errors of the start, has fallen below this part with the errors of the optimum, all is
+#: fitted again.
+AGAIN = 0.7
 #: Where free bodies hit things the error is ragged, and a descent stops at the first rag: rounds of random points
 #: around the best so far, as far in each direction as the linear model says costs this part more.
 ROUNDS, AROUND, COSTS_MORE = 3, 16, 0.05
 #: Finite differences in search coordinates: 2 % of a positive parameter, 0.4 % of the range of another.
 STEP = 0.02
+#: A residual whose differences to the two sides differ by more than this jumps.
+JUMP = 0.01
+#: Torques jump with their commands, and a delay at which a jump reaches a sample stops the descent this far before it.
+FINE_STEP = 0.002
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,12 @@ def fit(
     note("fitting everything")
     optimum, result = problem.optimize(start, ITERATIONS)
     search = optimum.as_vector()
+    if problem.weigh_prior(search[None]) < AGAIN:  # the errors of a poor start gave it too much weight
+        optimum, result = problem.optimize(search, ITERATIONS)
+        search = optimum.as_vector()
+    if any(signal.field == "actuator_force" for signal in replay.observed):
+        optimum, result = problem.optimize(search, ITERATIONS, FINE_STEP)
+        search = optimum.as_vector()
     if replay.windows[0].bodies:
         note("looking around")
         search = _look_around(problem, search, rng)
@@ -131,10 +144,14 @@ class _Problem:
         self._member = np.array([[p.family.name == q.family.name for q in parameters] for p in parameters], float)
         self._prior = 0.0
 
-    def weigh_prior(self, search: Array) -> None:
-        """Make the prior worth `PRIOR_S` seconds of motion with the errors of the best of `search` (S, P)."""
-        samples = PRIOR_S / self.replay.windows[0].period_s
+    def weigh_prior(self, search: Array) -> float:
+        """Make the prior worth `PRIOR_S` seconds of motion with the errors of the best of `search` (S, P).
+
+        Returns how much heavier it became.
+        """
+        samples, before = PRIOR_S / self.replay.windows[0].period_s, self._prior
         self._prior = float(np.sqrt(self.costs(search).min() * samples))
+        return self._prior / before if before else np.inf
 
     def _unlike(self, search: Array) -> Array:
         """(S, P) how far each parameter's deviation from nominal is from the mean of its family."""
@@ -160,14 +177,14 @@ class _Problem:
         residuals.append(self._prior * self._unlike(search).T)
         return [r if x.ndim > 1 else r[:, 0] for r in residuals], [], []
 
-    def optimize(self, start: Array, iterations: int) -> tuple[sysid.ParameterDict, object]:
+    def optimize(self, start: Array, iterations: int, step: float = STEP) -> tuple[sysid.ParameterDict, object]:
         with contextlib.redirect_stdout(io.StringIO()):  # this backend prints, whatever it is told
             return sysid.optimize(
                 self.dictionary(start),
                 self.residual_fn,
                 optimizer="scipy_parallel_fd",  # few single evaluations, and all differences of a step as one batch
                 max_iters=iterations,
-                diff_step=STEP,
+                diff_step=step,
                 xtol=1e-3,
                 ftol=1e-4,
                 verbose=False,
@@ -179,13 +196,22 @@ class _Problem:
         return np.concatenate([r**2 for r in residuals], axis=1).mean(axis=1)
 
     def linearize(self, search: Array) -> tuple[list[Array], list[Array]]:
-        """Residuals (R,) and central-difference Jacobian (R, P) per window."""
+        """Residuals (R,) and central-difference Jacobian (R, P) per window.
+
+        Where a residual jumps on one side, such as that of a torque when the command comes just before the sample
+        instead of just after it, the other side alone says what a small change does.
+        """
         steps = STEP * np.eye(len(search))
         residuals = self.replay.residuals(
             self.parameters, self.values(np.vstack([search, search + steps, search - steps]))
         )
-        count = len(search)
-        return [r[0] for r in residuals], [(r[1 : 1 + count] - r[1 + count :]).T / (2 * STEP) for r in residuals]
+        count, jacobian = len(search), []
+        for r in residuals:
+            ahead, behind = r[1 : 1 + count] - r[0], r[0] - r[1 + count :]
+            smaller = np.where(np.abs(ahead) < np.abs(behind), ahead, behind)
+            change = np.where(np.abs(ahead - behind) > JUMP, smaller, (ahead + behind) / 2)
+            jacobian.append(change.T / STEP)
+        return [r[0] for r in residuals], jacobian
 
 
 def _starts(problem: _Problem, origin: Array, candidates: int, rng: np.random.Generator) -> list[Array]:

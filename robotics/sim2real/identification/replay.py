@@ -99,6 +99,8 @@ class Replay:
             if signal.offset_of is not None and signal.offset_of in plant.offset:
                 simulated = simulated + plant.offset[signal.offset_of][rows][:, None]
             errors[:, :, i] = simulated - self.measured[window][:, i]
+            if signal.field == "actuator_force":
+                errors[:, 0, i] = 0.0  # what acted until the first sample was not simulated
         return np.nan_to_num(errors, nan=1e3, posinf=1e3, neginf=-1e3)
 
     def _control(self, plant: Plant, sets: int) -> Array:
@@ -110,12 +112,13 @@ class Replay:
             index = int(model.joint(joint).id)
             for w, log in enumerate(self.windows):
                 rows = np.arange(sets) * len(self.windows) + w
-                command = log.joints.get("command", {}).get(joint)
+                commands = log.commands()
+                command = commands.joints.get(joint)
                 if command is None:  # a servo that nobody commands holds its place
                     if self.subject.is_servo(joint):
                         control[rows, :, actuator] = self._qpos[w, model.jnt_qposadr[index]]
                     continue
-                control[rows, :, actuator] = _held(log.time - log.time[0], command, edges, plant.delay[rows])
+                control[rows, :, actuator] = _held(commands.time - log.time[0], command, edges, plant.delay[rows])
             if index in plant.offset and self.subject.is_servo(joint):
                 control[:, :, actuator] -= plant.offset[index][:, None]
             if actuator in plant.gain:
@@ -131,7 +134,7 @@ def _held(time: Array, command: Array, edges: Array, delays: Array) -> Array:
     for row, delay in enumerate(delays):
         at = edges - delay
         total = np.interp(at, time, area)
-        total = np.where(at < 0, command[0] * at, total)  # before the first command: as the first
+        total = np.where(at < time[0], command[0] * (at - time[0]), total)  # before the first command: as the first
         total = np.where(at > time[-1], area[-1] + command[-1] * (at - time[-1]), total)
         out[row] = np.diff(total) / step
     return out

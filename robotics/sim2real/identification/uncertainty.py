@@ -46,9 +46,11 @@ def certainty(fit: Fit, parameters: Sequence[Parameter], rng: np.random.Generato
             for w in draws.astype(float)
         ]
     )
-    moved -= moved.mean(axis=0)
-    moved *= np.sqrt(count / max(count - 1, 1))
+    onward = moved.mean(axis=0)
+    moved = (moved - onward) * np.sqrt(count / max(count - 1, 1))
     low, high = np.quantile(moved, [0.025, 0.975], axis=0)
+    # Where a descent was stopped, by a jump of the error or by its tolerance, the way it had left is unsure too
+    low, high = low + np.minimum(onward, 0.0), high + np.maximum(onward, 0.0)
     found = []
     for i, parameter in enumerate(parameters):
         edges = (float(parameter.to_search(parameter.low)), float(parameter.to_search(parameter.high)))
