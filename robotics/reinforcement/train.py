@@ -66,7 +66,8 @@ def train(
             bar.advance(model.num_timesteps)
             keeper.bar, keeper.metrics = bar, metrics
             try:
-                model.learn(config.steps - model.num_timesteps, keeper, log_interval=1, reset_num_timesteps=False)
+                every = config.copies if kind == "sac" else 1  # sac counts episodes, which end all at once
+                model.learn(config.steps - model.num_timesteps, keeper, log_interval=every, reset_num_timesteps=False)
                 keeper.save(evaluate=True)
             except KeyboardInterrupt:
                 keeper.save(evaluate=False)
