@@ -35,7 +35,7 @@ class CalibratedWorld:
         return cls(str(path), values), {key: document[key] for key in ("robot", "promoted", "verdict")}
 
     def alter(
-        self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float
+        self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float, slots: int = 0
     ) -> "CalibratedScene":
         """DataError when the scene has none of the calibrated joints."""
         from robotics.sim2real.identification.calibration import calibrate
@@ -46,12 +46,13 @@ class CalibratedWorld:
             raise DataError(f"{self.source}: none of its parameters belongs to this robot (first: {physical[0]})")
         delay = max(dict(self.values).get(DELAY, 0.0), 0.0)
         late = Delays({"command_delay": delay}, 1.0 / control_hz, nominal.opt.timestep)
-        for actuator in spec.actuators if late.samples else ():
-            actuator.nsample = late.samples
+        remembered = max(late.samples, slots)
+        for actuator in spec.actuators if remembered else ():
+            actuator.nsample = remembered
         model = spec.compile()
         if late.samples:
             model.actuator_delay[:] = late.native()
-        return CalibratedScene(model)
+        return CalibratedScene(model, remembered)
 
 
 class CalibratedScene:
@@ -60,8 +61,8 @@ class CalibratedScene:
     fields: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
 
-    def __init__(self, model: mujoco.MjModel) -> None:
-        self.model = model
+    def __init__(self, model: mujoco.MjModel, slots: int) -> None:
+        self.model, self.slots = model, slots
 
     def adapt(self, simulation: Simulation, rng: np.random.Generator) -> None:
         """Instances are the task's own."""
