@@ -91,7 +91,9 @@ def _measure_gap(out: Path, run: Path, scale: Scale) -> None:
     if not twin.exists():
         make_twin(ENV, "medium", 0, twin)
     if not (folder / GAP).exists():
-        request = Request(ENV, (str(run),), f"twin:{twin}", GAP_FACTORS, episodes=scale.paired, copies=scale.paired)
+        request = Request(
+            ENV, (str(run),), f"twin:{twin}", factors=GAP_FACTORS, episodes=scale.paired, copies=scale.paired
+        )
         gap(request, folder)
         write_gap_page(folder)
 

@@ -9,18 +9,16 @@ Rows that are not measured anew stay, each with the commit it was measured at; a
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from provenance import provenance, publish, rows_of
+from readme_table import into_readme
 
 import robotics
 from robotics.environments import make_env
 from robotics.evaluation.bench import bench
 
-README = Path(__file__).parents[2] / "README.md"
-BEGIN, END = "<!-- experts: made by scripts/benchmarks/experts.py -->", "<!-- end of experts -->"
 FIRST_SEED = 1_000_000
 
 
@@ -53,12 +51,6 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def into_readme(text: str) -> None:
-    readme = README.read_text()
-    before, rest = readme.split(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
-
-
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser()
@@ -73,4 +65,4 @@ if __name__ == "__main__":
             row = {**measured(env_id, options.episodes, options.workers), "commit": commit}
             publish("experts", {"seed": FIRST_SEED, "rows": rows_of("experts", robotics.ENVIRONMENTS, **{env_id: row})})
     if not options.no_readme:
-        into_readme(table(rows_of("experts", robotics.ENVIRONMENTS)))
+        into_readme("experts", table(rows_of("experts", robotics.ENVIRONMENTS)))

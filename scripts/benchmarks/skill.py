@@ -18,6 +18,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from provenance import provenance, publish, rows_of
+from readme_table import into_readme
 
 from robotics.datasets.collect import collect
 from robotics.environments import make_env
@@ -117,6 +118,16 @@ def overlap(env_id: str, run: Path, seeds: list[int]) -> dict[str, Any]:
     }
 
 
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    lines = ["| task, method | success | aim | training, one core |", "|---|---|---|---|"]
+    for name, row in rows.items():
+        value, low, high, aim = (f"{100 * number:.1f}" for number in (row["value"], *row["ci95"], row["target"]))
+        unit = "%" if row["measure"] == "success" else "% overlap"
+        training = f"{row['training_min']} min, {row['training_steps']} steps"
+        lines.append(f"| {name.replace('/', ', ')} | {value} {unit} [{low}, {high}] | {aim} {unit} | {training} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exam", required=True, metavar="KEY", help="secret that decides the seeds")
@@ -129,6 +140,7 @@ def main() -> None:
         commit = provenance()["commit"]  # of what is measured: the tree may change meanwhile
         row = measured(*name.split("/"), options.exam, options.work, options.workers)
         publish("skill", {"rows": rows_of("skill", TARGETS, **{name: {**row, "commit": commit}})})
+    into_readme("skill", table(rows_of("skill", TARGETS)))
 
 
 if __name__ == "__main__":
