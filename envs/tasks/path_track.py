@@ -166,10 +166,10 @@ class PathTrack(MujocoTask):
 
     def _nearest(self, state: State, position: Array) -> Array:
         """The node of its path nearest to each car (n,), not far from where it was: a path may cross itself."""
-        path, before = self._path(state), state.userdata[:, -3:-2]
-        far = (path[..., 0] - position[:, :1]) ** 2 + (path[..., 1] - position[:, 1:]) ** 2
-        number = np.arange(NODES)
-        return np.argmin(np.where((number >= before - 4) & (number <= before + 12), far, np.inf), axis=1)
+        near = np.clip(state.userdata[:, -3:-2].astype(int) + np.arange(-4, 13), 0, NODES - 1)
+        nodes = np.take_along_axis(self._path(state)[..., :2], near[:, :, None], axis=1)
+        far = (nodes[..., 0] - position[:, :1]) ** 2 + (nodes[..., 1] - position[:, 1:]) ** 2
+        return np.take_along_axis(near, np.argmin(far, axis=1)[:, None], axis=1)[:, 0]
 
     def _errors(self, state: State) -> tuple[Array, Array, Array]:
         """How far each car is left of its path [m], turned from it [rad], faster than told [m/s] (n,)."""
