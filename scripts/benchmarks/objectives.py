@@ -16,6 +16,7 @@ from typing import Any
 
 from inference import chunk_times
 from provenance import publish
+from readme_table import into_readme
 
 from robotics.datasets.collect import collect
 from robotics.evaluation.batched import evaluate_batched
@@ -84,6 +85,22 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 }
 
 
+def as_table(rows: list[dict[str, Any]]) -> str:
+    """A row per objective and number of evaluations, a column per task."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    names = [task.split("/")[-1].removesuffix("-v0") for task in tasks]
+    lines = [f"| objective, evaluations | {' | '.join(names)} | a chunk |", f"|---|{'---|' * len(tasks)}---|"]
+    for objective, evaluations in dict.fromkeys((row["objective"], row["evaluations"]) for row in rows):
+        chosen = [row for row in rows if (row["objective"], row["evaluations"]) == (objective, evaluations)]
+        shares = []
+        for row in chosen:
+            value, low, high = (f"{100 * number:.1f}" for number in (row["success_rate"], *row["ci95"]))
+            shares.append(f"{value} % [{low}, {high}]")
+        time = min(row["ms_per_chunk"] for row in chosen)
+        lines.append(f"| {objective}, {evaluations} | {' | '.join(shares)} | {time:.1f} ms |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of demonstrations, runs and measurements")
@@ -97,4 +114,7 @@ if __name__ == "__main__":
     parser.add_argument("--name", default="objectives", help="of the result")
     options = parser.parse_args()
     settings = {name: getattr(options, name) for name in ("seeds", "episodes", "demonstrations", "steps")}
-    publish(options.name, {"preset": "small", **settings, "rows": list(table(options))})
+    rows = list(table(options))
+    publish(options.name, {"preset": "small", **settings, "rows": rows})
+    if options.name == parser.get_default("name"):
+        into_readme("objectives", as_table(rows))
