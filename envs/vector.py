@@ -78,7 +78,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
             self.batch.expand(field)
         self.state = BatchState(self.batch, fields, parameters)
         self._simulations = [Simulation(self.state, index) for index in range(num_envs)]
-        self._nominal = [nominal_values(model, parameters) for model in models]
+        self._nominal = [nominal_values(model, parameters) for model in models] if worlds else [task.nominal] * num_envs
         self._adapted = bool(worlds or task.RANDOMISED)
         quiet = all(scene.signals() is None for scene in self._scenes)
         signals = [] if quiet else [scene.signals(idle=True) for scene in self._scenes]
@@ -288,6 +288,8 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
 
     def _exposed(self, images: Array) -> Array:
         """Pictures of every copy as its cameras take them."""
+        if self.prototype.altered is not None:  # one world of all
+            return self.prototype.altered.expose(images)
         if not self._scenes:
             return images
         return np.stack([scene.expose(image) for scene, image in zip(self._scenes, images, strict=True)])

@@ -3,12 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from robotics.errors import UsageError
-
-if TYPE_CHECKING:
-    from robotics.sim2real.drawing import Randomisation
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,7 @@ class Options:
 
 def run(options: Options) -> None:
     from robotics.datasets.collect import collect
+    from robotics.sim2real.drawing import randomisation
 
     result = collect(
         options.env,
@@ -59,7 +55,7 @@ def run(options: Options) -> None:
         env_kwargs=env_kwargs(options),
         images=options.images,
         noise=options.noise,
-        randomisation=randomisation(options),
+        randomisation=randomisation(options.randomise, options.ranges),
         calibration=options.calibration,
         resume=options.resume,
         overwrite=options.overwrite,
@@ -68,17 +64,6 @@ def run(options: Options) -> None:
     if result.failed_seeds:
         failed += f" (seeds {', '.join(map(str, result.failed_seeds[:10]))}{', …' if result.failed_seeds[10:] else ''})"
     print(f"{options.out}: {result.episodes} episodes, {result.frames} frames; {failed}", file=sys.stderr)
-
-
-def randomisation(options: Options) -> "Randomisation | None":
-    """How worlds are drawn; None for the simulation as it is. UsageError for what does not exist."""
-    from robotics.sim2real.drawing import Randomisation
-
-    if options.randomise is None:
-        if options.ranges is not None:
-            raise UsageError(f"--ranges {options.ranges} means nothing without --randomise")
-        return None
-    return Randomisation(options.randomise, options.ranges)
 
 
 def env_kwargs(options: Options) -> dict[str, Any]:

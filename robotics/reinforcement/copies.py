@@ -9,11 +9,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from robotics.environments import find_spec, make_env, make_vector
-from robotics.errors import UsageError
 from robotics.reinforcement.config import RLConfig
 from robotics.reinforcement.interface import Interface
 from robotics.sim2real.applicability import task_of
-from robotics.sim2real.drawing import Randomisation
+from robotics.sim2real.drawing import randomisation
 from robotics.sim2real.world import World
 
 Array = np.ndarray
@@ -98,12 +97,11 @@ def drawn_worlds(env_id: str, config: RLConfig) -> list[World]:
 
     UsageError for an environment that is no task of ours, and for severities and ranges that do not exist.
     """
-    if config.randomise is None:
-        if config.ranges is not None:
-            raise UsageError(f"--ranges {config.ranges} means nothing without --randomise")
+    drawn = randomisation(config.randomise, config.ranges)
+    if drawn is None:
         return []
-    randomisation, task = Randomisation(config.randomise, config.ranges), task_of(env_id, **config.env_kwargs)
+    task = task_of(env_id, **config.env_kwargs)
     try:
-        return [randomisation.world(task, config.seed + index) for index in range(config.copies)]
+        return [drawn.world(task, config.seed + index) for index in range(config.copies)]
     finally:
         task.close()

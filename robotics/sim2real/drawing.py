@@ -63,6 +63,15 @@ class Randomisation:
         return World.of({one.name: one.at(rng.uniform(-most, most)) for one in self.factors(task)})
 
 
+def randomisation(severity: str | None, ranges: str | None) -> Randomisation | None:
+    """What --randomise and --ranges ask for; None for the simulation as it is. UsageError for what does not exist."""
+    if severity is not None:
+        return Randomisation(severity, ranges)
+    if ranges is not None:
+        raise UsageError(f"--ranges {ranges} means nothing without --randomise")
+    return None
+
+
 def draw_twin(task: MujocoTask, severity: str, rng: np.random.Generator) -> World:
     """A target for `task`: every other modelled factor, and all unmodelled structure, up to the severity's reach."""
     if severity not in TWINS:
