@@ -175,13 +175,13 @@ class CarryingController(WholeBodyController):
         model, n = self.model, self.model.n
         k = self._kinematics
         P, q = np.zeros((n + 12, n + 12)), np.zeros(n + 12)
-        motion = self.regularisation * np.eye(n)
         for task in self.tasks:
             if isinstance(task, HeldPoseTask):
                 task.kinematics = k
-            task.add_to(motion, q[:n], model)
+        A, b = self.stacked(self.tasks)
+        q[:n] = -(A.T @ b)
         scale = self.wrench_weight * np.tile([1.0, 1.0, 1.0, _MOMENT**2, _MOMENT**2, _MOMENT**2], 2)
-        P[:n, :n] = motion
+        P[:n, :n] = A.T @ A + self.regularisation * np.eye(n)
         P[range(n, n + 12), range(n, n + 12)] = scale
         q[n:] = -scale * internal(self.squeeze)
         inertia, load = self._object(k)

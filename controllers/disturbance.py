@@ -37,7 +37,7 @@ class DisturbanceObserver:
         """The estimate (n,) at the state the model was last updated to. Do not change it in place."""
         if self._last is not None:
             v, torque = self._last
-            moved = model.M @ (model.v - v)
+            moved = model.M.dot(model.v - v)
             moved /= self._period_s
             moved += model.h
             moved -= torque

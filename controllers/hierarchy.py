@@ -55,7 +55,7 @@ class HierarchicalController(WholeBodyController):
         rows = self._limits(float(y[n]) if len(y) > n else 0.0)
         motion, free = y[:n].copy(), np.eye(n)
         for done, level in zip(self.levels, self.levels[1:], strict=False):
-            free = free @ _null_space(_stacked(done, self)[0] @ free)
+            free = free @ _null_space(self.stacked(done)[0] @ free)
             if not free.shape[1]:
                 break
             z = self.solver.solve(self._level(level, motion, free, rows))
@@ -73,7 +73,7 @@ class HierarchicalController(WholeBodyController):
 
     def _level(self, tasks: Sequence[Task], motion: Array, free: Array, limits: Rows) -> QP:
         """The program over z of one level below `motion` (n,), within the span of `free` (n, m)."""
-        A, b = _stacked(tasks, self)
+        A, b = self.stacked(tasks)
         within, missing = A @ free, b - A @ motion
         here = limits.matrix @ motion
         return QP.of_rows(
@@ -88,12 +88,6 @@ class HierarchicalController(WholeBodyController):
                 n_equal=0,
             ),
         )
-
-
-def _stacked(tasks: Sequence[Task], controller: WholeBodyController) -> tuple[Array, Array]:
-    """All rows of the tasks of one level, each times the root of its weight."""
-    parts = [(np.sqrt(task.weight), *task.rows(controller.model)) for task in tasks]
-    return np.concatenate([w * A for w, A, _ in parts]), np.concatenate([w * b for w, _, b in parts])
 
 
 def _null_space(A: Array) -> Array:

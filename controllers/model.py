@@ -22,6 +22,8 @@ Array = np.ndarray
 class NominalModel:
     """Kinematics and dynamics of a fixed-base robot at the last `update`. 10 to 25 microseconds an update.
 
+    Products of small arrays are written `.dot` wherever ticks come by: it costs half a microsecond, `@` one.
+
     Joints that `spec` does not name (loose objects, a gripper that others close) stay where the model starts them.
     Raises UsageError when `model` lacks what `spec` names.
     """
@@ -64,7 +66,7 @@ class NominalModel:
         """Bring kinematics, mass matrix and bias forces to joint positions q (n,) [rad, m] and velocities v (n,)."""
         model, data = self.model, self.data
         self.q, self.v = q, v
-        self._qpos[self._addresses] = self._T_moving @ q + self._offset
+        self._qpos[self._addresses] = self._T_moving.dot(q) + self._offset
         np.dot(self.T, v, out=self._qvel)
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
@@ -73,11 +75,11 @@ class NominalModel:
         mujoco.mj_passive(model, data)
         mujoco.mj_rne(model, data, 0, self._bias)
         mujoco.mj_fullM(model, data, self._full_mass)
-        self.M = self.T.T @ self._full_mass @ self.T
+        self.M = self.T.T.dot(self._full_mass).dot(self.T)
         if self.held_s:
             self.M += self.held_s * self._damping
         # frictionloss is a constraint force in MuJoCo, not part of qfrc_passive
-        self.h = (self._bias - self._passive) @ self.T
+        self.h = (self._bias - self._passive).dot(self.T)
         if self._has_friction:
             self.h += self.friction(v, self.FRICTION_BLEND)
 
@@ -99,18 +101,18 @@ class NominalModel:
         mujoco.mju_mat2Quat(quat, self._site_xmat[site])
         return self._site_xpos[site].copy(), quat
 
-    def jacobian(self, end_effector: str) -> Array:
+    def jacobian(self, end_effector: str, out: Array | None = None) -> Array:
         """World-frame Jacobian (6, n) of an end effector: linear rows, then angular."""
         linear, angular = self._halves
         mujoco.mj_jacSite(self.model, self.data, linear, angular, self._site[end_effector])
-        return self._jacobian @ self.T
+        return self._jacobian.dot(self.T, out)
 
     def jacobian_rate_times_velocity(self, end_effector: str) -> Array:
         """The acceleration (6,) of an end effector at zero joint acceleration."""
         linear, angular = self._halves
         position = self._site_xpos[self._site[end_effector]]
         mujoco.mj_jacDot(self.model, self.data, linear, angular, position, self._site_body[end_effector])
-        return self._jacobian @ self._qvel
+        return self._jacobian.dot(self._qvel)
 
     def point_jacobian(self, point: Array, body: int) -> Array:
         """Linear world-frame Jacobian (3, n) of a point fixed to a body."""

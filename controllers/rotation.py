@@ -9,20 +9,22 @@ Array = np.ndarray
 
 
 def log_between(quat_from: Array, quat_to: Array) -> Array:
-    """Rotation vector (3,) [rad] in the world frame that turns `quat_from` into `quat_to`; length at most pi.
+    """Rotation vector (3,) [rad] in the world frame that turns `quat_from` into `quat_to`; length at most pi."""
+    return np.array(turn_between(quat_from, quat_to))
 
-    Plain floats: every tick comes by here, and four numbers are too few for arrays to pay.
-    """
+
+def turn_between(quat_from: Array, quat_to: Array) -> tuple[float, float, float]:
+    """`log_between` in plain floats: every tick comes by here, and four numbers are too few for arrays to pay."""
     (a, b, c, d), (w, x, y, z) = quat_from.tolist(), quat_to.tolist()
     # quat_to times the inverse of quat_from
     turn = w * a + x * b + y * c + z * d
     u, v, s = x * a - w * b + z * c - y * d, y * a - w * c + x * d - z * b, z * a - w * d + y * b - x * c
     length = math.sqrt(u * u + v * v + s * s)
     if length < 1e-15:
-        return np.zeros(3)
+        return 0.0, 0.0, 0.0
     angle = 2 * math.atan2(length, turn)
     scale = (angle - 2 * math.pi if angle > math.pi else angle) / length
-    return np.array((scale * u, scale * v, scale * s))
+    return scale * u, scale * v, scale * s
 
 
 def angle(first: Array, second: Array) -> float:

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.model import NominalModel
-from robotics.controllers.rotation import cross_matrix, log_between, rotation_matrix
+from robotics.controllers.rotation import cross_matrix, log_between, rotation_matrix, turn_between
 
 Array = np.ndarray
 
@@ -25,15 +25,15 @@ class Task(Protocol):
         """A (m, n) and b (m,) at the state the model was last updated to."""
         ...
 
-    def add_to(self, P: Array, q: Array, model: NominalModel) -> None:
-        r"""Add half of :math:`w \lVert A \dot v - b \rVert^2` to the cost :math:`\tfrac12 y^\top P y + q^\top y`.
+    def write(self, A: Array, b: Array, model: NominalModel) -> None:
+        """The rows times the root of the weight, into A (m, n) and b (m,), which hold what this task last wrote there.
 
-        P is contiguous. Tasks with few entries do it without their rows, which is all that makes them faster.
+        For tasks whose rows are mostly zeros, or can be computed in place: a controller asks every tick.
         """
-        A, b = self.rows(model)
-        weighted = A.T if self.weight == 1.0 else self.weight * A.T
-        P += weighted @ A
-        q -= weighted @ b
+        root = math.sqrt(self.weight)
+        rows, wanted = self.rows(model)
+        np.multiply(rows, root, out=A)
+        np.multiply(wanted, root, out=b)
 
 
 @dataclass
@@ -61,18 +61,12 @@ class EndEffectorPoseTask(Task):
     def error(self, model: NominalModel) -> Array:
         """Position error [m] and rotation vector [rad] from the end effector to the reference, shape (6,)."""
         position, quat = model.pose(self.end_effector)
-        error = np.empty(6)
-        np.subtract(self.reference.position, position, out=error[:3])
-        error[3:] = log_between(quat, self.reference.quat)
-        return error
+        (a, b, c), (x, y, z) = self.reference.position.tolist(), position.tolist()
+        return np.array((a - x, b - y, c - z, *turn_between(quat, self.reference.quat)))
 
     def rows(self, model: NominalModel) -> tuple[Array, Array]:
-        J = model.jacobian(self.end_effector)
-        desired = self.reference.velocity - J @ model.v
-        desired *= self.kd
-        desired += self.kp * self.error(model)
-        desired += self.reference.acceleration
-        desired -= model.jacobian_rate_times_velocity(self.end_effector)
+        J, desired = np.empty((6, model.n)), np.empty(6)
+        self._write_pose(J, desired, model)
         if self.part != "pose":
             rows = slice(0, 3) if self.part == "position" else slice(3, 6)
             return J[rows], desired[rows]
@@ -81,6 +75,22 @@ class EndEffectorPoseTask(Task):
             J[3:] *= root
             desired[3:] *= root
         return J, desired
+
+    def write(self, A: Array, b: Array, model: NominalModel) -> None:
+        if self.part == "pose" and self.weight == self.orientation_weight == 1.0:
+            self._write_pose(A, b, model)
+        else:
+            super().write(A, b, model)
+
+    def _write_pose(self, J: Array, desired: Array, model: NominalModel) -> None:
+        model.jacobian(self.end_effector, out=J)
+        np.subtract(self.reference.velocity, J.dot(model.v), out=desired)
+        desired *= self.kd
+        error = self.error(model)
+        error *= self.kp
+        desired += error
+        desired += self.reference.acceleration
+        desired -= model.jacobian_rate_times_velocity(self.end_effector)
 
 
 @dataclass
@@ -165,9 +175,11 @@ class PostureTask(Task):
     def rows(self, model: NominalModel) -> tuple[Array, Array]:
         return np.eye(model.n), self._acceleration(model)
 
-    def add_to(self, P: Array, q: Array, model: NominalModel) -> None:
-        P.reshape(-1)[:: len(q) + 1] += self.weight
-        q -= self.weight * self._acceleration(model)
+    def write(self, A: Array, b: Array, model: NominalModel) -> None:
+        root = math.sqrt(self.weight)
+        if A[0, 0] != root:
+            np.fill_diagonal(A, root)
+        np.multiply(self._acceleration(model), root, out=b)
 
     def _acceleration(self, model: NominalModel) -> Array:
         wanted = self.posture - model.q
@@ -198,11 +210,11 @@ class GripperForceTask(Task):
         row, target = self._row(model)
         return row[None] / inertia, np.array([target / inertia])
 
-    def add_to(self, P: Array, q: Array, model: NominalModel) -> None:
+    def write(self, A: Array, b: Array, model: NominalModel) -> None:
         row, target = self._row(model)
-        weighted = (self.weight / float(row[self.joint]) ** 2) * row
-        P += weighted[:, None] * row
-        q -= target * weighted
+        scale = math.sqrt(self.weight) / float(row[self.joint])
+        np.multiply(row, scale, out=A[0])
+        b[0] = scale * target
 
     def _row(self, model: NominalModel) -> tuple[Array, float]:
         """The joint's row of the mass matrix, and what the motor's force leaves for it."""

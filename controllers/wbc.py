@@ -16,6 +16,7 @@ see `robotics.controllers.hierarchy`).
 arrays that are kept, without the slack when nothing is near; tests hold the one to the other.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,13 +27,13 @@ from robotics.controllers.disturbance import DisturbanceObserver
 from robotics.controllers.limits import CollisionMargin, JointLimits
 from robotics.controllers.model import NominalModel
 from robotics.controllers.qp import QP, GuardedSolver
-from robotics.controllers.qp.problem import OPEN, Rows
+from robotics.controllers.qp.problem import OPEN, Rows, views
 from robotics.controllers.tasks import Task
 from robotics.errors import UsageError
 
 Array = np.ndarray
 
-#: Largest joint position [rad, m] or velocity [rad/s, m/s] taken for a measurement; beyond it dynamics overflow.
+#: Largest joint positions [rad, m] and velocities [rad/s, m/s] taken for a measurement; beyond it dynamics overflow.
 _BELIEVABLE = 1e6
 
 
@@ -52,6 +53,7 @@ class WholeBodyController:
     fallback_damping: float = 5.0  # [N m s/rad], of the safe torque after that
 
     def __post_init__(self) -> None:
+        self.tasks = tuple(self.tasks)
         self._workspaces: dict[int, _Workspace] = {}
         self.model_ms = 0.0  # how long the model took in the last tick
         self.reset()
@@ -74,8 +76,7 @@ class WholeBodyController:
                 f"robot {self.model.spec.name} has {self.model.n} actuated joints, "
                 f"but positions have shape {q.shape} and velocities {v.shape}"
             )
-        largest = np.maximum.reduce(np.abs(np.concatenate((q, v))))
-        if not largest <= _BELIEVABLE:  # NaN is not believable either
+        if not math.hypot(*q.tolist(), *v.tolist()) <= _BELIEVABLE:  # NaN is not believable either
             self.solver.faults.nan += 1
             self.solver.faults.fallback_ticks += 1
             return self._fallback(np.zeros(self.model.n)), np.zeros(self.model.n)
@@ -90,7 +91,7 @@ class WholeBodyController:
             acceleration = np.linalg.solve(self.model.M, torque - self.model.h)
         else:
             acceleration = y[: self.model.n]
-            torque = self._clipped(self.model.M @ acceleration + self.model.h)
+            torque = self._clipped(self.model.M.dot(acceleration) + self.model.h)
             self._last, self._held = torque.copy(), 0
         if self.disturbance is not None:
             self.disturbance.applied(v, torque)
@@ -126,15 +127,17 @@ class WholeBodyController:
         n = self.model.n
         P = np.zeros((n + 1, n + 1))
         q = np.zeros(n + 1)
-        # All tasks stacked, each row times the root of its weight: one matrix product instead of one per task
-        stacked = [(np.sqrt(task.weight), *task.rows(self.model)) for task in self.tasks]
-        A = np.concatenate([root * rows for root, rows, _ in stacked])
-        b = np.concatenate([root * target for root, _, target in stacked])
+        A, b = self.stacked(self.tasks)
         P[:n, :n] = A.T @ A
         q[:n] = -(A.T @ b)
         P[range(n), range(n)] += self.regularisation
         P[n, n] = self.slack_weight
         return P, q
+
+    def stacked(self, tasks: Sequence[Task]) -> tuple[Array, Array]:
+        """All rows of some tasks, A (m, n) and b (m,), each times the root of its weight."""
+        parts = [(np.sqrt(task.weight), *task.rows(self.model)) for task in tasks]
+        return np.concatenate([w * A for w, A, _ in parts]), np.concatenate([w * b for w, _, b in parts])
 
     def _rows(self) -> tuple[Array, Array, Array]:
         """Torque rows, then collision rows: g <= G y <= h."""
@@ -157,15 +160,16 @@ class WholeBodyController:
         model, n = self.model, self.model.n
         C, d = self.collision.rows(model) if self.collision is not None else (None, None)
         near = 0 if C is None else len(C)
-        if near not in self._workspaces:
-            self._workspaces[near] = _Workspace(n, near, self.slack_weight)
-        space = self._workspaces[near]
-        space.cost_of_motion.fill(0.0)
-        space.diagonal.fill(self.regularisation)
-        space.pull.fill(0.0)
-        for task in tasks:
-            task.add_to(space.cost_of_motion, space.pull, model)
-        space.lower[:], space.upper[:] = self.joint_limits.bounds(model)
+        space = self._workspaces.get(near)
+        if space is None or space.tasks is not tasks:
+            space = self._workspaces[near] = _Workspace(model, tasks, near, self.slack_weight)
+        for task, (A, b) in zip(tasks, space.parts, strict=True):
+            task.write(A, b, model)
+        space.A.T.dot(space.A, space.cost_of_motion)
+        space.diagonal += self.regularisation
+        space.b.dot(space.A, space.pull)
+        np.negative(space.pull, out=space.pull)
+        self.joint_limits.write_bounds(space.lower, space.upper, model)
         space.inertia[:] = model.M
         np.subtract(model.torque_lower, model.h, out=space.torque_lower)
         np.subtract(model.torque_upper, model.h, out=space.torque_upper)
@@ -181,18 +185,23 @@ class WholeBodyController:
 class _Workspace:
     """A problem with `near` collision rows, and views of what changes in it from tick to tick."""
 
-    def __init__(self, n: int, near: int, slack_weight: float) -> None:
+    def __init__(self, model: NominalModel, tasks: Sequence[Task], near: int, slack_weight: float) -> None:
+        n, self.tasks = model.n, tasks
+        counts = [len(task.rows(model)[1]) for task in tasks]
+        self.A, self.b, ends = np.zeros((sum(counts), n)), np.zeros(sum(counts)), np.cumsum(counts)[:-1]
+        self.parts = list(zip(np.split(self.A, ends), np.split(self.b, ends), strict=True))
         size = n + 1 if near else n
-        self.P, q = np.zeros((size, size)), np.zeros(size)
-        matrix = np.zeros((n + near, size))
-        lower, upper = np.full(size + n + near, -OPEN), np.full(size + n + near, OPEN)
+        held = size + n + near
+        whole, (self.P, q, matrix, lower, upper) = views((size, size), (size,), (n + near, size), (held,), (held,))
+        lower.fill(-OPEN)
+        upper.fill(OPEN)
         if near:
             self.P[n, n], lower[n] = slack_weight, 0.0
             matrix[n:, n] = 1.0
-        self.cost_of_motion = np.zeros((n, n)) if near else self.P  # tasks add to a contiguous array
+        self.cost_of_motion = np.zeros((n, n)) if near else self.P  # the product of tasks needs a contiguous array
         self.diagonal = np.einsum("ii->i", self.cost_of_motion)
         self.pull = q[:n]
         self.lower, self.upper = lower[:n], upper[:n]
         self.torque_lower, self.torque_upper = lower[size : size + n], upper[size : size + n]
         self.inertia, self.gradients, self.clearance = matrix[:n, :n], matrix[n:, :n], lower[size + n :]
-        self.qp = QP.of_rows(self.P, q, Rows(matrix, lower, upper, n_box=size, n_equal=0))
+        self.qp = QP.of_rows(self.P, q, Rows(matrix, lower, upper, n_box=size, n_equal=0), whole)

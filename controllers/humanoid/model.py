@@ -126,7 +126,7 @@ class BipedModel:
         mujoco.mj_jac(model, data, J, None, position, body)
         jacobian = J[:, self._dofs].copy()
         mujoco.mj_jacDot(model, data, J, None, position, body)
-        return Point(position, jacobian @ self.nu, jacobian, J[:, self._dofs] @ self.nu)
+        return Point(position, jacobian.dot(self.nu), jacobian, J[:, self._dofs].dot(self.nu))
 
     def _update_momentum(self) -> None:
         """The base's rows of the dynamics, moved to the centre of mass and turned into the world."""
@@ -134,7 +134,7 @@ class BipedModel:
         moved[3:, :3], moved[3:, 3:] = cross_matrix(self.state.position - self.com), self.R
         np.matmul(moved, self.M[:6], out=self.momentum_matrix)
         np.matmul(moved, self.h[:6], out=self.momentum_bias)
-        self.momentum = self.momentum_matrix @ self.nu
+        self.momentum = self.momentum_matrix.dot(self.nu)
         self.com_velocity = self.momentum[:3] / self.mass
 
     def _update_feet(self) -> None:
@@ -147,9 +147,9 @@ class BipedModel:
             mujoco.mj_jac(model, data, linear, angular, middle, body)
             self.jacobians[foot] = J[:, dofs]
             mujoco.mj_jacDot(model, data, linear, angular, middle, body)
-            self.rates[foot] = J[:, dofs] @ self.nu
+            self.rates[foot] = J[:, dofs].dot(self.nu)
             self.arms[foot] = self.corner_offsets[foot] @ rotation.T
-        self.foot_velocities = self.jacobians @ self.nu
+        self.foot_velocities = self.jacobians.dot(self.nu)
 
 
 def _soles(model: mujoco.MjModel, spec: RobotSpec) -> list[tuple[int, Array]]:

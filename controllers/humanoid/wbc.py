@@ -163,14 +163,14 @@ class BipedWbc:
         q = space.q
         np.matmul(self._foot_accelerations(space, swing), weighted, out=q)
         stiffness, damping = s.orientation_gains
-        wanted = (stiffness * body.orientation_error + damping * body.angular_velocity) @ model.R
+        wanted = (stiffness * body.orientation_error + damping * body.angular_velocity).dot(model.R)
         q[3:6] += s.orientation_weight * (wanted - damping * model.state.angular_velocity)
         stiffness, damping = s.posture_gains
         q[6:] += space.posture_weights * (stiffness * (body.posture - model.q) - damping * model.v)
         for point in body.points:
             weighted = s.point_weight * point.jacobian
-            space.P += point.jacobian.T @ weighted
-            q += point.acceleration @ weighted
+            space.P += point.jacobian.T.dot(weighted)
+            q += point.acceleration.dot(weighted)
         np.negative(q, out=q)
 
         corners = model.arms + (model.feet - model.com)[:, None]
@@ -219,20 +219,20 @@ class BipedWbc:
         space.right[:, :6], space.right[:, 6] = A.T, space.q
         try:
             solved = np.linalg.solve(space.P, space.right)  # P^-1 (A', q)
-            through = A @ solved
+            through = A.dot(solved)
             S, d = np.linalg.inv(through[:, :6]), through[:, 6] - model.momentum_bias
         except np.linalg.LinAlgError:  # numbers beyond what a double can hold
             return None
         weights = S.copy()
         weights.flat[::7] += space.wrench_weights
-        np.matmul(B.T, weights @ B, out=space.force_P)
+        B.T.dot(weights.dot(B), space.force_P)
         space.force_P.flat[:: len(space.rest) + 1] += self.settings.force_weight
-        np.matmul(S @ d - space.wrench_weights * space.wrench, B, out=space.force_q)
+        (S.dot(d) - space.wrench_weights * space.wrench).dot(B, space.force_q)
         space.force_q -= self.settings.force_weight * space.rest
         forces = self.solver.solve(QP.of_rows(space.force_P, space.force_q, space.force_rows))
         if forces is None:
             return None
-        acceleration = solved[:, :6] @ (S @ (B @ forces + d)) - solved[:, 6]
+        acceleration = solved[:, :6].dot(S.dot(B.dot(forces) + d)) - solved[:, 6]
         return Solution(acceleration, forces, self._torque(space, acceleration, forces))
 
     def _within_joint_limits(self, solution: Solution) -> bool:
@@ -248,7 +248,7 @@ class BipedWbc:
     def _torque(self, space: "_Workspace", acceleration: Array, forces: Array) -> Array:
         """What the joints must give (n,) [N m] for the accelerations, pressing with the forces."""
         model = self.model
-        torque = model.M[6:] @ acceleration + model.h[6:]
+        torque = model.M[6:].dot(acceleration) + model.h[6:]
         per_foot = 3 * model.arms.shape[1]
         for number, foot in enumerate(space.stance):
             part = slice(number * per_foot, (number + 1) * per_foot)

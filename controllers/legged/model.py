@@ -110,7 +110,7 @@ class FloatingBaseModel:
             self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
         self.com = self._base_com.copy()
         #: Velocity (3,) of the centre of mass in the world [m/s]: the first rows of M nu are the linear momentum.
-        self.com_velocity = self.M[:3] @ self.nu / self.mass
+        self.com_velocity = self.M[:3].dot(self.nu) / self.mass
 
     def update_kinematics(self, state: LeggedState) -> None:
         """Bring no more than the feet, their Jacobians and the base's rotation to `state`."""
@@ -134,12 +134,12 @@ class FloatingBaseModel:
         """Acceleration (feet, 3) of every foot at zero generalised acceleration: dJ/dt nu."""
         for (_, _, rate, body), foot in zip(self._written, self.feet, strict=True):
             mujoco.mj_jacDot(self.model, self.data, rate, None, foot, body)
-        rates = self._rate.reshape(-1, self.model.nv)[:, self._dofs] @ self.nu
+        rates = self._rate.reshape(-1, self.model.nv)[:, self._dofs].dot(self.nu)
         return rates.reshape(-1, 3)
 
     def rolling_velocities(self) -> Array:
         """How fast the lowest point of each round foot wanders over the ground as the foot turns: (feet, 3) [m/s]."""
-        turning = self._angular[:, :2, self._dofs] @ self.nu
+        turning = self._angular[:, :2, self._dofs].dot(self.nu)
         velocities = np.zeros((len(self._feet), 3))
         radius = -self._below[:, 2]  # turning rate times the way up to the centre
         np.multiply(turning[:, 1], radius, out=velocities[:, 0])

@@ -106,7 +106,7 @@ class LeggedWbc:
             J = model.foot_jacobians[contact].reshape(-1, model.nv)
             wanted = model.h[6:] - J[:, 6:].T @ forces[contact].ravel() - self.settings.fallback_damping * model.v
         else:
-            wanted = problem.rows.matrix[6 : model.nv] @ y + model.h[6:]
+            wanted = problem.rows.matrix[6 : model.nv].dot(y) + model.h[6:]
         return np.minimum(np.maximum(wanted, model.torque_lower), model.torque_upper)
 
     def problem(self, contact: Array, forces: Array, body: BodyTarget, feet: Mapping[int, FootTarget]) -> QP:
@@ -118,10 +118,10 @@ class LeggedWbc:
         # Feet, base and joints each weigh on blocks of P of their own: no stacked task matrix is ever formed
         weighted = space.foot_weights * J
         linear, angular = self._base_accelerations(pressing, standing, body)
-        space.motion_P[:] = J.T @ weighted
+        space.motion_P[:] = J.T.dot(weighted)
         space.motion_diagonal += space.cost_of_motion
         q = space.q
-        q[:nv] = self._foot_accelerations(J, feet) @ weighted
+        q[:nv] = self._foot_accelerations(J, feet).dot(weighted)
         q[3:6] += 2 * s.base_weight * angular
         q[6:nv] -= 2 * s.joint_weight * s.joint_damping * model.v
         q[nv:] = space.force_weight * pressing
@@ -142,7 +142,7 @@ class LeggedWbc:
         """
         model, s, R = self.model, self.settings, self.model.R.tolist()
         com, position, velocity = model.com.tolist(), model.state.position.tolist(), model.com_velocity.tolist()
-        *force, mx, my, mz = (forces @ J[:, :6]).tolist()  # on the base; its moment in the base's own frame
+        *force, mx, my, mz = forces.dot(J[:, :6]).tolist()  # on the base; its moment in the base's own frame
         x, y, z = _seen_from(R, [c - p for c, p in zip(com, position, strict=True)])
         fx, fy, fz = _seen_from(R, force)
         about_com = [mx - y * fz + z * fy, my - z * fx + x * fz, mz - x * fy + y * fx]
@@ -168,7 +168,7 @@ class LeggedWbc:
     def _foot_accelerations(self, J: Array, feet: Mapping[int, FootTarget]) -> Array:
         """What J nu' shall be (3 feet,): feet on the ground stay where they are, feet in the air follow their swing."""
         model, s = self.model, self.settings
-        velocity = (J @ model.nu).reshape(-1, 3)
+        velocity = J.dot(model.nu).reshape(-1, 3)
         target = -s.stance_damping * velocity
         stiffness, damping = s.swing_gains
         for foot, wanted in feet.items():
