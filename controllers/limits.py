@@ -93,11 +93,11 @@ class CollisionMargin:
 
     def rows(self, model: NominalModel) -> tuple[Array, Array]:
         """C (m, n) and d (m,) of the rows C v' + s >= d; m is the number of near pairs."""
-        C, d = [], []
-        for row, room in self.near(model):
-            C.append(row)
-            d.append(-2 * self.rate * float(row @ model.v) - self.rate**2 * room)
-        return (np.array(C), np.array(d)) if C else (np.zeros((0, model.n)), np.zeros(0))
+        near = list(self.near(model))
+        if not near:
+            return np.zeros((0, model.n)), np.zeros(0)
+        C = np.array([row for row, _ in near])
+        return C, -2 * self.rate * C.dot(model.v) - self.rate**2 * np.array([room for _, room in near])
 
     def near(self, model: NominalModel) -> Iterator[tuple[Array, float]]:
         """Of each near pair, the gradient (n,) of its distance, and how much of it is more than the margin [m]."""
