@@ -243,11 +243,15 @@ class MujocoTask(gym.Env[Observation, Array]):
 
         A `faulty` (n,) simulation has failed and earns nothing.
         """
-        held[:] = np.where(self.succeeds(state) & ~faulty, held + 1, 0)
+        state.judging = {}
+        try:
+            reached, terms, lost = self.succeeds(state), self.terms(state), self.lost(state)
+        finally:
+            state.judging = None
+        held[:] = np.where(reached & ~faulty, held + 1, 0)
         success = held >= self.HOLD_STEPS
-        terms = self.terms(state)
         reward = np.where(faulty, 0.0, sum(terms.values()) / len(terms))
-        return Judgement(terms, reward, success, success | faulty | self.lost(state))
+        return Judgement(terms, reward, success, success | faulty | lost)
 
     def terms(self, state: State) -> dict[str, Array]:
         """The reward terms as float64 (n,): a condition, true or false, may be one."""

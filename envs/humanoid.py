@@ -13,7 +13,7 @@ from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.motors import aimed
 from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
 from robotics.envs.robots.humanoid import CORNERS, HUMANOID, SIDES, humanoid_scene, nominal_humanoid
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.touch import add_touch_sensor
 
 JOINTS = len(HUMANOID.joints)
@@ -133,6 +133,7 @@ class HumanoidTask(MujocoTask):
         """How far the pelvis leans [rad] (n,)."""
         return np.arccos(np.clip(self._uprightness(state), -1.0, 1.0))
 
+    @measured_once
     def fallen(self, state: State) -> Array:
         """Tipped by more than 45 degrees, or the pelvis near the ground (n,)."""
         return (self._uprightness(state) < self.TIPPED) | (state.qpos[:, 2] < self.FALLEN)

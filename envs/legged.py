@@ -11,7 +11,7 @@ from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.motors import aimed
 from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
 from robotics.envs.robots.quadruped import LEGS, QUADRUPED, nominal_quadruped, quadruped_scene
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.touch import add_touch_sensor
 
 #: Of the position servos: soft, as legs on the ground want them [N m/rad, N m s/rad].
@@ -107,6 +107,7 @@ class QuadrupedTask(MujocoTask):
         c, s = np.cos(yaw), np.sin(yaw)
         return np.stack([c * v[:, 0] + s * v[:, 1], c * v[:, 1] - s * v[:, 0], v[:, 5]], axis=-1)
 
+    @measured_once
     def fallen(self, state: State) -> Array:
         """Tipped by more than 60 degrees, or the base near the lowest foot (n,)."""
         x, y = state.qpos[:, 4], state.qpos[:, 5]

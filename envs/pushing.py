@@ -102,6 +102,8 @@ _ROOM, _ABOVE = np.array([place[0] for _, place in _PAIRS]), np.array([place[1] 
 #: Corners (4, 4, 2) of the one seen from the middle of the T, and of the other from that of its place.
 _EDGES = _SQUARE * _HALF[:, None] + np.stack([0 * _UP, _UP], axis=-1)[:, None]
 _BORDER = _SQUARE * _ROOM[:, None]
+#: Half sizes of what the one is cut by, then of what the other is (8, 2).
+_BOXES = np.concatenate([_ROOM, _HALF])
 
 
 def overlap(pose: Array, goal: Array) -> Array:
@@ -120,7 +122,9 @@ def overlap(pose: Array, goal: Array) -> Array:
     dx, dy = _BORDER[..., 0] - x, _BORDER[..., 1] + _ABOVE[:, None] - y
     back = np.empty_like(seen)  # and the other way round
     back[..., 0], back[..., 1] = c * dx + s * dy, c * dy - s * dx - _UP[:, None]
-    areas = _within(seen, _ROOM, seen) + _within(back, _HALF, np.broadcast_to(_BORDER, back.shape))
+    drawn = np.concatenate([seen, np.broadcast_to(_BORDER, back.shape)], axis=1)
+    both = _within(np.concatenate([seen, back], axis=1), _BOXES, drawn)
+    areas = both[:, :4] + both[:, 4:]
     return np.clip((areas[:, 0] + areas[:, 1] + areas[:, 2] + areas[:, 3]) / _AREA, 0.0, 1.0)
 
 
@@ -134,12 +138,12 @@ def _within(polygon: Array, half: Array, drawn: Array) -> Array:
     first, last = np.zeros(way.shape[:-1]), np.ones(way.shape[:-1])
     for axis in (0, 1):
         start, speed, room = polygon[..., axis], way[..., axis], half[:, axis, None]
-        backwards, along = speed < 0, np.where(speed == 0, 1.0, speed)
-        enter, leave = (-room - start) / along, (room - start) / along
-        enter, leave = np.where(backwards, leave, enter), np.where(backwards, enter, leave)
+        still, side = speed == 0, np.copysign(room, speed)
+        along = np.where(still, 1.0, speed)
+        enter, leave = (-side - start) / along, (side - start) / along
         outside = np.abs(start) > room  # for good, where it does not move along this axis
-        np.maximum(first, np.where(speed == 0, 0.0, enter), out=first)
-        np.minimum(last, np.where(speed == 0, np.where(outside, -1.0, 1.0), leave), out=last)
+        np.maximum(first, np.where(still, 0.0, enter), out=first)
+        np.minimum(last, np.where(still, np.where(outside, -1.0, 1.0), leave), out=last)
     step = _following(drawn) - drawn
     a, b = drawn + first[..., None] * step, drawn + last[..., None] * step
     areas = np.where(last > first, a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], 0.0) / 2

@@ -3,8 +3,9 @@
 Tasks read and write these alone, so that one and the same line of a task runs for one simulation and for thousands.
 """
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import Any, TypeVar
 
 import mujoco
 import numpy as np
@@ -13,6 +14,7 @@ from mujoco.batch import Batch
 from robotics.errors import unknown_name
 
 Array = np.ndarray
+Measured = TypeVar("Measured")
 
 #: MjData fields that are state: writable, and current after a step.
 STATE_FIELDS = frozenset(
@@ -26,6 +28,9 @@ class State:
     `STATE_FIELDS` may be written. Derived fields (`xpos`, `sensordata`, …: those that the task declares) are read only
     and describe the moment one substep before the state, as after `mj_step`.
     """
+
+    #: What `measured_once` remembers while a control step is judged; None at all other times.
+    judging: dict[str, Any] | None = None
 
     def __init__(self, model: mujoco.MjModel, size: int, fields: Collection[str], parameters: Collection[str]) -> None:
         self.model, self.size = model, size
@@ -90,6 +95,21 @@ class State:
         if view is None:
             view = self._views[kind, name] = whole[:, _index(self.model, kind, name)]
         return view
+
+
+def measured_once(measure: Callable[[Any, State], Measured]) -> Callable[[Any, State], Measured]:
+    """For methods of tasks: what success, reward and failure of one control step all look at is measured but once."""
+
+    @wraps(measure)
+    def measured(task: Any, state: State) -> Measured:
+        known, name = state.judging, measure.__name__
+        if known is None:
+            return measure(task, state)
+        if name not in known:
+            known[name] = measure(task, state)
+        return known[name]
+
+    return measured
 
 
 def _index(model: mujoco.MjModel, kind: str, name: str) -> int | slice:

@@ -15,7 +15,7 @@ from robotics.envs.bimanual import BimanualTask
 from robotics.envs.hands import HandExpert
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import CLOSED, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.top_down import heading_of, is_down, plane_heading, pointing_down
 from robotics.envs.touch import add_touch_sensor
 from robotics.errors import UsageError
@@ -130,6 +130,7 @@ class BimanualInsertion(BimanualTask):
             poses.append(pose)
         return {"state": state.qpos[:, self._q], "environment_state": np.concatenate(poses, axis=1)}
 
+    @measured_once
     def insertion_state(self, state: State) -> InsertionState:
         """What success depends on, read from the simulations."""
         away = state.site_xpos[:, self._ends] - state.site_xpos[:, None, self._socket]

@@ -15,7 +15,7 @@ from robotics.envs.bimanual import BimanualTask
 from robotics.envs.hands import HandExpert
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import CLOSED, LEFT, OBJECT, RIGHT, SIDES, STATIC
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.top_down import plane_heading
 from robotics.errors import UsageError
 
@@ -144,6 +144,7 @@ class ClothFold(BimanualTask):
         """`state`: joint positions; `environment_state`: the points of the cloth [m], as in `points`."""
         return {"state": state.qpos[:, self._q], "environment_state": self.points(state).reshape(state.size, -1)}
 
+    @measured_once
     def fold_state(self, state: State) -> FoldState:
         """What success depends on, read from the simulations."""
         velocity = state.qvel[:, self._cloth_v].reshape(-1, *COUNT, 3)

@@ -25,7 +25,7 @@ from robotics.envs.manipulation import (
 from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, retreat, upright_yaw
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE, TOUCHING
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -119,6 +119,7 @@ class DrawerOpen(ArmTask):
         w, z = state.mocap_quat[:, self._cabinet, 0], state.mocap_quat[:, self._cabinet, 3]
         return state.mocap_pos[:, self._cabinet, :2], np.stack([w * w - z * z, 2 * w * z], axis=-1)
 
+    @measured_once
     def drawer_state(self, state: State) -> DrawerState:
         """What success depends on, read from the simulations."""
         at, axis = self._front(state)

@@ -12,7 +12,7 @@ from robotics.envs.humanoid import HANDS, HumanoidTask
 from robotics.envs.manipulation import add_picture
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.humanoid import HUMANOID
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -122,6 +122,7 @@ class HumanoidBalance(HumanoidTask):
         way = np.where(state.userdata[:, 4:5] > 0, left, right) - self.goal(state)
         return np.sqrt(np.einsum("ni,ni->n", way, way))
 
+    @measured_once
     def balance_state(self, state: State) -> BalanceState:
         """What success depends on, read from the simulations."""
         data, velocity = state.userdata, state.qvel[:, :3]

@@ -17,7 +17,7 @@ from robotics.envs.manipulation import HAND, ArmTask, add_object, add_touch_sens
 from robotics.envs.pick import Grasp, is_held, pick, pointing_down, raised, upright_yaw
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -104,6 +104,7 @@ class Lift(ArmTask):
         seen = [observed_pose(state, "object"), state.userdata[:, :6]]
         return {"state": state.qpos[:, self._q], "environment_state": np.concatenate(seen, axis=1)}
 
+    @measured_once
     def lift_state(self, state: State) -> LiftState:
         """What success depends on, read from the simulations."""
         return LiftState(state.joint("object")[:, 2] - state.userdata[:, 6], touches(state, "object")[0])

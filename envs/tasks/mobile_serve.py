@@ -19,7 +19,7 @@ from robotics.envs.mobile import STILL, MobileExpert, MobileTask, in_base, towar
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import CLOSED, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
 from robotics.envs.robots.mobile_aloha import FURNITURE, MOUNT
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.touch import add_touch_sensor
 
 # -- constants ------------------------------------------------------------------------------------------------------
@@ -155,6 +155,7 @@ class MobileServe(MobileTask):
             "environment_state": np.concatenate([*seen, state.mocap_pos[:, self._mat, :2]], axis=1),
         }
 
+    @measured_once
     def serve_state(self, state: State) -> ServeState:
         """What success depends on, read from the simulations."""
         can, mat = state.joint("can"), state.mocap_pos[:, self._mat]

@@ -26,7 +26,7 @@ from robotics.envs.manipulation import (
 from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, retreat
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE, TOUCHING
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 from robotics.errors import unknown_name
 
 # -- constants ------------------------------------------------------------------------------------------------------
@@ -148,6 +148,7 @@ class Palletize(ArmTask):
         """Of each box half its size and its place (n, 4, 5) [m]."""
         return state.userdata.reshape(state.size, len(BOXES), 5)
 
+    @measured_once
     def pallet_state(self, state: State) -> PalletState:
         """What success depends on, read from the simulations."""
         known = self._known(state)

@@ -23,7 +23,7 @@ from robotics.envs.robots.car import (
     wheel_angles,
     wheel_torques,
 )
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -196,6 +196,7 @@ class PathTrack(MujocoTask):
             "speed": tolerance(faster, 0.1, 2.0),
         }
 
+    @measured_once
     def track_state(self, state: State) -> TrackState:
         """What success depends on, read from the simulations."""
         across, _, faster = self._errors(state)

@@ -26,7 +26,7 @@ from robotics.envs.manipulation import (
 from robotics.envs.pick import Grasp, Limits, is_held, pick, place, pointing_down, raised, retreat, upright_yaw
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE, TOUCHING
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -127,6 +127,7 @@ class PegInsertion(ArmTask):
             "environment_state": np.concatenate([observed_pose(state, "peg"), state.userdata[:, :1], at, turn], axis=1),
         }
 
+    @measured_once
     def insertion_state(self, state: State) -> InsertionState:
         """What success depends on, read from the simulations."""
         peg = state.joint("peg")

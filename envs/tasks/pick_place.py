@@ -25,7 +25,7 @@ from robotics.envs.manipulation import (
 from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, retreat, upright_yaw
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE, TOUCHING
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -138,6 +138,7 @@ class PickPlace(ArmTask):
         """The middle of the named bin (n, 2) [m]."""
         return (state.mocap_pos[:, self._bins, :2] * self._named(state)[:, :, None]).sum(axis=1)
 
+    @measured_once
     def place_state(self, state: State) -> PlaceState:
         """What success depends on, read from the simulations."""
         cube = state.joint("cube")

@@ -29,7 +29,7 @@ from robotics.envs.robots.push_t import (
     corners,
     push_t_scene,
 )
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -99,6 +99,7 @@ class PushT(ArmTask):
             "environment_state": observed_pose(state, "block"),
         }
 
+    @measured_once
     def push_state(self, state: State) -> PushState:
         """What success depends on, read from the simulations."""
         pose = state.joint("block")

@@ -10,7 +10,7 @@ import numpy as np
 from robotics.envs.base import Array
 from robotics.envs.legged import QuadrupedTask
 from robotics.envs.rewards import tolerance
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -81,6 +81,7 @@ class QuadrupedVelocity(QuadrupedTask):
         data[:, 8] += np.where(counts, turning_off, 0.0)
         data[:, 9] += counts
 
+    @measured_once
     def velocity_state(self, state: State) -> VelocityState:
         """What success depends on, read from the simulations."""
         data = state.userdata

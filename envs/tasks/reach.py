@@ -14,7 +14,7 @@ from robotics.envs.hands import HandExpert
 from robotics.envs.manipulation import HAND, ArmTask, add_picture
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import ARM
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -109,6 +109,7 @@ class Reach(ArmTask):
         goal, quat = state.userdata, state.xquat[:, self._hand]
         return goal[:, :3] - state.site("grip"), rotation_between(quat, goal[:, 3:])
 
+    @measured_once
     def reach_state(self, state: State) -> ReachState:
         """What success depends on, read from the simulations."""
         way, turn = self._errors(state)

@@ -26,7 +26,7 @@ from robotics.envs.manipulation import (
 from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, retreat, upright_yaw
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -99,6 +99,7 @@ class Stack(ArmTask):
         seen = [observed_pose(state, "red"), observed_pose(state, "green"), state.userdata]
         return {"state": state.qpos[:, self._q], "environment_state": np.concatenate(seen, axis=1)}
 
+    @measured_once
     def stack_state(self, state: State) -> StackState:
         """What success depends on, read from the simulations."""
         way = (state.joint("red") - state.joint("green"))[:, :3]

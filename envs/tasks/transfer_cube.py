@@ -15,7 +15,7 @@ from robotics.envs.bimanual import BimanualTask
 from robotics.envs.hands import HandExpert
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import BASE_X, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
-from robotics.envs.state import Simulation, State
+from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.top_down import is_down
 from robotics.envs.touch import add_touch_sensor
 from robotics.errors import UsageError
@@ -118,6 +118,7 @@ class TransferCube(BimanualTask):
         pose[pose[:, 3] < 0, 3:] *= -1  # q and -q are the same rotation: the policy shall see one of them
         return {"state": state.qpos[:, self._q], "environment_state": pose}
 
+    @measured_once
     def transfer_state(self, state: State) -> TransferState:
         """What success depends on, read from the simulations."""
         touches = state.sensordata[:, self._touch] > 0
