@@ -69,7 +69,7 @@ def stepping(env_id: str, ant: gym.vector.VectorEnv) -> dict[str, Any]:
         for env in (ours, theirs, ant):
             env.reset(seed=0)
         raw.state[:] = ours.batch.state
-        for name in np.roll(list(works), turn).tolist():  # whoever is first finds a processor that others have just left
+        for name in np.roll(list(works), turn).tolist():  # the first finds a processor that others just left
             walls[name].append(clocked(works[name]))
     for env in (ours, theirs):
         env.close()
