@@ -12,7 +12,7 @@ from robotics.datasets.reader import read_provenance
 from robotics.environments import make_env
 from robotics.errors import DataError, UsageError
 from robotics.reports.loop import write_loop_page
-from robotics.sim2real.closing import closed_fraction, gain, verdict
+from robotics.sim2real.closing import closed_fraction, closed_over, gain, verdict
 from robotics.sim2real.excited_logs import log_motions, require_servo_robot
 from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.posterior import FACTORS_OF, Posterior, posterior, require_known
@@ -112,6 +112,15 @@ def test_nothing_is_claimed_without_evidence():
     assert closed_fraction(told) is None
     sure = arms(10, 30, 30)
     assert "better" in verdict(sure, {"promoted": True, "verdict": ""}, closed_fraction(sure), "the target")[0]
+
+
+def test_over_several_targets_those_where_much_was_lost_count_most():
+    lost, kept = arms(0, 30, 40), arms(40, 40, 40)
+    closed = closed_over([lost, kept, lost, lost], "after")
+    assert closed["value"] == pytest.approx(90 / 120)
+    assert 0.6 < closed["ci95"][0] < 0.75 < closed["ci95"][1] < 0.9
+    assert closed_over([lost, kept, lost, lost], "oracle") == {"value": 1.0, "ci95": [1.0, 1.0]}
+    assert closed_over([kept, kept, lost], "after") == {"value": None, "ci95": None}  # some draws have nothing to close
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ import numpy as np
 
 from robotics.evaluation.paired import Pairs, mcnemar_mid_p, newcombe_paired
 
+Array = np.ndarray
+
 RESAMPLES = 10_000
 _SEED = 0xC105
 _ALPHA = 0.05
@@ -29,13 +31,42 @@ def closed_fraction(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | N
     """
     if "oracle" not in arms:
         return None
-    before, after, oracle = (np.array(arms[name]["target"]["success"], float) for name in ("before", "after", "oracle"))
     if not _sure(gain(arms["oracle"]["target"], arms["before"]["target"])):
         return {"value": None, "ci95": None}
-    drawn = np.random.default_rng(_SEED).integers(len(before), size=(RESAMPLES, len(before)))
-    won, there = (after - before)[drawn].mean(axis=1), (oracle - before)[drawn].mean(axis=1)
-    low, high = np.quantile(won[there > 0] / there[there > 0], [0.025, 0.975])
-    return {"value": float((after - before).mean() / (oracle - before).mean()), "ci95": [float(low), float(high)]}
+    won, there = _gains([arms], "after")
+    drawn = np.random.default_rng(_SEED).integers(won.size, size=(RESAMPLES, won.size))
+    return _part(won, there, won[0, drawn].mean(axis=1), there[0, drawn].mean(axis=1))
+
+
+def closed_over(targets: Sequence[Mapping[str, Mapping[str, Any]]], name: str) -> dict[str, Any]:
+    """What the arm `name` closed of what the oracles gain over `before`, over several targets of equally many seeds.
+
+    The bootstrap draws targets, then seeds of each: it speaks of targets like these, not of these alone. Without a
+    number where the oracles may gain nothing.
+    """
+    won, there = _gains(targets, name)
+    rng, (count, seeds) = np.random.default_rng(_SEED), won.shape
+    drawn = np.empty((2, RESAMPLES))
+    for index in range(RESAMPLES):
+        chosen = rng.integers(count, size=(count, 1)), rng.integers(seeds, size=(count, seeds))
+        drawn[:, index] = won[chosen].mean(), there[chosen].mean()
+    if np.quantile(drawn[1], 0.025) <= 0:
+        return {"value": None, "ci95": None}
+    return _part(won, there, *drawn)
+
+
+def _gains(targets: Sequence[Mapping[str, Mapping[str, Any]]], name: str) -> tuple[Array, Array]:
+    """What the arm and what the oracle gain over `before`, (targets, seeds) each: -1, 0 or 1."""
+    before, arm, oracle = (
+        np.array([arms[which]["target"]["success"] for arms in targets], float) for which in ("before", name, "oracle")
+    )
+    return arm - before, oracle - before
+
+
+def _part(won: Array, there: Array, drawn_won: Array, drawn_there: Array) -> dict[str, Any]:
+    """The ratio of the mean gains, and its interval from means that were drawn again."""
+    low, high = np.quantile(drawn_won[drawn_there > 0] / drawn_there[drawn_there > 0], [0.025, 0.975])
+    return {"value": float(won.mean() / there.mean()), "ci95": [float(low), float(high)]}
 
 
 def verdict(

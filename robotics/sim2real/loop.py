@@ -9,7 +9,7 @@ seeds:
      "identification": {"promoted", "verdict", "parameters", "replay_rmse", "improvement"},    as in sysid.json
      "randomisation": {family: [low, high]},        what the worlds of training were drawn from, in factors' units
      "training": {"demonstrations", "steps": by arm},
-     "arms": {"before" | "after" | "nominal" | "wide" | "oracle":
+     "arms": {"before" | "after" | "nominal" | "wide" | "identified" | "oracle":
               {"what", "sim": A, "target": A,       A as "sim" in gap.json
                "gain": null | {"difference", "ci95", "mcnemar_mid_p"}}},     on the target, minus `before`
      "closed_fraction": null | {"value": float | null, "ci95": [low, high] | null},    without an oracle: null
@@ -53,6 +53,7 @@ DOCUMENT, REQUEST = "real2sim2real.json", "request.json"
 COMPARISONS = {
     "nominal": "trained anew in the simulation as it is",
     "wide": "trained anew in worlds of the registry's whole ranges, nothing identified",
+    "identified": "trained anew in the one world that was identified, without how far it may be wrong",
     "oracle": "trained anew in the target itself, which only a simulation allows",
 }
 AFTER = "trained anew in worlds around what was identified"
@@ -143,6 +144,7 @@ class _Loop:
         others: dict[str, Draw | None] = {
             "nominal": None,
             "wide": Randomisation("wide"),
+            "identified": drawn.middle(),
             "oracle": InTarget(self.request.target),
         }
         draws |= {name: (COMPARISONS[name], others[name]) for name in self.request.compare}

@@ -48,6 +48,14 @@ class Posterior:
 
     ranges: dict[str, list[float]]
 
+    def middle(self) -> "Posterior":
+        """The one world in the middle of all ranges."""
+        middles = {}
+        for family, (low, high) in self.ranges.items():
+            one = FACTORS[FACTORS_OF[family][0]]
+            middles[family] = [_value(one, (_coordinate(one, low) + _coordinate(one, high)) / 2)] * 2
+        return Posterior(middles)
+
     def world(self, task: MujocoTask, seed: int) -> World:
         """The world of this seed; the same for every task."""
         rng, values = np.random.default_rng((seed, _STREAM)), {}
