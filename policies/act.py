@@ -42,13 +42,13 @@ class Act(Policy):
         actions, is_pad = self.normalizer.normalize(ACTION, batch[ACTION]), batch[ACTION_IS_PAD]
         if not self.config.latent_dim:
             l1 = masked_l1(self._decode(batch, None), actions, is_pad)
-            return l1, {"l1": l1.detach()}
+            return l1 + self.observation.penalty(), {"l1": l1.detach()}
         state = self.normalizer.normalize(STATE, batch[STATE]) if STATE in self.config.input_shapes else None
         mean, log_variance = self.posterior(state, actions, is_pad)
         z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
         l1 = masked_l1(self._decode(batch, z), actions, is_pad)
         kl = gaussian_kl(mean, log_variance, is_pad)
-        return l1 + self.config.kl_weight * kl, {"l1": l1.detach(), "kl": kl.detach()}
+        return l1 + self.config.kl_weight * kl + self.observation.penalty(), {"l1": l1.detach(), "kl": kl.detach()}
 
     def predict_chunk(self, observation: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Tensor:
         z = None

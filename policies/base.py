@@ -48,6 +48,9 @@ class PolicyConfig:
     """Whether the policy reads the instruction, `task`: one model for several tasks."""
     input_noise: float = 0.0
     """Noise on vector inputs in training [standard deviations of the data, or half ranges with min_max]."""
+    input_sparsity: float = 0.0
+    """Weight of a penalty on learned factors of all numbers of vector inputs, which leaves only those that matter; 0
+    learns none."""
     shared_backbone: bool = True
     """One image network for all cameras, or one each."""
     random_shift: int = 0
@@ -66,7 +69,7 @@ class PolicyConfig:
         require_positive(self, "action_dim", "chunk_size", "n_action_steps")
         if self.n_action_steps > self.chunk_size:
             raise UsageError(f"n_action_steps {self.n_action_steps} exceeds chunk_size {self.chunk_size}")
-        require_not_negative(self, "input_noise", "random_shift")
+        require_not_negative(self, "input_noise", "input_sparsity", "random_shift")
         if not 0 <= self.colour_jitter < 1:
             raise UsageError(f"colour_jitter is {self.colour_jitter}; it must be in [0, 1)")
 

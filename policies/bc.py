@@ -35,7 +35,7 @@ class BC(Policy):
     def loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared error of the normalised actions."""
         error = masked_mse(self._chunk(batch), self.normalizer.normalize(ACTION, batch[ACTION]), batch[ACTION_IS_PAD])
-        return error, {"mse": error.detach()}
+        return error + self.tokens.penalty(), {"mse": error.detach()}
 
     def predict_chunk(self, observation: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Tensor:
         return self.normalizer.denormalize(ACTION, self._chunk(observation).float())

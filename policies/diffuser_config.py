@@ -26,6 +26,8 @@ class DiffuserConfig(BackboneConfig):
             raise UsageError("diffuser plans vectors; --inputs must name one that is no image")
         if self.normalization != "min_max":
             raise UsageError(f"diffuser clips to [-1, 1] and needs normalization min_max, not {self.normalization}")
+        if self.input_sparsity:
+            raise UsageError("diffuser plans every number of its inputs: it has no use for input_sparsity")
         if not 0 <= self.goal_probability <= 1:
             raise UsageError(f"goal_probability is {self.goal_probability}; it must be within 0 … 1")
 

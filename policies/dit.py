@@ -63,7 +63,7 @@ class DiT(Policy):
         is_pad = batch[ACTION_IS_PAD]
         actions = hold_last(self.normalizer.normalize(ACTION, batch[ACTION]), is_pad)
         loss = self._objective(self._network(self.encode(batch)), actions, is_pad)
-        return loss, {self.config.objective: loss.detach()}
+        return loss + self.observation.tokens.penalty(), {self.config.objective: loss.detach()}
 
     def predict_chunk(self, observation: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Tensor:
         condition = self.encode(observation)

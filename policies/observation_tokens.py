@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from robotics.policies.augmentation import ImageAugmentation
 from robotics.policies.base import PolicyConfig
+from robotics.policies.input_gates import InputGates
 from robotics.policies.language import InstructionToken
 from robotics.policies.normalization import Normalizer
 from robotics.policies.positions import sine_2d
@@ -30,6 +31,8 @@ class ObservationTokens(nn.Module):
         super().__init__()
         self.vector_keys, self.image_keys = list(config.vector_dims), list(config.image_shapes)
         self.noise = config.input_noise
+        sparse = config.input_sparsity and self.vector_keys
+        self.gates = InputGates(list(config.vector_dims.values()), config.input_sparsity) if sparse else None
         self.shared = config.shared_backbone
         self.vectors = nn.ModuleList(nn.Linear(size, dim) for size in config.vector_dims.values())
         self.vector_positions = nn.Parameter(torch.randn(len(self.vector_keys), dim)) if self.vector_keys else None
@@ -57,8 +60,14 @@ class ObservationTokens(nn.Module):
         if self.training and self.noise:
             # A few demonstrations are a thin tube of states: noise widens it, and the chunk learns to lead back.
             vectors = [vector + self.noise * torch.randn_like(vector) for vector in vectors]
+        if self.gates is not None:
+            vectors = self.gates(vectors)
         tokens = [layer(vector) for layer, vector in zip(self.vectors, vectors, strict=True)]
         return torch.stack(tokens, dim=1), self.vector_positions
+
+    def penalty(self) -> Tensor | float:
+        """What these tokens add to the loss, whatever the batch."""
+        return 0.0 if self.gates is None else self.gates.penalty()
 
     def language(self, observation: Mapping[str, Tensor]) -> Tokens | None:
         """One token of the instruction, or None without `language`."""

@@ -72,6 +72,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 "latent_dim": 0,
                 "actions_per_query": 4,
                 "input_noise": 0.02,
+                "input_sparsity": 0.002,
             },
             training=_MINUTES,
         ),
@@ -103,7 +104,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "dit": {
         "small": Preset(
             "flow matching; trains in minutes on two CPU cores from vectors",
-            policy=_SMALL_DENOISER,
+            policy={**_SMALL_DENOISER, "input_sparsity": 0.002},
             training={**_MINUTES, "steps": 8000},
         ),
         # Dasari et al. 2024, the public code's configuration (experiments/agent/diffusion.yaml, bc_cos_sched.yaml).
@@ -152,7 +153,14 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "bc": {
         "small": Preset(
             "a chunk by regression; trains in a minute on two CPU cores from vectors",
-            policy={"chunk_size": 48, "n_action_steps": 24, "hidden": 512, "layers": 3, "input_noise": 0.02},
+            policy={
+                "chunk_size": 48,
+                "n_action_steps": 24,
+                "hidden": 512,
+                "layers": 3,
+                "input_noise": 0.02,
+                "input_sparsity": 0.002,
+            },
             training=_MINUTES,
         ),
         # robomimic's BC (exps/templates/bc.json): one action at a time, two layers of 1024.
