@@ -12,9 +12,9 @@ from robotics.errors import DataError, RoboticsError, UsageError
 
 
 def prepare_folder(
-    out: Path, kind: str, marks: Sequence[Path | str], *, resume: bool = False, overwrite: bool = False
+    out: Path, kind: str, marks: Sequence[Path | str], *, resume: bool | None = None, overwrite: bool = False
 ) -> Path:
-    """Make `out` ready to be written to and return it.
+    """Make `out` ready to be written to and return it; `resume` is None for a command that knows no --resume.
 
     Raises UsageError when it already holds something and neither `resume` nor `overwrite` was asked for, or when both
     were. With `overwrite` its content is removed, but only when one of the files `marks` tells that it is a `kind`: a
@@ -32,10 +32,9 @@ def prepare_folder(
                 )
             shutil.rmtree(out)
         elif not resume:
-            raise UsageError(
-                f"--out {out} already holds something: give --resume to continue it or --overwrite to replace it, "
-                "or another folder"
-            )
+            replace = "--overwrite to replace it"
+            cure = replace if resume is None else f"--resume to continue it or {replace}"
+            raise UsageError(f"--out {out} already holds something: give {cure}, or another folder")
     require_writable(out)
     return out
 
@@ -75,6 +74,8 @@ def require_memory(needed_bytes: float, what: str) -> None:
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` so that a reader finds the old file or the new one, whole, whatever interrupts this."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; a file is needed")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     data = content.encode() if isinstance(content, str) else content

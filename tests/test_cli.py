@@ -48,6 +48,7 @@ def test_every_command_explains_itself(capsys, command):
         (f"bench --env {TRANSFER} --policy exprt", ["unknown policy", "did you mean 'expert'"]),
         (f"bench --env {TRANSFER} --policy expert --episods 3", ["--episods", "--episodes"]),
         (f"bench --env {TRANSFER} --policy expert --episodes three", ["three"]),
+        (f"bench --env {TRANSFER} --policy", ["error: Missing value for argument '--policy'"]),
         (f"bench --env {TRANSFER} --policy expert --action-mode jiont", ["action mode", "did you mean 'joint'"]),
         (f"bench --env {TRANSFER} --policy expert --episodes 0", ["--episodes 0"]),
         (f"bench --env {TRANSFER} --policy expert --workers 0", ["--workers 0"]),
@@ -58,6 +59,10 @@ def test_every_command_explains_itself(capsys, command):
         ("collect --env CartPole-v1 --episodes 1 --seed 0 --out OUT", ["no expert"]),
         (f"record --env {TRANSFER} --policy expert --seed 0 --out OUT/v.mp4 --size big", ["--size 'big'"]),
         (f"record --env {TRANSFER} --policy expert --seed 0 --out OUT/v.mp4 --camera lft", ["camera"]),
+        (f"gap --env {TRANSFER} --policy zero --out OUT --films 2", ["--films 2", "--target"]),
+        (f"gap --env {TRANSFER} --policy zero --out OUT --films -1", ["--films -1"]),
+        ("sysid foo", ["available: excite"]),
+        ("bench --policy zero --env=", ["unknown environment ''; available"]),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(capsys, tmp_path, arguments, fragments):
@@ -79,6 +84,25 @@ def test_missing_and_foreign_folders_are_one_line_and_exit_1(capsys, tmp_path, c
         assert code == 1
         assert len(err.strip().splitlines()) == 1, err
         assert folder in err
+
+
+def test_a_folder_that_is_full_is_offered_only_what_the_command_has(capsys, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    demonstrate = f"collect --env {TRANSFER} --episodes 1 --seed 0"
+    for command, resumes in ((f"gap --env {TRANSFER} --policy zero", False), (demonstrate, True)):
+        code, _, err = run(capsys, *command.split(), "--out", tmp_path)
+        assert code == 2
+        assert ("--resume" in err) == resumes, err
+
+
+def test_a_terminal_without_unicode_gets_escapes(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "robotics.cli.main"]
+    done = subprocess.run([*command, "list", "factors"], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xd7" in done.stdout
+    done = subprocess.run([*command, "bench"], capture_output=True, text=True, env=environment, check=False)
+    assert "----" not in done.stderr  # a frame drawn with what is there
 
 
 @pytest.mark.parametrize("backend", ["osmesa-which-is-not-there", "nonsense"])

@@ -386,6 +386,9 @@ def test_bad_options(capsys, tmp_path):
         (("--columns", "simm=sim"), "did you mean 'sim'?"),
         (("--columns", "sim=smi"), "did you mean 'sim'?"),
         (("--columns", "sim"), "expected NAME=COLUMN"),
+        (("--columns", "sim=target"), "that column is 'target' already"),
+        (("--seed", "-1"), "--seed -1"),
+        (("--tabel", "x"), "available: --by, --columns, --json, --seed"),  # the table itself is no option
     ]:
         code, _, err = run(capsys, table, *arguments)
         assert code == 2 and fragment in err

@@ -158,6 +158,7 @@ def test_targets_say_what_they_are_and_hide_what_they_must(tmp_path):
         ("factors:mass", "no NAME=VALUE"),
         ("factors:mass=heavy", "no NAME=VALUE"),
         ("factors:masss=1", "did you mean 'mass'"),
+        ("factors:mass=1.1,mass=1.2", "'mass' comes twice"),
     ],
 )
 def test_targets_that_are_none(text, words):
@@ -170,6 +171,7 @@ def test_a_twin_of_another_environment_is_refused(tmp_path):
     make_twin(ENV, "mild", 0, path)
     with pytest.raises(UsageError, match=r"hidden twin of robotics/Reach-v0, not of robotics/Lift-v0"):
         open_target(f"twin:{path}", "robotics/Lift-v0")
+    assert open_target(f"twin:{path}", f"robotics:{ENV}").kind == "hidden twin"  # the module is only imported first
 
 
 def test_twin_make_and_show(tmp_path, capsys):
@@ -184,6 +186,11 @@ def test_twin_make_and_show(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["values"]["backlash"] > 0
     assert main(make) == 2
     assert "exists" in capsys.readouterr().err
+    assert main([*make[:-1], str(tmp_path), "--overwrite"]) == 2
+    assert "is a folder; a file is needed" in capsys.readouterr().err
+    (tmp_path / "other.json").write_text('{"kind": NaN}')
+    assert main(["twin", "show", str(tmp_path / "other.json"), "--json"]) == 1
+    assert "no hidden twin" in capsys.readouterr().err
     assert main(["twin", "make", "--env", "CartPole-v1", *make[4:-1], str(tmp_path / "b.json")]) == 2
     assert "no task of this project" in capsys.readouterr().err
 

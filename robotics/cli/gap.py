@@ -59,6 +59,8 @@ def run(options: Options) -> None:
 
     if options.quick and options.full:
         raise UsageError("--quick and --full contradict each other: give one")
+    if options.films < 0 or (options.films and options.target is None):
+        raise UsageError(f"--films {options.films}: give a number of films of simulation and --target side by side")
     request = Request(
         env=options.env,
         policies=options.policy,

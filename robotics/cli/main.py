@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from robotics.errors import RoboticsError, UsageError, unknown_name
 
@@ -42,10 +42,12 @@ Runner = Callable[[Any], None]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 ok, 1 failed, 2 usage, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where the locale has no ×, as stderr does
     try:
         dispatch(arguments)
     except RoboticsError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)  # MuJoCo's have several lines
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted: what was committed before is complete and readable", file=sys.stderr)
@@ -90,7 +92,7 @@ def dispatch(arguments: list[str]) -> None:
                 raise UsageError(f"{program} needs a subcommand: {', '.join(table)}")
             return
         if rest[0] not in table:
-            raise unknown_name(f"subcommand of {program}", rest[0], table)
+            raise unknown_name(f"subcommand of {program}", rest[0], filter(None, table))
         options_type, run = table[rest[0]]
         program, rest = f"{program} {rest[0]}", rest[1:]
     run(parse(options_type, rest, program))
@@ -121,19 +123,24 @@ def parse(options_type: type, arguments: list[str], program: str) -> Any:
 
 
 def _unknown_argument(token: str, options_type: type) -> UsageError:
+    import tyro
+
     if not token.startswith("-"):
         return UsageError(f"unexpected argument '{token}'")
     assert is_dataclass(options_type)
-    options = ["--" + field.name.replace("_", "-") for field in fields(options_type)]
+    hints = get_type_hints(options_type, include_extras=True)
+    positional = {name for name, hint in hints.items() if tyro.conf.Positional in getattr(hint, "__metadata__", ())}
+    options = ["--" + field.name.replace("_", "-") for field in fields(options_type) if field.name not in positional]
     return unknown_name("option", token.split("=")[0], options)
 
 
 def _one_line(box: str) -> str:
     """tyro's framed, coloured message as one plain line."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [re.sub(r"[╭╮╰╯│─]+", " ", line).strip() for line in plain.splitlines()]
+    lines = [re.sub(r"[╭╮╰╯│─]+|-{4,}", " ", line).strip() for line in plain.splitlines()]
     text = " ".join(line for line in lines if line)
-    return re.sub(r"\s+", " ", re.sub(r"^(Parsing error|Required options|Value error)s?:?\s*", "", text))
+    title = r"^(Parsing error|Required options|Value error|Missing argument|Invalid choice)s?:?\s*"
+    return re.sub(r"\s+", " ", re.sub(title, "", text))
 
 
 def _summary(options_type: type) -> str:

@@ -64,7 +64,8 @@ def show(options: ShowOptions) -> None:
 
     if not options.reveal:
         document = read_json(options.file)
-        print(json.dumps(document, indent=2) if options.json else _public(options.file, document))
+        described = _public(options.file, document)
+        print(json.dumps(document, indent=2) if options.json else described)
         return
     document, world = open_twin(options.file, options.key)
     if options.json:

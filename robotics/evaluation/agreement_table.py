@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robotics.errors import DataError, unknown_name
+from robotics.errors import DataError, UsageError, unknown_name
 from robotics.evaluation.agreement import Scores
 
 REQUIRED = ("policy", "sim", "target")
@@ -95,6 +95,9 @@ def _column_names(path: Path, header: list[str], by: str | None, columns: Mappin
     for ours in REQUIRED:
         if names[ours] not in header:
             raise DataError(_missing(path, ours, header))
+    for ours, theirs in columns.items():
+        if other := next((name for name in names if name != ours and names[name] == theirs), None):
+            raise UsageError(f"--columns {ours}={theirs}: that column is '{other}' already")
     return {ours: theirs for ours, theirs in names.items() if theirs in header}
 
 

@@ -52,16 +52,23 @@ def open_target(text: str, env_id: str | None = None, key: str | None = None) ->
         world = World.of(_values(rest))
         return Target(text, "factors", world, {"kind": "factors", "values": world.as_dict()})
     document, world = open_twin(Path(rest), key)
-    if env_id is not None and document["env"] != env_id:
+    if env_id is not None and _bare(document["env"]) != _bare(env_id):
         raise UsageError(f"{rest} is a hidden twin of {document['env']}, not of {env_id}")
     public = {name: document[name] for name in ("kind", "env", "severity", "seed")}
     return Target(text, document["kind"], world, {**public, "commitment": document["sealed"]["commitment"]})
+
+
+def _bare(env_id: str) -> str:
+    """`module:Id-v0` without its module, which is only what to import first."""
+    return env_id.rpartition(":")[2]
 
 
 def _values(text: str) -> dict[str, float]:
     values = {}
     for part in text.split(","):
         name, equals, number = part.partition("=")
+        if name.strip() in values:
+            raise UsageError(f"--target factors:{text}: '{name.strip()}' comes twice")
         try:
             values[name.strip()] = float(number)
         except ValueError:
