@@ -29,6 +29,7 @@ def complete_spec(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> RobotSpec:
     for field in given:
         if field not in FIELDS:
             raise unknown_name("field of a robot", field, FIELDS)
+    _require_kinds(given)
     model = _compiled(scene)
     name = str(given.get("name", scene.modelname))
     base = _free_joint(scene, model) if "base" not in given else _named_base(scene, str(given["base"]), name)
@@ -52,6 +53,30 @@ def complete_spec(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> RobotSpec:
             feet = _in_order(scene, feet, joints, home, base)
     speeds = tuple(limits) if isinstance(limits, list | tuple) else (float(limits),) * len(joints)
     return RobotSpec(name, joints, tuple(map(float, home)), tuple(map(float, speeds)), effectors, base, feet)
+
+
+def _require_kinds(given: Mapping[str, Any]) -> None:
+    """Raise UsageError for a field that is not what its name says; a file may hold anything."""
+    for field in ("joints", "feet"):
+        if not _list_of(given.get(field, ()), str):
+            raise UsageError(f"{field} is {given[field]!r}: give a list of names")
+    if not _list_of(given.get("home", ()), int | float):
+        raise UsageError(f"home is {given['home']!r}: give a list of positions, one per joint")
+    limits = given.get("velocity_limits", DEFAULT_SPEED)
+    if not isinstance(limits, int | float) and not _list_of(limits, int | float):
+        raise UsageError(f"velocity_limits is {limits!r}: give a number, or one per joint")
+    effectors = given.get("end_effectors", ())
+    if not _list_of(effectors, Mapping) or not all(
+        {"name", "site"} <= e.keys() <= {"name", "site", "gripper_joint"} and _list_of(list(e.values()), str)
+        for e in effectors
+    ):
+        raise UsageError(
+            f'end_effectors is {effectors!r}: give a list of {{name = "…", site = "…", gripper_joint = "…"}}'
+        )
+
+
+def _list_of(value: Any, kind: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, kind) for one in value)
 
 
 def _compiled(scene: mujoco.MjSpec) -> mujoco.MjModel:

@@ -55,6 +55,10 @@ class RobotSpec:
         for field, values in (("home", self.home), ("velocity_limits", self.velocity_limits)):
             if len(values) != len(self.joints):
                 raise UsageError(f"robot {self.name}: {field} has {len(values)} entries for {len(self.joints)} joints")
+        if not all(limit > 0 for limit in self.velocity_limits):
+            raise UsageError(f"robot {self.name}: velocity_limits are {self.velocity_limits}, not all positive")
+        if not np.isfinite(self.home).all():
+            raise UsageError(f"robot {self.name}: home is {self.home}, not all numbers")
         one_dof = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
         for joint in self.joints:
             if int(model.jnt_type[model.joint(joint).id]) not in one_dof:

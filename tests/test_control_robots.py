@@ -1,5 +1,6 @@
 """Robots that the controllers were never tuned for: from files, with whatever names, frames and actuators they have."""
 
+import math
 from pathlib import Path
 
 import mujoco
@@ -125,12 +126,46 @@ NO_RH = "\n".join(line for line in THREE_LEGS.splitlines() if "RH_" not in line)
         (WALKER, 'kind = "arm"', "the model has a free base"),
         (WALKER, 'kind = "hexapod"', "unknown kind of robot"),
         (WALKER, "colour = 1", "unknown field"),
+        (WALKER, "robot = 3", "robot is 3: give a table"),
+        (WALKER, "[robot]\nfeet = 4", "feet is 4: give a list of names"),
+        (WALKER, "[robot]\njoints = [1, 2]", "joints is .1, 2.: give a list of names"),
+        (WALKER, '[robot]\nhome = "low"', "home is 'low': give a list"),
+        (WALKER, f"[robot]\nhome = {[math.nan] * 12}", "home is .* not all numbers"),
+        (WALKER, '[robot]\nvelocity_limits = "fast"', "velocity_limits is 'fast'"),
+        (WALKER, "[robot]\nvelocity_limits = -1", "velocity_limits .* not all positive"),
+        (WALKER, "[robot]\nvelocity_limits = nan", "velocity_limits .* not all positive"),
+        (WALKER, "[robot]\ntorque_limits = nan", "torque_limits is nan: give a positive number"),
+        (WALKER, '[robot]\ntorque_limits = "strong"', "torque_limits is 'strong'"),
+        (WALKER, '[robot]\nend_effectors = "hand"', "end_effectors is 'hand': give a list"),
+        (WALKER, '[robot]\nend_effectors = [{name = "hand", sit = "grip"}]', "end_effectors is .*sit"),
         ("<mujoco", "", "MuJoCo can not read it"),
     ],
 )
 def test_robot_files_that_can_not_be_meant(tmp_path, model, toml, message):
     with pytest.raises(UsageError, match=message):
         load_machine(robot_file(tmp_path, model, toml))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seed": -1}, "--seed -1"),
+        ({"conditions": Conditions(delay_s=1e6)}, "--delay 1e.09: torques are at most 1000 ms late"),
+        ({"conditions": Conditions(delay_s=float("nan"))}, "--delay nan is no number"),
+        (
+            {"robot": "arm", "task": "hold", "conditions": Conditions(friction=0.1)},
+            "it has: --delay, --payload, --push",
+        ),
+    ],
+)
+def test_trials_that_can_not_be_meant(changed, message):
+    with pytest.raises(UsageError, match=message):
+        Trial(**{"robot": "quadruped", "task": "stand", **changed})
+
+
+def test_a_trial_shorter_than_a_tick_is_refused():
+    with pytest.raises(UsageError, match=r"--seconds 0.0001: one tick of quadruped takes 0.002 s"):
+        run_trial(Trial("quadruped", "stand", seconds=1e-4))
 
 
 def test_files_that_are_not_there(tmp_path, monkeypatch):

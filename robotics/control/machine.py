@@ -71,7 +71,10 @@ def load_machine(name: str) -> Machine:
             raise unknown_name(f"field of {path}", field, _FILE_FIELDS)
     if "model" not in document:
         raise UsageError(f"robot file {path}: give model, the MJCF or URDF of the robot")
-    return _machine(path.parent / str(document["model"]), document.get("kind"), document.get("robot", {}), str(path))
+    given = document.get("robot", {})
+    if not isinstance(given, dict):
+        raise UsageError(f"robot file {path}: robot is {given!r}: give a table, [robot]")
+    return _machine(path.parent / str(document["model"]), document.get("kind"), given, str(path))
 
 
 def _menagerie(name: str) -> Path:
@@ -160,6 +163,8 @@ def _limit(scene: mujoco.MjSpec, limits: Any) -> None:
     """Give every driven joint a torque limit: one number for all, or one per joint with an actuator."""
     joints = [j for j in scene.joints if any(a.target == j.name for a in scene.actuators)]
     values = limits if isinstance(limits, list) else [limits] * len(joints)
+    if not all(isinstance(value, int | float) and value > 0 for value in values):
+        raise UsageError(f"torque_limits is {limits!r}: give a positive number, or one per joint")
     if len(values) != len(joints):
         raise UsageError(f"torque_limits has {len(values)} entries for {len(joints)} joints with actuators")
     for joint, value in zip(joints, values, strict=True):

@@ -11,6 +11,7 @@ from robotics.control.robots import find_robot
 from robotics.control.session import Session
 from robotics.control.trial import Trial
 from robotics.envs.rendering import Camera
+from robotics.errors import UsageError
 from robotics.media.caption import Caption
 from robotics.media.develop import develop
 from robotics.media.spool import FrameSpool
@@ -30,6 +31,8 @@ def run_trial(trial: Trial, video: Path | None = None, session: Session | None =
     if video is not None:
         require_writable(video.parent)
     session = session or find_robot(trial.robot).start(trial)
+    if round(trial.seconds / session.period_s) < 1:
+        raise UsageError(f"--seconds {trial.seconds:g}: one tick of {trial.robot} takes {session.period_s:g} s")
     with FrameSpool() as frames:
         outcome = _loop(trial, session, frames if video else None)
         if video is not None:

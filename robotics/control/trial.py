@@ -12,6 +12,9 @@ from robotics.errors import UsageError, unknown_name
 StateSource = Literal["truth", "estimated"]
 Terrain = Literal["flat", "boxes", "stairs"]
 
+#: Each tick of it is kept; no motor is later.
+LONGEST_DELAY_S = 1.0
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -67,12 +70,17 @@ class Trial:
         del numbers["terrain"]
         for name, value in numbers.items():
             if not math.isfinite(value):
-                raise UsageError(f"--{name} {value} is no number")
+                raise UsageError(f"--{_option(name)} {value} is no number")
         for name in ("seconds", "friction"):
             if numbers[name] <= 0:
                 raise UsageError(f"--{name} {numbers[name]}: it must be positive")
         if self.conditions.payload < 0 or self.conditions.delay_s < 0:
             raise UsageError("--payload and --delay must not be negative")
+        if self.conditions.delay_s > LONGEST_DELAY_S:
+            given, most = self.conditions.delay_s * 1e3, LONGEST_DELAY_S * 1e3
+            raise UsageError(f"--delay {given:g}: torques are at most {most:g} ms late")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: seeds are not negative")
         self._require_known(robot.name, robot.conditions)
         if self.twist != Twist() and self.task not in robot.moving_tasks:
             moving = ", ".join(robot.moving_tasks) or "none"
@@ -87,4 +95,10 @@ class Trial:
 
     def _require_known(self, robot: str, known: frozenset[str]) -> None:
         for name in sorted(self.conditions.changed() - known - {"push_towards", "push_at_s"}):
-            raise UsageError(f"robot {robot} has no --{name.removesuffix('_s')}; it has: {', '.join(sorted(known))}")
+            there = ", ".join(f"--{_option(other)}" for other in sorted(known)) or "no conditions"
+            raise UsageError(f"robot {robot} has no --{_option(name)}; it has: {there}")
+
+
+def _option(field: str) -> str:
+    """What the command line calls a field of `Conditions` or `Trial`."""
+    return field.removesuffix("_s").replace("_", "-")
