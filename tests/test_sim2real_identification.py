@@ -455,6 +455,7 @@ def test_the_same_seed_excites_the_same(tmp_path):
         ({"seconds": 0.0}, "--seconds is 0.0"),
         ({"top_hz": 20.0}, "carry at most 12.5 Hz"),
         ({"speed": float("nan")}, "--speed is nan"),
+        ({"seed": -1}, "--seed -1"),
     ],
 )
 def test_an_impossible_excitation_is_refused(tmp_path, change, message):
@@ -494,6 +495,10 @@ def test_the_command_prints_one_document(tmp_path, capsys):
         (["--parameters", "gain"], "has nothing with a gain in these logs; it belongs to a motor"),
         (["--heldout", "motion7"], "unknown motion to hold out 'motion7'"),
         (["--horizon", "-1"], "--horizon is -1.0: give a positive number of seconds"),
+        (["--horizon", "nan"], "--horizon is nan: give a positive number of seconds"),
+        (["--fit-seconds", "0"], "--fit-seconds is 0.0: give a positive number of seconds"),
+        (["--starts", "-1"], "--starts -1"),
+        (["--seed", "-1"], "--seed -1"),
         (["--observe", "current"], "position, velocity and torque can be compared"),
         (["--log", "nowhere"], "nowhere: no such log"),
     ],

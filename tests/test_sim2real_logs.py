@@ -9,7 +9,7 @@ import pytest
 
 from robotics.cli.main import main
 from robotics.datasets.writer import DatasetWriter
-from robotics.errors import DataError, RoboticsError
+from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.sim2real.identification.plausible import require_plausible
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.log_files import read_logs
@@ -226,6 +226,23 @@ def test_time_that_nobody_named_is_asked_for(tmp_path):
         read_logs(tmp_path / "run.npz", JOINTS)
 
 
+def test_joints_are_a_list(tmp_path):
+    path = describe(tmp_path / "log.toml", 'files = "run.npz"\njoints = 3\nposition = "q"\n')
+    with pytest.raises(UsageError, match="joints is 3: give a list of names"):
+        read_logs(path, JOINTS)
+
+
+def test_a_spreadsheets_mark_is_no_part_of_a_name(tmp_path):
+    path = write_csv(tmp_path / "run.csv", FLAT)
+    path.write_text("\ufeff" + path.read_text(), encoding="utf8")
+    assert len(read_logs(path, JOINTS)[0].time) == 20
+
+
+def test_a_robot_without_joints_has_no_log_of_them(tmp_path):
+    with pytest.raises(DataError, match=r"no column 'joint\.position'"):
+        read_logs(write_csv(tmp_path / "run.csv", FLAT), ())
+
+
 def test_a_short_stutter_is_no_gap(tmp_path):
     time = np.arange(20) * 0.002 + 0.01 * (np.arange(20) >= 10)
     write_npz(tmp_path / "run.npz", {**WIDE, "t": time})
@@ -243,6 +260,11 @@ def test_a_short_stutter_is_no_gap(tmp_path):
         ('position = "q"\nunits = {position = "degree"}', "unknown unit of position"),
         ('position = "q"\nunits = {psition = "deg"}', "did you mean 'position'"),
         ('position = "q', "is no TOML"),
+        ('position = "q"\nunits = 3', "units is 3: give a table"),
+        ('position = "q"\nunits = {position = 0}', "unit of position is 0"),
+        ('position = "q"\nrate_hz = "fast"', "rate_hz is 'fast': give a positive number"),
+        ('position = "q"\nrate_hz = -50', "rate_hz is -50"),
+        ('position = "q"\nbody = {cube = 3}', "body.cube is 3: give a table"),
     ],
 )
 def test_a_wrong_description_is_named(tmp_path, text, message):
@@ -258,13 +280,17 @@ def test_a_wrong_description_is_named(tmp_path, text, message):
     [
         ("run.csv", "time,shoulder.position\n0,1\n0.1\n", "line 3: 1 values for 2 columns"),
         ("run.csv", "", "holds no samples"),
+        ("run.csv", b"\x89PNG\xff\x00", "no CSV file"),
+        ("run.csv", "time,shoulder.position\n0," + "1" * 200_000, "no CSV file"),
+        ("run.csv", "time;shoulder.position\n0;1\n", "not separated by commas"),
+        ("run.csv", "time,shoulder.position,shoulder.position\n0,1,2\n", "'shoulder.position' comes twice"),
         ("run.npz", "text", "no NumPy archive"),
         ("run.parquet", "text", "no Parquet file"),
         ("run.bag", "text", "logs are .csv, .parquet, .npz, .mcap"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, name, content, message):
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError) as caught:
         read_logs(tmp_path / name, JOINTS)
     assert message in str(caught.value) and name in str(caught.value)

@@ -206,6 +206,8 @@ def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
         (["--compare", "wid"], "wide"),
         (["--demonstrations", "0"], "at least 1"),
         (["--log-seconds", "3"], "give at least 16"),
+        (["--log-seconds", "nan"], "give at least 16"),
+        (["--starts", "-1"], "--starts -1"),
         (["--seed", "0"], "trained on"),
     ],
 )

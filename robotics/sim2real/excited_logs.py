@@ -1,5 +1,6 @@
 """Logs of a target: every joint moves as its identification needs; what is commanded and measured is kept."""
 
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,8 +57,8 @@ def nominal_model(task: HandTask) -> str:
 
 def motions_in(seconds: float) -> int:
     """How many motions so much time is divided into; UsageError for too short a time."""
-    count = max(FEWEST, round(seconds / MOTION_S))
-    if seconds / count < SHORTEST_S:
+    count = max(FEWEST, round(seconds / MOTION_S)) if math.isfinite(seconds) else 0
+    if not count or seconds / count < SHORTEST_S:
         raise UsageError(f"--log-seconds {seconds:g}: give at least {FEWEST * SHORTEST_S:g}, for {FEWEST} motions")
     return count
 

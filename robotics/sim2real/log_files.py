@@ -86,16 +86,34 @@ def _description(path: Path) -> dict[str, Any]:
     for field in document:
         if field not in _FIELDS:
             raise unknown_name(f"field of {path}", field, _FIELDS)
+    _require_kinds(path, document)
     for name, unit in document.get("units", {}).items():
         if name not in ("time", *CHANNELS, *BODY_CHANNELS):
             raise unknown_name(f"channel in units of {path}", name, ("time", *CHANNELS, *BODY_CHANNELS))
         if not isinstance(unit, (int, float)) and unit not in UNITS:
             raise unknown_name(f"unit of {name} in {path}", str(unit), UNITS)
+        if isinstance(unit, (int, float)) and (unit == 0 or not np.isfinite(unit)):
+            raise UsageError(f"{path}: unit of {name} is {unit}: give what one is in SI units")
     for body, channels in document.get("body", {}).items():
         for channel in channels:
             if channel not in BODY_CHANNELS:
                 raise unknown_name(f"channel of body {body} in {path}", channel, BODY_CHANNELS)
     return document
+
+
+def _require_kinds(path: Path, document: Mapping[str, Any]) -> None:
+    """Raise UsageError for a field that is not of the kind that the head of this file shows."""
+    joints, rate = document.get("joints", []), document.get("rate_hz", 1.0)
+    if not isinstance(joints, list) or not all(isinstance(name, str) for name in joints):
+        raise UsageError(f"{path}: joints is {joints!r}: give a list of names")
+    if not isinstance(rate, (int, float)) or not 0 < rate < np.inf:
+        raise UsageError(f"{path}: rate_hz is {rate!r}: give a positive number")
+    bodies = document.get("body", {})
+    tables = {"units": document.get("units", {}), "body": bodies}
+    tables |= {f"body.{name}": table for name, table in bodies.items()} if isinstance(bodies, dict) else {}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise UsageError(f"{path}: {name} is {table!r}: give a table")
 
 
 def _split(table: Table, lengths: Any) -> list[Table]:

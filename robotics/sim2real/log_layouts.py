@@ -88,7 +88,9 @@ def _names(table: Table, joints: Sequence[str]) -> Sequence[str]:
 
 
 def _wide(table: Table, names: Sequence[str], width: int) -> Array | None:
-    """(T, width) of the first of these columns that is there, whole or numbered from 1 or 0."""
+    """(T, width) of the first of these columns that is there, whole or numbered from 1 or 0; None for no width."""
+    if not width:
+        return None
     for name in names:
         values = table.columns.get(name)
         if values is not None and (values.shape[1:] == (width,) or (width == 1 and values.ndim == 1)):

@@ -52,11 +52,18 @@ def _read(path: Path) -> Table:
 
 
 def _csv(path: Path) -> dict[str, Array]:
-    with open(path, newline="", encoding="utf8") as file:
-        rows = list(csv.reader(file))
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets leave a mark at the beginning
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: no CSV file ({error})") from None
     if len(rows) < 2:
         raise DataError(f"{path}: holds no samples")
     header = [name.strip() for name in rows[0]]
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        raise DataError(f"{path}: its columns are not separated by commas (first line: {header[0]!r})")
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{path}: column '{twice[0]}' comes twice")
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(header):
             raise DataError(f"{path}, line {number}: {len(row)} values for {len(header)} columns")

@@ -63,8 +63,11 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("horizon_s", "window_s", "fit_s"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UsageError(f"--{name.removesuffix('_s')} is {value}: give a positive number of seconds")
+            if value is not None and not 0 < value < np.inf:
+                option = {"fit_s": "fit-seconds"}.get(name, name.removesuffix("_s"))
+                raise UsageError(f"--{option} is {value}: give a positive number of seconds")
+        if self.starts < 0 or self.seed < 0:
+            raise UsageError(f"--starts {self.starts} and --seed {self.seed}: neither may be negative")
         for channel in self.observe:
             if channel not in ("position", "velocity", "torque"):
                 raise UsageError(f"--observe {channel}: position, velocity and torque can be compared")
