@@ -14,7 +14,7 @@ from robotics.cli import train_rl
 from robotics.errors import UsageError
 
 #: Options that are fields of the policy's configuration; the rest of what is given goes to TrainConfig.
-POLICY_OPTIONS = ("chunk_size", "n_action_steps", "input_sparsity", "language")
+POLICY_OPTIONS: tuple[str, ...] = ("chunk_size", "n_action_steps", "input_sparsity", "language")
 POLICY_OPTIONS += ("objective", "sampling_steps", "backbone", "max_delay")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
