@@ -1,5 +1,6 @@
 """What every policy is: a configuration, a loss, and a chunk of actions from an observation."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,10 +133,10 @@ def require_positive(config: PolicyConfig, *names: str) -> None:
 
 
 def require_not_negative(config: PolicyConfig, *names: str) -> None:
-    """UsageError naming the first of these fields that is below zero."""
+    """UsageError naming the first of these fields that is below zero or no number."""
     for name in names:
-        if getattr(config, name) < 0:
-            raise UsageError(f"{name} is {getattr(config, name)}; it must not be negative")
+        if not 0 <= getattr(config, name) < math.inf:
+            raise UsageError(f"{name} is {getattr(config, name)}; it must not be negative, nor infinite")
 
 
 def require_whole_queries(chunk_size: int, actions_per_query: int) -> None:

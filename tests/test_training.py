@@ -287,6 +287,8 @@ def test_overwrite_refuses_to_empty_a_folder_that_is_no_run(toy_dataset, tmp_pat
         ({"training_options": {"dagger_rounds": -1}}, "--dagger-rounds is -1"),
         ({"training_options": {"dagger_beta": 1.5}}, "--dagger-beta is 1.5"),
         ({"training_options": {"lr": float("nan")}}, "--lr is nan"),
+        ({"training_options": {"seed": 2**63}}, "--seed is 9223372036854775808"),
+        ({"policy_options": {"input_sparsity": float("nan")}}, "input_sparsity is nan"),
         ({"policy_options": {"chunk_size": 0}}, "chunk_size is 0"),
         ({"policy_options": {"width": 3}}, "no setting width"),
     ],

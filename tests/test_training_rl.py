@@ -19,7 +19,9 @@ from robotics.reinforcement.config import RLConfig
 from robotics.reinforcement.copies import Copies, drawn_worlds
 from robotics.reinforcement.interface import Interface
 from robotics.reinforcement.train import train
+from robotics.reports.page import write_report
 from robotics.training.metrics import METRICS, read_metrics
+from robotics.training.retrain import origin_of
 from robotics.training.run_folder import read_run
 
 REACH, CARTPOLE, PENDULUM = "robotics/Reach-v0", "CartPole-v1", "Pendulum-v1"
@@ -51,6 +53,16 @@ def test_a_run_is_a_policy_and_holds_no_pickle(cartpole):
     curve = read_metrics(cartpole / METRICS)
     assert curve[-1]["step"] == 128 and "eval_return" in curve[-1]
     assert any("train_value_loss" in line for line in curve)
+
+
+def test_a_run_has_a_page(cartpole, tmp_path):
+    page = write_report([cartpole], tmp_path / "page.html").read_text()
+    assert "ppo, 4 copies of CartPole-v1" in page
+
+
+def test_there_are_no_demonstrations_to_train_anew_on(cartpole):
+    with pytest.raises(UsageError, match="learned from reward, by ppo"):
+        origin_of(cartpole, CARTPOLE)
 
 
 def test_the_same_seed_learns_the_same(tmp_path, cartpole):
@@ -179,6 +191,10 @@ def test_a_training_state_of_another_training_is_named(tmp_path, cartpole):
         ({"lr": float("nan")}, "lr nan"),
         ({"steps": -1}, "steps is"),
         ({"device": "gpu"}, "--device gpu is not there"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"entropy": float("nan")}, "entropy is nan"),
+        ({"eval_episodes": 0}, "eval-episodes is 0"),
     ],
 )
 def test_settings_that_can_not_be_meant(tmp_path, options, message):

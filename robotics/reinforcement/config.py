@@ -1,5 +1,6 @@
 """Settings of a training by reward, and what each algorithm begins with."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,12 +41,20 @@ class RLConfig:
     ranges: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "copies", "batch_size", "rollout", "epochs", "buffer_size", "save_every", "eval_every"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}: give at least 1")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"seed is {self.seed}: give one within 0 … 2^32 - 1")
+        for name in ("entropy", "log_std"):
+            if not math.isfinite(getattr(self, name)):
+                raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}: give a number")
         if not (0 < self.gamma <= 1 and 0 < self.lr < float("inf")):
             raise UsageError(f"gamma {self.gamma} and lr {self.lr}: give 0 < gamma <= 1 and lr > 0")
 
+
+_COUNTS: tuple[str, ...] = ("steps", "copies", "batch_size", "rollout", "epochs", "buffer_size", "save_every")
+_COUNTS += ("eval_every", "eval_episodes", "eval_workers")
 
 #: Discount for tasks of ours: what a robot does is judged within twenty control steps, and sooner is learned faster.
 NEAR_SIGHTED = 0.95

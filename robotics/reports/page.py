@@ -87,6 +87,13 @@ def _thinned(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """What a reader wants to know of a training, one value each."""
     policy, training, data = config["policy"], config["training"], config["data"]
+    if data.get("path") is None:  # learned from reward
+        return {
+            "policy": f"{config['family']}, {training.get('copies')} copies of {data.get('env')}",
+            "inputs": ", ".join(policy.get("interface", {}).get("inputs", {})),
+            "optimiser": f"{training.get('steps')} steps, batch {training.get('batch_size')}, lr {training.get('lr')}",
+            "seed": training.get("seed"),
+        }
     datasets = data.get("fingerprint", [])
     episodes, frames = (sum(one.get(name, 0) for one in datasets) for name in ("episodes", "frames"))
     paths = data.get("path", [])

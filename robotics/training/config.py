@@ -61,6 +61,8 @@ class TrainConfig:
         for name in ("weight_decay", "warmup_steps", "grad_clip", "seed", "dagger_rounds"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{_option(name)} is {getattr(self, name)}; it must not be negative")
+        if self.seed >= 2**63:
+            raise UsageError(f"--seed is {self.seed}; it must be below 2^63")
         if not 0 < self.lr < 1:
             raise UsageError(f"--lr is {self.lr}; it must be within 0 … 1")
         if not 0 <= self.ema_decay < 1:

@@ -48,9 +48,12 @@ def retrain(run: Path, data: Path, out: Path, *, steps: int | None = None, resum
 def origin_of(run: Path, env_id: str) -> tuple[dict[str, Any], int]:
     """What the environment of a run's demonstrations was made with, and how many there were.
 
-    UsageError for a run of another environment, or of several.
+    UsageError for a run of another environment, or of several, and for one without demonstrations.
     """
-    data = read_run(run)["data"]
+    document = read_run(run)
+    data = document["data"]
+    if data.get("path") is None:
+        raise UsageError(f"{run} learned from reward, by {document['family']}: give a run trained on demonstrations")
     if envs := {str(name) for name in data.get("env", [])} - {env_id}:
         raise UsageError(f"{run} was trained on {', '.join(sorted(envs))}, not on {env_id} alone")
     episodes = sum(int(one["episodes"]) for one in data.get("fingerprint", []))
