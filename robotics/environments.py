@@ -73,6 +73,14 @@ def accepted_options(env_id: str) -> set[str] | None:
     return _parameters(find_spec(env_id))
 
 
+def usual_option(env: gym.Env, name: str) -> Any:
+    """The value of keyword argument `name` of the constructor of `env` when it is not given; None when it has none."""
+    for creator in (vars(owner)["__init__"] for owner in type(env.unwrapped).__mro__ if "__init__" in vars(owner)):
+        if (parameter := inspect.signature(creator).parameters.get(name)) is not None:
+            return parameter.default
+    return None
+
+
 def _refuse_unknown_options(
     spec: gym.envs.registration.EnvSpec, kwargs: dict[str, Any], accepted: set[str] | None
 ) -> None:

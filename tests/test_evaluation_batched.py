@@ -8,7 +8,7 @@ from robotics.environments import make_env
 from robotics.envs.eyes import EyePool
 from robotics.envs.tasks.reach import Reach
 from robotics.errors import UsageError
-from robotics.evaluation.agents import open_policy
+from robotics.evaluation.agents import AgentSource, open_policy
 from robotics.evaluation.batched import batched_episodes, evaluate_batched
 from robotics.evaluation.bench import bench
 from robotics.evaluation.rollout import run_episode
@@ -164,6 +164,13 @@ def test_episodes_come_as_they_end_and_time_is_shared(run):
 def test_what_can_not_be_meant(run, policy, options, message):
     with pytest.raises(UsageError, match=message):
         bench(ENV, str(run) if policy == "run" else policy, 2, 1_000_000, **options)
+
+
+def test_actions_mean_what_they_did_in_demonstrations_that_asked_for_nothing():
+    source, env = AgentSource("run", trained_on=(0,)), make_env(ENV, action_mode="ee")
+    with pytest.raises(UsageError, match="--action-mode ee contradicts run: its actions mean 'joint'"):
+        source.agent(env)
+    env.close()
 
 
 def test_an_environment_without_native_copies(toy_policy):

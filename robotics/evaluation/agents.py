@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gymnasium as gym
 import numpy as np
 
-from robotics.environments import instruction, observation_dict
+from robotics.environments import instruction, observation_dict, usual_option
 from robotics.errors import DataError, UsageError, unknown_name
 from robotics.outputs import read_json
 from robotics.policies.schedule import Execution, schedule_for
@@ -71,6 +71,10 @@ class AgentSource:
 
     def agent(self, env: gym.Env) -> Agent:
         """A fresh agent for `env`. UsageError when the two do not fit."""
+        if self.trained_on and "action_mode" not in self.env_kwargs:  # demonstrated in what was usual
+            usual, mode = usual_option(env, "action_mode"), getattr(env.unwrapped, "action_mode", None)
+            if mode != usual:
+                raise UsageError(f"--action-mode {mode} contradicts {self.policy}: its actions mean '{usual}'")
         if self.policy == "expert":
             return _Expert(env)
         if self.policy == "random":
