@@ -6,9 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from robotics.cli.control import describe
 from robotics.control.hands import SETTINGS
 from robotics.control.hands_plant import HandsPlant
 from robotics.control.mobile import MobileSession
+from robotics.control.run import run_trial
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.arms import HandTarget
 from robotics.controllers.legged.locomotion import Twist
@@ -166,6 +168,12 @@ def test_a_robot_without_a_base_is_told_so():
     swapped = vars(MOBILE_ALOHA) | {"joints": (*MOBILE_ALOHA.joints[1::-1], *MOBILE_ALOHA.joints[2:])}
     with pytest.raises(UsageError, match="slides along x"):
         MobileCerebellum(nominal_model(), RobotSpec(**swapped))
+
+
+def test_what_became_of_targets_is_told():
+    document = run_trial(Trial("mobile", "reach", seconds=0.1))
+    assert document["targets"].keys() == {"given", "out_of_reach"}
+    assert "targets      " in describe(document)
 
 
 def rates(motion, t, h=1e-5):

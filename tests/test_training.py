@@ -290,6 +290,7 @@ def test_overwrite_refuses_to_empty_a_folder_that_is_no_run(toy_dataset, tmp_pat
         ({"training_options": {"seed": 2**63}}, "--seed is 9223372036854775808"),
         ({"policy_options": {"input_sparsity": float("nan")}}, "input_sparsity is nan"),
         ({"policy_options": {"chunk_size": 0}}, "chunk_size is 0"),
+        ({"policy_options": {"n_action_steps": 1_000_000}}, "n_action_steps 1000000 exceeds chunk_size"),
         ({"policy_options": {"width": 3}}, "no setting width"),
     ],
 )

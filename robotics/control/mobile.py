@@ -138,10 +138,11 @@ class Reach:
 
     def results(self) -> dict[str, Any]:
         late = [errors for tick, errors in enumerate(self._errors) if tick * self._s.period_s % self.EACH_S > 4.0]
+        missed = [round(d, 4) for d in self._missed if d > self.REACHED]
         return {
             "velocity_mean": [0.0, 0.0, 0.0],
             "tracking_rms": hand_tracking(np.array(late or self._errors)),
-            "targets": {"given": self._given, "missed": [round(d, 4) for d in self._missed if d > self.REACHED]},
+            "targets": {"given": self._given, "out_of_reach": missed},
             "base": self._s.plant.truth()[0][:3].tolist(),
         }
 

@@ -63,7 +63,10 @@ def train(
         config, training = _resumed(out, datasets, name, inputs, policy_options, training_options)
     else:
         training = TrainConfig(**{**recipe.training, **training_options})
-        config = _policy_config(name, datasets, inputs, {**recipe.policy, **policy_options})
+        usual, chunk = dict(recipe.policy), policy_options.get("chunk_size")
+        if chunk and usual.get("n_action_steps", 0) > chunk:  # a shorter chunk than the preset's is executed whole
+            usual["n_action_steps"] = chunk
+        config = _policy_config(name, datasets, inputs, {**usual, **policy_options})
     require_same_kind(datasets, list(config.input_shapes))
     require_device(training.device)
     source = dagger_source(out, datasets, config, training)
@@ -128,10 +131,6 @@ def _policy_config(
     if unknown := set(options) - known:
         raise UsageError(f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     require_action(dataset)
-    options = dict(options)
-    chunk, executed = options.get("chunk_size"), options.get("n_action_steps")
-    if chunk and executed and executed > chunk:  # a shorter chunk asked for on top of a preset
-        options["n_action_steps"] = chunk
     return kind(
         input_shapes={key: tuple(dataset.features[key]["shape"]) for key in choose_inputs(dataset, inputs)},
         action_dim=int(dataset.features[ACTION]["shape"][0]),
