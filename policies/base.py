@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robotics.errors import UsageError
+from robotics.policies.documents import CAME_LATER
 from robotics.policies.normalization import Mode, Normalizer
 from robotics.vocabulary import ACTION, camera_of
 
@@ -49,7 +50,7 @@ class PolicyConfig:
     """Whether the policy reads the instruction, `task`: one model for several tasks."""
     input_noise: float = 0.0
     """Noise on vector inputs in training [standard deviations of the data, or half ranges with min_max]."""
-    input_sparsity: float = 0.0
+    input_sparsity: float = field(default=0.0, metadata=CAME_LATER)
     """Weight of a penalty on learned factors of all numbers of vector inputs, which leaves only those that matter; 0
     learns none."""
     shared_backbone: bool = True

@@ -1,4 +1,7 @@
-"""Frozen dataclasses as JSON, and back without trusting it: every field present, none unknown, types right."""
+"""Frozen dataclasses as JSON, and back without trusting it: every field present, none unknown, types right.
+
+Fields that came after the first version may be missing: documents from before mean their default.
+"""
 
 import types
 from collections.abc import Mapping
@@ -9,6 +12,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from robotics.errors import DataError, UsageError
 
 T = TypeVar("T")
+
+#: Metadata of a field that documents of an earlier version lack.
+CAME_LATER = {"came_later": True}
 
 
 def to_document(config: Any) -> dict[str, Any]:
@@ -24,7 +30,9 @@ def from_document(kind: type[T], document: Any, source: Path) -> T:
     if not isinstance(document, dict):
         raise DataError(f"{source}: holds no JSON object")
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    known = fields(kind)  # type: ignore[arg-type]
+    names = [field.name for field in known]
+    document = {field.name: field.default for field in known if field.metadata == CAME_LATER} | document
     for problem, keys in (("lacks", set(names) - set(document)), ("has unknown", set(document) - set(names))):
         if keys:
             raise DataError(f"{source}: {problem} {', '.join(sorted(keys))}; not written by this version of robotics")

@@ -64,6 +64,11 @@ def test_config_that_is_not_ours(saved, changes, message):
         load_policy(saved)
 
 
+def test_what_came_later_means_its_default(saved):
+    edit_config(saved, input_sparsity="REMOVE")
+    assert load_policy(saved).config.input_sparsity == 0.0
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "\ufeff"])
 def test_config_that_is_no_document(saved, content):
     (saved / CONFIG).write_text(content)
