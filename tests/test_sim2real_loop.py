@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -13,8 +14,9 @@ from robotics.environments import make_env
 from robotics.errors import DataError, UsageError
 from robotics.reports.loop import write_loop_page
 from robotics.sim2real.closing import closed_fraction, closed_over, gain, verdict
-from robotics.sim2real.excited_logs import log_motions, require_servo_robot
+from robotics.sim2real.excited_logs import log_motions, nominal_model, require_servo_robot
 from robotics.sim2real.factors import FACTORS
+from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.posterior import FACTORS_OF, Posterior, posterior, require_known
 from robotics.sim2real.world import World
 from robotics.training.run_folder import read_run
@@ -143,6 +145,21 @@ def test_robots_that_do_not_stand_fast_are_refused():
     for env_id in ("robotics/QuadrupedVelocity-v0", "robotics/MobileServe-v0"):
         with pytest.raises(UsageError, match="does not stand fast"):
             require_servo_robot(env_id)
+    with pytest.raises(UsageError, match="its cloth does not lie still"):
+        require_servo_robot("robotics/ClothFold-v0")
+
+
+def test_objects_are_fixed_where_they_lie(tmp_path):
+    """A robot among loose objects is logged and identified as one without."""
+    logs = log_motions("robotics/PickPlace-v0", World(), 16.0, 0, tmp_path / "logs")
+    assert all(np.ptp(log.joints["position"]["joint2"]) > 0.1 for log in logs)
+    env = make_env("robotics/PickPlace-v0", action_mode="joint")
+    env.reset(seed=3)
+    (tmp_path / "model.xml").write_text(nominal_model(env.unwrapped))
+    subject = load_subject(str(tmp_path / "model.xml"))
+    assert not subject.bodies and (subject.model.jnt_type != mujoco.mjtJoint.mjJNT_FREE).all()
+    assert subject.model.body("cube").pos == pytest.approx(env.unwrapped.state.joint("cube")[0, :3])
+    env.close()
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 
 from robotics.environments import make_env
@@ -31,7 +32,8 @@ FIRST_SEED = 900_000
 
 
 def require_servo_robot(env_id: str) -> None:
-    """UsageError unless `env_id` is a task of a robot that stands fast and takes positions of its joints."""
+    """UsageError unless `env_id` is a task of a robot that stands fast and takes positions of its joints, and what it
+    handles can be fixed where it lies."""
     task = task_of(env_id)
     task.close()
     if not isinstance(task, HandTask) or isinstance(task, MobileTask):
@@ -39,19 +41,28 @@ def require_servo_robot(env_id: str) -> None:
             f"environment '{env_id}': its robot does not stand fast on position servos, so its joints alone do not "
             "tell what moves it; log it and use `robotics sysid`"
         )
+    if task.model.nflex:
+        raise UsageError(f"environment '{env_id}': its cloth does not lie still while the robot is logged")
 
 
 def nominal_model(task: HandTask) -> str:
     """What the simulation believes, as MJCF, with objects where `task` has them now and the robot at its home.
 
-    What is identified starts from it.
+    What is identified starts from it. Nothing touches the objects, so that here they are fixed where they lie.
     """
-    qpos = task.data.qpos.copy()
-    for joint, home in zip(task.SPEC.joints, task.SPEC.home, strict=True):
-        qpos[task.model.joint(joint).qposadr[0]] = home
-    spec = task.build_scene("joint")
-    spec.compile()
-    spec.add_key(name="home", qpos=qpos.tolist(), ctrl=task.data.ctrl.tolist())
+    spec, qpos = task.build_scene("joint"), task.data.qpos
+    for joint in [one for one in spec.joints if one.type == mujoco.mjtJoint.mjJNT_FREE]:
+        pose = qpos[task.model.joint(joint.name).qposadr[0] :][:7]
+        joint.parent.pos, joint.parent.quat = pose[:3], pose[3:]
+        spec.delete(joint)
+    model = spec.compile()
+    start = model.qpos0.copy()
+    for joint in (model.joint(number) for number in range(model.njnt)):
+        here, there = joint.qposadr[0], task.model.joint(joint.name).qposadr[0]
+        start[here] = qpos[there]  # a hinge or slide: there are no others left
+    for name, home in zip(task.SPEC.joints, task.SPEC.home, strict=True):
+        start[model.joint(name).qposadr[0]] = home
+    spec.add_key(name="home", qpos=start.tolist(), ctrl=task.data.ctrl.tolist())
     return spec.to_xml()
 
 
