@@ -10,6 +10,8 @@ from robotics.datasets.reader import Dataset
 from robotics.environments import make_env, make_vector
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.bench import bench
+from robotics.reinforcement.config import RLConfig
+from robotics.reinforcement.copies import Copies, drawn_worlds
 from robotics.sim2real.calibrated import CalibratedWorld
 from tests.vector import actions, assert_same
 
@@ -131,3 +133,16 @@ def test_what_does_not_fit_is_one_line(tmp_path):
     path.write_text("{}")
     with pytest.raises(DataError, match="is no calibration"):
         bench(ENV, "expert", 1, 1_000_000, calibration=path)
+
+
+def test_reward_is_earned_in_the_calibrated_model(tmp_path):
+    path = calibration(tmp_path, stiffness__joint2=123.0)
+    found = drawn_worlds(ENV, RLConfig(copies=2, calibration=str(path)))
+    assert len(found) == 2 and {dict(world.values)["stiffness.joint2"] for world in found} == {123.0}
+    copies = Copies(ENV, 2, 0, {}, found)
+    assert copies.env.batch.model.actuator("joint2").gainprm[0] == 123.0
+    copies.close()
+    with pytest.raises(UsageError, match="contradicts --randomise"):
+        drawn_worlds(ENV, RLConfig(copies=2, calibration=str(path), randomise="mild"))
+    run = ["train", "ppo", "--env", ENV, "--out", str(tmp_path / "run"), "--calibration", str(tmp_path / "none.json")]
+    assert main(run) != 0

@@ -40,6 +40,8 @@ class Options:
     """Every copy in a world of its own, drawn from the seed: mild, medium or wide. `robotics list factors`."""
     ranges: str | None = None
     """Published ranges for --randomise: playground, mjlab, robosuite, …; the registry's when not given."""
+    calibration: str | None = None
+    """Train in the model of this calibration.json (of `robotics sysid`) instead of the nominal one."""
     seed: int | None = None
     """Of the initial weights and of everything random later."""
     device: str | None = None

@@ -39,6 +39,7 @@ class RLConfig:
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     randomise: str | None = None  # severity of the worlds, one for each copy (`robotics.sim2real.drawing`)
     ranges: str | None = None
+    calibration: str | None = None  # file of `robotics sysid`: the world of all
 
     def __post_init__(self) -> None:
         for name in _COUNTS:

@@ -1,6 +1,7 @@
 """Copies of an environment as Stable-Baselines3 wants them: ours step natively, others one after the other."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -9,11 +10,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from robotics.environments import find_spec, make_env, make_vector
+from robotics.envs.worlds import World
+from robotics.errors import UsageError
 from robotics.reinforcement.config import RLConfig
 from robotics.reinforcement.interface import Interface
 from robotics.sim2real.applicability import task_of
+from robotics.sim2real.calibrated import CalibratedWorld
 from robotics.sim2real.drawing import randomisation
-from robotics.sim2real.world import World
 
 Array = np.ndarray
 
@@ -92,12 +95,18 @@ def is_ours(env_id: str) -> bool:
     return str(find_spec(env_id).vector_entry_point).startswith("robotics.envs.vector:")
 
 
-def drawn_worlds(env_id: str, config: RLConfig) -> list[World]:
-    """A world for each copy, drawn from the training's seed on; none without `randomise`.
+def drawn_worlds(env_id: str, config: RLConfig) -> Sequence[World]:
+    """A world for each copy, drawn from the training's seed on, or the calibrated one for all; none without either.
 
-    UsageError for an environment that is no task of ours, and for severities and ranges that do not exist.
+    UsageError for an environment that is no task of ours, and for severities and ranges that do not exist; DataError
+    for a calibration that is none.
     """
     drawn = randomisation(config.randomise, config.ranges)
+    if config.calibration is not None:
+        if drawn is not None:
+            raise UsageError(f"--calibration {config.calibration} contradicts --randomise: each is a world of its own")
+        task_of(env_id, **config.env_kwargs).close()
+        return [CalibratedWorld.read(Path(config.calibration))[0]] * config.copies
     if drawn is None:
         return []
     task = task_of(env_id, **config.env_kwargs)
