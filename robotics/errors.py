@@ -24,9 +24,8 @@ def unknown_name(kind: str, name: str, choices: Iterable[str], cure: str = "") -
     """The error for a name that does not exist: says what exists, and what was probably meant."""
     choices = sorted(choices)
     close = get_close_matches(name, choices, n=1, cutoff=0.5)
-    if (
-        not close and name
-    ):  # `TransferCube` for `robotics/TransferCube-v0`: difflib alone finds prefixes and cases too far apart
+    if not close and name:
+        # `TransferCube` for `robotics/TransferCube-v0`: difflib alone finds prefixes and cases too far apart
         close = [c for c in choices if name.lower() in c.lower()][:1]
     parts = [f"unknown {kind} '{name}'"]
     if close:
