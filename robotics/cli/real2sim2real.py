@@ -32,8 +32,8 @@ class Options:
     steps: int | None = None
     """Optimiser steps of the training; those of the policy's recipe when not given."""
     compare: str = ""
-    """Policies to train besides, by commas: nominal (no worlds), wide (worlds at random), identified (the one world
-    that was identified), oracle (in the target itself: gives the closed fraction)."""
+    """Policies to train besides, by commas: nominal (no worlds), medium or wide (worlds at random), identified (the
+    one world that was identified), oracle (in the target itself: gives the closed fraction)."""
     episodes: int = 50
     """Seeds; all arms run on the same ones."""
     seed: int = 1_000_000

@@ -97,7 +97,7 @@ def _on_gain(arms: Mapping[str, Mapping[str, Any]], target: str) -> str:
 
 def _beats_training_alone(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Whether it is the identification that helped, and not merely training anew."""
-    others: Sequence[str] = [name for name in ("nominal", "wide") if name in arms]
+    others: Sequence[str] = [name for name in ("nominal", "medium", "wide", "identified") if name in arms]
     words = []
     for name in others:
         won = gain(arms["after"]["target"], arms[name]["target"])

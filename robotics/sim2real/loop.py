@@ -9,7 +9,7 @@ seeds:
      "identification": {"promoted", "verdict", "parameters", "replay_rmse", "improvement"},    as in sysid.json
      "randomisation": {family: [low, high]},        what the worlds of training were drawn from, in factors' units
      "training": {"demonstrations", "steps": by arm},
-     "arms": {"before" | "after" | "nominal" | "wide" | "identified" | "oracle":
+     "arms": {"before" | "after" | "nominal" | "medium" | "wide" | "identified" | "oracle":
               {"what", "sim": A, "target": A,       A as "sim" in gap.json
                "gain": null | {"difference", "ci95", "mcnemar_mid_p"}}},     on the target, minus `before`
      "closed_fraction": null | {"value": float | null, "ci95": [low, high] | null},    without an oracle: null
@@ -52,6 +52,7 @@ DOCUMENT, REQUEST = "real2sim2real.json", "request.json"
 #: Policies besides `before` and `after` -> where their demonstrations are made.
 COMPARISONS = {
     "nominal": "trained anew in the simulation as it is",
+    "medium": "trained anew in worlds of half the registry's ranges, nothing identified",
     "wide": "trained anew in worlds of the registry's whole ranges, nothing identified",
     "identified": "trained anew in the one world that was identified, without how far it may be wrong",
     "oracle": "trained anew in the target itself, which only a simulation allows",
@@ -143,7 +144,7 @@ class _Loop:
         draws: dict[str, tuple[str, Draw | None]] = {"after": (AFTER, drawn)}
         others: dict[str, Draw | None] = {
             "nominal": None,
-            "wide": Randomisation("wide"),
+            **{severity: Randomisation(severity) for severity in ("medium", "wide")},
             "identified": drawn.middle(),
             "oracle": InTarget(self.request.target),
         }
