@@ -53,7 +53,7 @@ def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work
     for part in ("demonstrations", "runs"):  # training in worlds at random knows nothing of the twin: once is enough
         first = work / "loop1" / part / "medium"
         if first.exists() and not (out / part / "medium").exists():
-            shutil.copytree(first, out / part / "medium")
+            shutil.copytree(first, out / part / "medium", symlinks=True)
     request = Request(
         env_id,
         str(run),
