@@ -107,6 +107,7 @@ def test_the_closed_fraction_is_of_what_the_oracle_gains(after, fraction):
 
 def test_nothing_is_claimed_without_evidence():
     assert closed_fraction(arms(10, 12, 12)) == {"value": None, "ci95": None}
+    assert closed_fraction(arms(30, 12, 10)) == {"value": None, "ci95": None}  # an oracle that is surely worse
     told = arms(10, 12, 12)
     lines = verdict(told, {"promoted": False, "verdict": "not promoted: …"}, closed_fraction(told), "the target")
     assert "not enough evidence" in lines[0] and any("not promoted: prefer" in line for line in lines)

@@ -31,11 +31,12 @@ def closed_fraction(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | N
     """
     if "oracle" not in arms:
         return None
-    if not _sure(gain(arms["oracle"]["target"], arms["before"]["target"])):
+    there = gain(arms["oracle"]["target"], arms["before"]["target"])
+    if not _sure(there) or there["difference"] < 0:
         return {"value": None, "ci95": None}
-    won, there = _gains([arms], "after")
+    won, most = _gains([arms], "after")
     drawn = np.random.default_rng(_SEED).integers(won.size, size=(RESAMPLES, won.size))
-    return _part(won, there, won[0, drawn].mean(axis=1), there[0, drawn].mean(axis=1))
+    return _part(won, most, won[0, drawn].mean(axis=1), most[0, drawn].mean(axis=1))
 
 
 def closed_over(targets: Sequence[Mapping[str, Mapping[str, Any]]], name: str) -> dict[str, Any]:
