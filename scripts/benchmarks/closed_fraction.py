@@ -22,6 +22,7 @@ import numpy as np
 from provenance import provenance, publish, rows_of
 
 from robotics.datasets.collect import collect
+from robotics.errors import RoboticsError
 from robotics.evaluation.batched import evaluate_batched
 from robotics.evaluation.seeds import evaluation_seeds
 from robotics.sim2real.closing import closed_over
@@ -113,9 +114,14 @@ def main() -> None:
     }
     print("survey", simulated, survey, flush=True)
     documents: dict[int, dict[str, Any]] = {}
+    beyond: dict[int, str] = {}
     for seed in (seed for seed in seeds if simulated - survey[seed] >= WORTH):
         earlier = [work / f"loop_{options.severity}{other}" for other in documents]
-        documents[seed] = on_twin(seed, env_id, run, options, work, earlier)
+        try:
+            documents[seed] = on_twin(seed, env_id, run, options, work, earlier)
+        except RoboticsError as error:  # where the expert fails there is nothing to learn from
+            beyond[seed] = str(error).partition(";")[0]
+            continue
         print(seed, {name: documents[seed]["arms"][name]["target"]["rate"] for name in ARMS}, flush=True)
     targets = [document["arms"] for document in documents.values()]
     row = {
@@ -124,6 +130,7 @@ def main() -> None:
         "in_simulation": simulated,
         "before_by_twin": survey,
         "looped_on": list(documents),
+        "beyond_the_expert": beyond,
         "success": {name: [round(arms[name]["target"]["rate"], 4) for arms in targets] for name in ARMS},
         "closed": {name: closed_over(targets, name) if targets else None for name in ARMS[1:-1]},
         "minutes": round((time.monotonic() - started) / 60, 1),
