@@ -102,15 +102,14 @@ def drawn_worlds(env_id: str, config: RLConfig) -> Sequence[World]:
     for a calibration that is none.
     """
     drawn = randomisation(config.randomise, config.ranges)
-    if config.calibration is not None:
-        if drawn is not None:
-            raise UsageError(f"--calibration {config.calibration} contradicts --randomise: each is a world of its own")
-        task_of(env_id, **config.env_kwargs).close()
-        return [CalibratedWorld.read(Path(config.calibration))[0]] * config.copies
-    if drawn is None:
+    if drawn is None and config.calibration is None:
         return []
+    if drawn is not None and config.calibration is not None:
+        raise UsageError(f"--calibration {config.calibration} contradicts --randomise: each is a world of its own")
     task = task_of(env_id, **config.env_kwargs)
     try:
-        return [drawn.world(task, config.seed + index) for index in range(config.copies)]
+        if drawn is not None:
+            return [drawn.world(task, config.seed + index) for index in range(config.copies)]
+        return [CalibratedWorld.read(Path(str(config.calibration)))[0]] * config.copies
     finally:
         task.close()

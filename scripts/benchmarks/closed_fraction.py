@@ -69,15 +69,16 @@ def success(env_id: str, run: Path, target: str | None, episodes: int) -> float:
     )
 
 
-def on_twin(
-    seed: int, env_id: str, run: Path, options: argparse.Namespace, work: Path, others: list[Path]
-) -> dict[str, Any]:
-    """The loop's document for one twin. `others` are the folders of earlier loops."""
+def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """The loop's document for one twin."""
     out = work / f"loop_{options.severity}{seed}"
-    for part in ("demonstrations", "runs"):  # training in worlds at random knows nothing of the twin: once is enough
-        for first in (other / part / "medium" for other in others[:1]):
-            if first.exists() and not (out / part / "medium").exists():
-                shutil.copytree(first, out / part / "medium", symlinks=True)
+    # Training in worlds at random knows nothing of the twin: what an earlier loop trained to the end serves all
+    trained = next(work.glob("loop_*/runs/medium/checkpoints/last"), None)
+    if trained is not None and not (out / "runs" / "medium").exists():
+        for part in ("demonstrations", "runs"):
+            shutil.copytree(
+                trained.parents[3] / part / "medium", out / part / "medium", symlinks=True, dirs_exist_ok=True
+            )
     request = Request(
         env_id,
         str(run),
@@ -116,9 +117,8 @@ def main() -> None:
     documents: dict[int, dict[str, Any]] = {}
     beyond: dict[int, str] = {}
     for seed in (seed for seed in seeds if simulated - survey[seed] >= WORTH):
-        earlier = [work / f"loop_{options.severity}{other}" for other in documents]
         try:
-            documents[seed] = on_twin(seed, env_id, run, options, work, earlier)
+            documents[seed] = on_twin(seed, env_id, run, options, work)
         except RoboticsError as error:  # where the expert fails there is nothing to learn from
             beyond[seed] = str(error).partition(";")[0]
             continue
