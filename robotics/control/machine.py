@@ -33,7 +33,8 @@ from robotics.controllers.robot_spec import RobotSpec
 from robotics.envs.robots.surroundings import add_sky, floor_material
 from robotics.errors import UsageError, unknown_name
 
-KINDS = ("quadruped", "arm")
+#: Kind of robot -> whether its base floats. Each has a check in `_CHECKS`.
+KINDS = {"quadruped": True, "arm": False}
 _FILE_FIELDS = ("model", "kind", "robot")
 
 
@@ -110,12 +111,13 @@ def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Ma
     torque_limits = given.pop("torque_limits", None)
     scene = _load(path, given.get("base"), kind, torque_limits)
     spec = complete_spec(scene, given)
-    found = "arm" if spec.base is None else "quadruped"
-    if kind is not None and kind != found:
-        missing = "no free joint to be its base" if found == "arm" else "a free base"
-        raise UsageError(f"{source}: kind {kind}, but the model has {missing}")
-    if found == "quadruped" and len(spec.feet) != 4:
-        raise UsageError(f"{source}: a quadruped has four feet, this one has {len(spec.feet)}: {', '.join(spec.feet)}")
+    floats = spec.base is not None
+    found = kind or ("quadruped" if floats else "arm")
+    if floats != KINDS[found]:
+        has = "a free base" if floats else "no free joint to be its base"
+        raise UsageError(f"{source}: kind {kind}, but the model has {has}")
+    if found in _CHECKS:
+        _CHECKS[found](spec, source)
     spec.validate(scene.compile())
 
     def build(friction: float | None) -> mujoco.MjSpec:
@@ -130,6 +132,15 @@ def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Ma
     return Machine(found, spec, build)
 
 
+def _check_quadruped(spec: RobotSpec, source: str) -> None:
+    if len(spec.feet) != 4:
+        raise UsageError(f"{source}: a quadruped has four feet, this one has {len(spec.feet)}: {', '.join(spec.feet)}")
+
+
+#: Kind of robot -> raises UsageError for a robot that is none, which its source shall be named with.
+_CHECKS: dict[str, Callable[[RobotSpec, str], None]] = {"quadruped": _check_quadruped}
+
+
 def _load(path: Path, base: str | None, kind: str | None, torque_limits: Any) -> mujoco.MjSpec:
     """The model with a floor, a camera, sensors on its base and a time step that fits 500 Hz."""
     if not path.exists():
@@ -138,7 +149,7 @@ def _load(path: Path, base: str | None, kind: str | None, torque_limits: Any) ->
         scene = mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
         raise UsageError(f"robot model {path}: MuJoCo can not read it: {error}") from None
-    if kind == "quadruped" and not any(j.type == mujoco.mjtJoint.mjJNT_FREE for j in scene.joints):
+    if KINDS.get(kind or "") and not any(j.type == mujoco.mjtJoint.mjJNT_FREE for j in scene.joints):
         _set_free(scene, base or "floating_base")
     if not scene.actuators:
         for joint in scene.joints:
