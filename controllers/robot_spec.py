@@ -100,6 +100,14 @@ def torque_limits(model: mujoco.MjModel, joints: Sequence[str]) -> np.ndarray:
     return np.array([lower, upper])
 
 
+def position_limits(model: mujoco.MjModel, joints: Sequence[str]) -> np.ndarray:
+    """Lowest and highest position of each joint, shape (2, n) [rad, m]; infinite where the model limits neither."""
+    ids = [model.joint(joint).id for joint in joints]
+    limits = model.jnt_range[ids].T.copy()
+    limits[:, ~model.jnt_limited[ids].astype(bool)] = [[-np.inf], [np.inf]]
+    return limits
+
+
 def joint_actuators(model: mujoco.MjModel, joint: str) -> list[int]:
     """Actuators that act on the joint directly."""
     kinds, index = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT), model.joint(joint).id

@@ -38,7 +38,7 @@ from robotics.controllers.humanoid.model import BipedModel
 from robotics.controllers.humanoid.reaching import Hands
 from robotics.controllers.humanoid.settings import BipedSettings
 from robotics.controllers.humanoid.steps import StepPlanner
-from robotics.controllers.humanoid.support import hull, margin, within
+from robotics.controllers.humanoid.support import hull, inner_box, margin, within
 from robotics.controllers.humanoid.swing import SwingFoot
 from robotics.controllers.humanoid.wbc import BipedWbc, BodyTarget, FootTarget
 from robotics.controllers.legged.locomotion import Twist
@@ -100,7 +100,7 @@ class Biped:
         self.planner = StepPlanner(self._height, self.settings.steps, guarded)
         self._omega = self.planner.omega
         self._plan_ticks = round(self.settings.plan_period_s / self.settings.wbc_period_s)
-        self._reach = self.settings.sole_share * np.abs(self.model.corner_offsets).min(axis=1)[:, :2]
+        self._reach = self.settings.sole_share * np.array([inner_box(sole) for sole in self.model.corner_offsets])
         self.reset(home)
 
     def reset(self, state: LeggedState) -> None:
@@ -127,10 +127,11 @@ class Biped:
         self._sunk = Crouch()
         self.course.stop()
 
-    def squat(self, depth: float = 0.1, frequency_hz: float = 0.25) -> None:
-        """Ask for squatting: the centre of mass sinks by `depth` [m] and rises again, as a cosine."""
+    def squat(self, depth: float | None = None, frequency_hz: float = 0.25) -> None:
+        """Ask for squatting: the centre of mass sinks by `depth` [m] (`squat_depth` unless given) and rises again, as a
+        cosine."""
         self.stand()
-        self._sunk = Squat(depth, frequency_hz)
+        self._sunk = Squat(self.settings.squat_depth if depth is None else depth, frequency_hz)
 
     def crouch(self, height: float, speed: float = 0.0) -> None:
         """Ask for standing with the base `height` [m] above the ground, and just now rising with `speed` [m/s]."""

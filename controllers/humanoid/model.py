@@ -6,18 +6,18 @@ velocity in its own frame, and the actuated joints. Each foot touches the ground
 .. math:: M \dot\nu + h = S^\top \tau + \sum_i J_i^\top \sum_k \begin{pmatrix} f_{ik} \\ r_{ik} \times f_{ik}
           \end{pmatrix},
 
-with :math:`J_i` (6, nv) the Jacobian of the middle of sole i and :math:`r_{ik}` the way from there to corner k.
+with :math:`J_i` (6, nv) the Jacobian of the middle of sole i and :math:`r_{ik}` the way from there to corner k. A sole
+has a frame of its own, x ahead and z up from the ground, whatever that of its link is.
 """
 
-from collections.abc import Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 import mujoco
 import numpy as np
 
+from robotics.controllers.humanoid.sole import soles
 from robotics.controllers.legged.model import LeggedState
-from robotics.controllers.robot_spec import RobotSpec, torque_limits, view_of
+from robotics.controllers.robot_spec import RobotSpec, position_limits, torque_limits, view_of
 from robotics.controllers.rotation import cross_matrix
 from robotics.errors import UsageError
 
@@ -54,14 +54,19 @@ class BipedModel:
         joint_dofs = [int(model.joint(j).dofadr[0]) for j in spec.joints]
         self._dofs = view_of([*range(int(base.dofadr[0]), int(base.dofadr[0]) + 6), *joint_dofs])
         self.n, self.nv = len(spec.joints), 6 + len(spec.joints)
-        soles = _soles(model, spec)
-        self.corners = np.array([corners for _, corners in soles])
+        feet = soles(model, spec)
+        #: Where each sole touches the ground, in the frame of its link (2, corners, 3) [m].
+        self.corners = np.array([sole.corners for sole in feet])
         self._middles = self.corners.mean(axis=1)
-        #: From the middle of each sole to its corners, in the foot's frame (2, corners, 3) [m].
-        self.corner_offsets = self.corners - self._middles[:, None]
-        self._foot_bodies = [body for body, _ in soles]
+        self._frames = [sole.frame for sole in feet]
+        self._frame_quats = np.empty((2, 4))
+        for quat, frame in zip(self._frame_quats, self._frames, strict=True):
+            mujoco.mju_mat2Quat(quat, frame.ravel())
+        #: From the middle of each sole to its corners, in the sole's frame (2, corners, 3) [m].
+        self.corner_offsets = (self.corners - self._middles[:, None]) @ np.array(self._frames)
+        self._foot_bodies = [sole.link for sole in feet]
         self.torque_lower, self.torque_upper = torque_limits(model, spec.joints)
-        self.position_lower, self.position_upper = np.array([model.joint(j).range for j in spec.joints]).T
+        self.position_lower, self.position_upper = position_limits(model, spec.joints)
         self.velocity_limit = np.array(spec.velocity_limits)
         self.mass = float(model.body_subtreemass[self._base_body])
         self._friction = model.dof_frictionloss[joint_dofs]
@@ -141,30 +146,12 @@ class BipedModel:
         model, data, J = self.model, self.data, self._full_jacobian
         linear, angular, dofs = J[:3], J[3:], self._dofs
         for foot, body in enumerate(self._foot_bodies):
-            rotation = self._xmat[body]
-            middle = self._xpos[body] + rotation @ self._middles[foot]
-            self.feet[foot], self.rotations[foot], self.foot_quats[foot] = middle, rotation, self._xquat[body]
+            middle = self._xpos[body] + self._xmat[body] @ self._middles[foot]
+            self.feet[foot], self.rotations[foot] = middle, self._xmat[body] @ self._frames[foot]
+            mujoco.mju_mulQuat(self.foot_quats[foot], self._xquat[body], self._frame_quats[foot])
             mujoco.mj_jac(model, data, linear, angular, middle, body)
             self.jacobians[foot] = J[:, dofs]
             mujoco.mj_jacDot(model, data, linear, angular, middle, body)
             self.rates[foot] = J[:, dofs].dot(self.nu)
-            self.arms[foot] = self.corner_offsets[foot] @ rotation.T
+            self.arms[foot] = self.corner_offsets[foot] @ self.rotations[foot].T
         self.foot_velocities = self.jacobians.dot(self.nu)
-
-
-def _soles(model: mujoco.MjModel, spec: RobotSpec) -> list[tuple[int, Array]]:
-    """Per foot its body and the lowest points of its balls in the body's frame (corners, 3) [m]."""
-    soles = []
-    bodies: Sequence[tuple[int, int]] = [(int(model.geom_bodyid[g]), g) for g in (model.geom(f).id for f in spec.feet)]
-    for body, members in groupby(bodies, key=lambda pair: pair[0]):
-        balls = [geom for _, geom in members]
-        soles.append((body, model.geom_pos[balls] - model.geom_size[balls, :1] * [0, 0, 1.0]))
-    if len(soles) != 2 or any(len(corners) < 3 for _, corners in soles):
-        found = ", ".join(f"{model.body(body).name} with {len(corners)}" for body, corners in soles) or "none"
-        raise UsageError(
-            f"robot {spec.name} needs two feet with at least three balls in each sole, but has: {found}; "
-            "name the balls in RobotSpec.feet, all of the left foot first"
-        )
-    if len(soles[0][1]) != len(soles[1][1]):
-        raise UsageError(f"robot {spec.name}: its two soles have different numbers of balls")
-    return soles

@@ -8,7 +8,7 @@ from robotics.controllers.humanoid.wbc import BipedWbcSettings
 
 @dataclass(frozen=True)
 class BipedSettings:
-    """Timing and gains. Lengths in metres, for a robot whose centre of mass stands 0.67 m high."""
+    """Timing and gains. Lengths in metres, for a robot whose centre of mass stands 0.67 m high; `sizing` has others."""
 
     wbc_period_s: float = 0.002
     plan_period_s: float = 0.01
@@ -34,6 +34,7 @@ class BipedSettings:
     leash: float = 0.3
     path_gain: float = 0.5  # speed back to the path per distance from it [1/s]
     max_return: float = 0.15  # [m/s]
+    squat_depth: float = 0.1
     reach_gains: tuple[float, float] = (100.0, 20.0)
     fastest_reach: float = 0.4  # of a hand [m/s]
     hardest_reach: float = 2.0  # [m/s^2]

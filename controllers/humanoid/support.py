@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
+Array = np.ndarray
 Point = tuple[float, float]
 
 
@@ -30,6 +33,17 @@ def margin(polygon: list[Point], x: float, y: float) -> float:
         nearest = min(nearest, (dx * (y - ay) - dy * (x - ax)) / length)
         ax, ay = bx, by
     return nearest
+
+
+def inner_box(corners: Array) -> Array:
+    """Half length and half width (2,) [m] of a large box about the origin, along the axes, inside the convex hull of
+    `corners` (n, 2 or 3): the largest with sides as far out as one of the corners, or else one shaped like them all."""
+    around = hull((x, y) for x, y, *_ in corners.tolist())
+    x, y = np.abs(corners[:, :2]).T
+    sizes = [(a, b) for a in x.tolist() for b in y.tolist()]
+    sizes += [(share * x.max(), share * y.max()) for share in np.linspace(1, 0, 50)]
+    inside = [(a, b) for a, b in sizes if min(margin(around, i * a, j * b) for i in (-1, 1) for j in (-1, 1)) > -1e-9]
+    return np.array(max(inside, key=lambda size: size[0] * size[1], default=(0.0, 0.0)))
 
 
 def within(polygon: list[Point], start: Point, end: Point, slack: float) -> Point:

@@ -9,25 +9,30 @@ import numpy as np
 
 from robotics.control import overlay
 from robotics.control.legged import LeggedPlant
-from robotics.control.machine import embedded
+from robotics.control.machine import Machine, embedded
 from robotics.control.session import rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.humanoid.biped import Biped
 from robotics.controllers.humanoid.estimator import BipedEstimator
+from robotics.controllers.humanoid.model import BipedModel
 from robotics.controllers.humanoid.settings import BipedSettings
+from robotics.controllers.humanoid.sizing import settings_for
 from robotics.controllers.legged.model import LeggedState
-from robotics.envs.robots.humanoid import HUMANOID, humanoid_scene, nominal_humanoid
+from robotics.envs.robots.humanoid import HUMANOID, humanoid_scene
 
 Array = np.ndarray
 
+EMBEDDED = embedded("humanoid", HUMANOID, humanoid_scene)
+
 
 class HumanoidPlant(LeggedPlant):
-    """The humanoid in MuJoCo: torques in, true state and what its sensors say out."""
+    """A humanoid in MuJoCo: torques in, true state and what its sensors say out."""
 
     FALLEN = 0.5
 
-    def __init__(self, conditions: Conditions, seed: int = 0) -> None:
-        super().__init__(conditions, embedded("humanoid", HUMANOID, humanoid_scene), seed=seed)
+    def __init__(self, conditions: Conditions, machine: Machine = EMBEDDED, seed: int = 0) -> None:
+        super().__init__(conditions, machine, seed=seed)
+        self._link_of = self.model.body_weldid[self.model.geom_bodyid].tolist()
 
     def place(self, state: LeggedState, rng: np.random.Generator) -> None:
         """Put the robot at `state` with joints off by up to a hundredth of a radian, its soles down to the ground."""
@@ -36,6 +41,16 @@ class HumanoidPlant(LeggedPlant):
         balls = self.feet() @ normal - self.model.geom_size[self._feet, 0]
         self.data.qpos[self._base_q : self._base_q + 3] -= balls.min() * normal
         mujoco.mj_forward(self.model, self.data)
+
+    def _foot_at(self, geom: int, place: Array) -> int | None:
+        """The ball that touches, or, for what else of a foot does, its nearest ball."""
+        if geom in self._feet:
+            return self._feet.index(geom)
+        link = self._link_of[geom]
+        own = [number for number, ball in enumerate(self._feet) if self._link_of[ball] == link]
+        if not own:
+            return None
+        return min(own, key=lambda number: float(np.linalg.norm(self.data.geom_xpos[self._feet[number]] - place)))
 
     def pushed(self) -> tuple[Array, Array]:
         """Where the robot is pushed (3,) [m] and the force of it (3,) [N], zero most of the time."""
@@ -49,22 +64,26 @@ class HumanoidPlant(LeggedPlant):
 class HumanoidSession:
     """A humanoid that its controller moves by what its sensors say, or by the truth."""
 
-    camera = "track"
     #: Until then the soles, put down askew, come to lie flat; only then does an estimator have something to stand on.
     SETTLING_S = 0.2
 
     def __init__(self, trial: Trial, settings: BipedSettings | None = None) -> None:
         self.trial = trial
-        self.controller = Biped(nominal_humanoid(), HUMANOID, settings, solver=trial.solver)
+        machine = trial.machine() or EMBEDDED
+        nominal, spec = machine.nominal(), machine.spec
+        if settings is None and machine is not EMBEDDED:
+            settings = settings_for(BipedModel(nominal, spec))
+        self.controller = Biped(nominal, spec, settings, solver=trial.solver)
         self.period_s = self.controller.settings.wbc_period_s
-        self.plant = HumanoidPlant(trial.conditions, trial.seed)
+        self.plant = HumanoidPlant(trial.conditions, machine, trial.seed)
         self.model, self.data = self.plant.model, self.plant.data
+        self.camera = "track" if machine is EMBEDDED else "robotics_track"
         self.plant.place(self.controller.model.home(), np.random.default_rng(trial.seed))
         self.controller.reset(self.plant.state())
         self._begin(trial.task)
         self.estimator: BipedEstimator | None = None
         if trial.state == "estimated":
-            self.estimator = BipedEstimator(nominal_humanoid(), HUMANOID, self.period_s)
+            self.estimator = BipedEstimator(machine.nominal(), spec, self.period_s)
             self.estimator.reset(self.plant.state())
         self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
         self.limits_exceeded = 0
@@ -88,7 +107,7 @@ class HumanoidSession:
             measured, started = self.plant.measure(), time.perf_counter()
             state = self.estimator.update(measured, self.controller.trusted_feet)
             self.timing_ms["estimator"].append((time.perf_counter() - started) * 1e3)
-            self._estimate_errors.append(state.velocity - self.data.qvel[:3])
+            self._estimate_errors.append(state.velocity - self.plant.state().velocity)
         torque = self.controller.torque(state)
         self.timing_ms["tick"].append((time.perf_counter() - started) * 1e3)
         for name, value in self.controller.timing_ms.items():
@@ -143,5 +162,5 @@ class HumanoidSession:
             "tracking_rms": tracking,
             "estimate_rms": rms(settled(self._estimate_errors, dt)) if self.estimator is not None else None,
             "steps": self.controller.steps_taken,
-            "position": self.data.qpos[:3].tolist(),
+            "position": self.plant.state().position.tolist(),
         }

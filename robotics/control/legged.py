@@ -169,6 +169,10 @@ class LeggedPlant:
         whole = {geom: alone[body] for geom, body in enumerate(bodies) if body in alone}
         return whole | {foot: number for number, foot in enumerate(self._feet)}
 
+    def _foot_at(self, geom: int, place: Array) -> int | None:
+        """The foot that something which touches at `place` (3,) counts as."""
+        return self._foot_of.get(geom)
+
     def place(self, state: LeggedState, rng: np.random.Generator) -> None:
         """Put the robot at `state`, parallel to the ground, with joints off by up to a hundredth of a radian."""
         tilt = np.array([np.cos(self.conditions.slope / 2), 0, -np.sin(self.conditions.slope / 2), 0])
@@ -242,7 +246,7 @@ class LeggedPlant:
         contacts = self.data.contact
         for number, pair in enumerate(contacts.geom.tolist()):
             for geom, sign in zip(pair, (-1.0, 1.0), strict=True):
-                foot = self._foot_of.get(geom)
+                foot = self._foot_at(geom, contacts.pos[number])
                 if foot is not None:
                     mujoco.mj_contactForce(self.model, self.data, number, wrench)
                     forces[foot] += sign * (wrench[:3] @ contacts.frame[number].reshape(3, 3))
