@@ -48,6 +48,11 @@ class HandTask(MujocoTask):
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         """Add what the task is about to the scene."""
 
+    @classmethod
+    def joints_in(cls, observation: Observation) -> Array:
+        """The positions of `SPEC.joints` (n,) that an observation tells [rad, m]."""
+        return observation["state"][: len(cls.SPEC.joints)]
+
     def __init__(self, action_mode: str = "joint", **kwargs: Any) -> None:
         super().__init__(action_mode, **kwargs)
         model = self.model
@@ -142,7 +147,7 @@ class HandExpert:
             self._servos.resume(self.task.joint_positions(), self.task.joint_velocities())
 
     def act(self, observation: Observation) -> Array:
-        q = observation["state"][: len(self.task.SPEC.joints)].astype(np.float64)
+        q = self.task.joints_in(observation).astype(np.float64)
         self.kinematics.update(q, np.zeros_like(q))
         targets = self.targets(q, {key: values.astype(np.float64) for key, values in observation.items()})
         if self._servos is None:

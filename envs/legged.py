@@ -1,6 +1,7 @@
 """Tasks of the quadruped: what it measures, its two ways of acting, the cerebellum behind both."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import gymnasium as gym
 import mujoco
@@ -9,6 +10,7 @@ import numpy as np
 from robotics.controllers.legged.locomotion import Locomotion, LocomotionSettings, Twist
 from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.motors import aimed
+from robotics.controllers.robot_spec import RobotSpec
 from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
 from robotics.envs.robots.quadruped import LEGS, QUADRUPED, nominal_quadruped, quadruped_scene
 from robotics.envs.state import Simulation, State, measured_once
@@ -37,6 +39,7 @@ class QuadrupedTask(MujocoTask):
     """
 
     robot_type = "quadruped"
+    SPEC: ClassVar[RobotSpec] = QUADRUPED
     ACTION_MODES = ("joint", "twist")
     camera_names = ("track", "front")
     default_camera = "track"
@@ -98,6 +101,11 @@ class QuadrupedTask(MujocoTask):
             "state": np.concatenate(felt, axis=1),
             "environment_state": np.concatenate([q[:, :7], v[:, :3], touch], axis=1),
         }
+
+    @classmethod
+    def joints_in(cls, observation: Observation) -> Array:
+        """The positions of `SPEC.joints` (12,) that an observation tells [rad]."""
+        return observation["state"][6 : 6 + JOINTS]
 
     def twist(self, state: State) -> Array:
         """How the bases move in their heading: forwards, to the left [m/s], turning left [rad/s] (n, 3)."""

@@ -105,7 +105,7 @@ class MobileExpert(HandExpert):
         return MobileServoTargets(self._cerebellum, gain, damping, low, high)
 
     def act(self, observation: Observation) -> Array:
-        q = observation["state"][: len(self.task.SPEC.joints)].astype(np.float64)
+        q = self.task.joints_in(observation).astype(np.float64)
         self.kinematics.update(q, np.zeros_like(q))
         targets, twist = self.decide(q, {key: values.astype(np.float64) for key, values in observation.items()})
         if self._servos is None:

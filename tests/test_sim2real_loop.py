@@ -14,7 +14,7 @@ from robotics.environments import make_env
 from robotics.errors import DataError, UsageError
 from robotics.reports.loop import write_loop_page
 from robotics.sim2real.closing import closed_fraction, closed_over, gain, verdict
-from robotics.sim2real.excited_logs import log_motions, nominal_model, require_servo_robot
+from robotics.sim2real.excited_logs import log_motions, logged_task, nominal_model, require_servo_robot
 from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.posterior import FACTORS_OF, Posterior, posterior, require_known
@@ -142,9 +142,9 @@ def test_logs_tell_a_late_target_from_the_simulation(tmp_path):
     assert max(following) < 0.1 * max(apart)
 
 
-def test_robots_that_do_not_stand_fast_are_refused():
-    for env_id in ("robotics/QuadrupedVelocity-v0", "robotics/MobileServe-v0"):
-        with pytest.raises(UsageError, match="does not stand fast"):
+def test_robots_that_can_not_be_held_are_refused():
+    for env_id in ("robotics/HumanoidBalance-v0", "robotics/MobileServe-v0"):
+        with pytest.raises(UsageError, match="neither stands fast on position servos nor can be hung up"):
             require_servo_robot(env_id)
     with pytest.raises(UsageError, match="its cloth does not lie still"):
         require_servo_robot("robotics/ClothFold-v0")
@@ -154,13 +154,41 @@ def test_objects_are_fixed_where_they_lie(tmp_path):
     """A robot among loose objects is logged and identified as one without."""
     logs = log_motions("robotics/PickPlace-v0", World(), 16.0, 0, tmp_path / "logs")
     assert all(np.ptp(log.joints["position"]["joint2"]) > 0.1 for log in logs)
-    env = make_env("robotics/PickPlace-v0", action_mode="joint")
-    env.reset(seed=3)
-    (tmp_path / "model.xml").write_text(nominal_model(env.unwrapped))
+    task = logged_task("robotics/PickPlace-v0")
+    task.reset(seed=3)
+    (tmp_path / "model.xml").write_text(nominal_model(task))
     subject = load_subject(str(tmp_path / "model.xml"))
     assert not subject.bodies and (subject.model.jnt_type != mujoco.mjtJoint.mjJNT_FREE).all()
-    assert subject.model.body("cube").pos == pytest.approx(env.unwrapped.state.joint("cube")[0, :3])
-    env.close()
+    assert subject.model.body("cube").pos == pytest.approx(task.state.joint("cube")[0, :3])
+    task.close()
+
+
+def test_a_robot_on_legs_is_hung_up(tmp_path):
+    """It hangs as its nominal model does, and its joints tell what drives them: the torque of soft servos is seen."""
+    env_id = "robotics/QuadrupedVelocity-v0"
+    same = log_motions(env_id, World(), 16.0, 0, tmp_path / "same")
+    weak = log_motions(env_id, World.of(actuator_gain=0.6), 16.0, 0, tmp_path / "weak")
+    task = logged_task(env_id)
+    task.reset(seed=3)
+    (tmp_path / "model.xml").write_text(nominal_model(task))
+    task.close()
+    subject = load_subject(str(tmp_path / "model.xml"))
+    assert not subject.bodies and len(subject.joints) == 12
+    model, data, log = subject.model, mujoco.MjData(subject.model), same[0]
+    mujoco.mj_resetDataKeyframe(model, data, 0)
+    steps, joints = round(0.02 / model.opt.timestep), [model.joint(name) for name in log.joints["position"]]
+    data.qpos[[joint.qposadr[0] for joint in joints]] = [log.joints["position"][joint.name][0] for joint in joints]
+    replayed = []
+    for now in range(len(log.time)):
+        replayed.append([data.qpos[joint.qposadr[0]] for joint in joints])
+        for joint in joints:
+            data.ctrl[subject.actuators[joint.name]] = log.joints["command"][joint.name][now]
+        mujoco.mj_step(model, data, nstep=steps)
+    measured, soft = (
+        np.stack([one.joints["position"][joint.name] for joint in joints], axis=1) for one in (log, weak[0])
+    )
+    off = np.sqrt(((np.array(replayed) - measured) ** 2).mean())
+    assert off < 0.003 and np.sqrt(((np.array(replayed) - soft) ** 2).mean()) > 3 * off
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import mujoco
 import numpy as np
 
-from robotics.environments import make_env
 from robotics.envs.hands import HandTask
+from robotics.envs.legged import QuadrupedTask
 from robotics.envs.mobile import MobileTask
+from robotics.envs.state import Simulation
 from robotics.errors import UsageError
 from robotics.outputs import write_atomically
 from robotics.progress import progress
@@ -29,28 +29,64 @@ TOP_HZ, SPEED = 3.0, 1.5
 SETTLE_S = 0.5
 #: Seed of the first motion: where neither demonstrations nor evaluation are.
 FIRST_SEED = 900_000
+#: A robot on legs is hung up by its base, so high that they swing free [m], as is done in laboratories.
+HUNG_AT = 1.0
+#: Tasks of robots whose joints can be logged.
+LoggedTask = HandTask | QuadrupedTask
 
 
 def require_servo_robot(env_id: str) -> None:
-    """UsageError unless `env_id` is a task of a robot that stands fast and takes positions of its joints, and what it
-    handles can be fixed where it lies."""
+    """UsageError unless `env_id` is a task of a robot that stands fast, or can be hung up, and takes positions of its
+    joints, and what it handles can be fixed where it lies."""
     task = task_of(env_id)
     task.close()
-    if not isinstance(task, HandTask) or isinstance(task, MobileTask):
+    if not isinstance(task, LoggedTask) or isinstance(task, MobileTask):
         raise UsageError(
-            f"environment '{env_id}': its robot does not stand fast on position servos, so its joints alone do not "
-            "tell what moves it; log it and use `robotics sysid`"
+            f"environment '{env_id}': its robot neither stands fast on position servos nor can be hung up, so its "
+            "joints alone do not tell what moves it; log it and use `robotics sysid`"
         )
     if task.model.nflex:
         raise UsageError(f"environment '{env_id}': its cloth does not lie still while the robot is logged")
 
 
-def nominal_model(task: HandTask) -> str:
+def logged_task(env_id: str, world: World | None = None) -> LoggedTask:
+    """The task behind `env_id`, with its robot as it is logged: one on legs hangs by its base."""
+    task = task_of(env_id, action_mode="joint", **({"world": world} if world is not None and world.values else {}))
+    assert isinstance(task, LoggedTask)
+    if isinstance(task, HandTask):
+        return task
+    task.close()
+    return _hung(type(task))(action_mode="joint", world=world if world is not None and world.values else None)
+
+
+def _hung(kind: type[QuadrupedTask]) -> type[QuadrupedTask]:
+    """The task of a robot that hangs."""
+
+    class Hung(kind):  # type: ignore[misc, valid-type]
+        def build_scene(self, action_mode: str) -> mujoco.MjSpec:
+            spec = super().build_scene(action_mode)
+            spec.body("base").pos = [0, 0, HUNG_AT]
+            hook = spec.add_equality(name="hook", type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY)
+            hook.name1, hook.name2 = "world", "base"
+            hook.solref = [2 * spec.option.timestep, 1]
+            return spec
+
+        def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
+            super().place(simulation, rng, options)
+            simulation.qpos[:7] = [0, 0, HUNG_AT, 1, 0, 0, 0]
+
+    return Hung
+
+
+def nominal_model(task: LoggedTask) -> str:
     """What the simulation believes, as MJCF, with objects where `task` has them now and the robot at its home.
 
-    What is identified starts from it. Nothing touches the objects, so that here they are fixed where they lie.
+    What is identified starts from it. Nothing touches the objects, so that here they are fixed where they lie, as is
+    the base of a robot that hangs.
     """
     spec, qpos = task.build_scene("joint"), task.data.qpos
+    for weld in [one for one in spec.equalities if one.type == mujoco.mjtEq.mjEQ_WELD]:
+        spec.delete(weld)
     for joint in [one for one in spec.joints if one.type == mujoco.mjtJoint.mjJNT_FREE]:
         pose = qpos[task.model.joint(joint.name).qposadr[0] :][:7]
         joint.parent.pos, joint.parent.quat = pose[:3], pose[3:]
@@ -81,7 +117,7 @@ def log_motions(env_id: str, world: World, seconds: float, seed: int, folder: Pa
     policies see: late, quantised and noisy if its sensors are. Raises UsageError for too short a time.
     """
     count = motions_in(seconds)
-    nominal, target = make_env(env_id, action_mode="joint"), _in_world(env_id, world)
+    nominal, target = logged_task(env_id), logged_task(env_id, world)
     logs = []
     try:
         with progress("log the target", count, "motions") as bar:
@@ -107,13 +143,11 @@ def write_log(log: Log, folder: Path) -> Path:
     return path
 
 
-def _settled(env: gym.Env, seed: int) -> dict[str, Any]:
+def _settled(task: LoggedTask, seed: int) -> dict[str, Any]:
     """The observation when the objects of this seed have come to rest and the robot has held its home for a while.
 
     Steps the task itself: neither success nor a time limit ends a motion.
     """
-    task = env.unwrapped
-    assert isinstance(task, HandTask)
     observation, _ = task.reset(seed=seed)
     home = np.clip(task.SPEC.home, task.action_space.low, task.action_space.high).astype(np.float32)
     for _ in range(round(SETTLE_S * task.control_hz)):
@@ -121,29 +155,21 @@ def _settled(env: gym.Env, seed: int) -> dict[str, Any]:
     return observation
 
 
-def _in_world(env_id: str, world: World) -> gym.Env:
-    kwargs: Mapping[str, Any] = {"world": world} if world.values else {}
-    return make_env(env_id, action_mode="joint", **kwargs)
-
-
-def _motion(nominal: gym.Env, target: gym.Env, seconds: float, seed: int, name: str) -> Log:
+def _motion(nominal: LoggedTask, target: LoggedTask, seconds: float, seed: int, name: str) -> Log:
     """One motion from the instance of `seed`, whose objects are in the same place in both."""
     _settled(nominal, seed)
-    task, there = nominal.unwrapped, target.unwrapped
-    assert isinstance(task, HandTask) and isinstance(there, HandTask)
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / "model.xml"
-        model.write_text(nominal_model(task))
-        excitation = excite(str(model), seconds, task.control_hz, TOP_HZ, SPEED, seed)
-    joints = task.SPEC.joints
+        model.write_text(nominal_model(nominal))
+        excitation = excite(str(model), seconds, nominal.control_hz, TOP_HZ, SPEED, seed)
+    joints, space = nominal.SPEC.joints, target.action_space
     order = [excitation.joints.index(joint) for joint in joints]
-    space = there.action_space
     commands = np.clip(excitation.command[:, order], space.low, space.high).astype(np.float32)
     measured = []
     observation = _settled(target, seed)
     for command in commands:
-        measured.append(observation["state"][: len(joints)].astype(float))
-        observation, *_ = there.step(command)
+        measured.append(target.joints_in(observation).astype(float))
+        observation, *_ = target.step(command)
     positions = np.array(measured)
     return Log(
         name,

@@ -27,14 +27,20 @@ from pathlib import Path
 from typing import Any
 
 from robotics.datasets.collect import collect
-from robotics.environments import make_env
 from robotics.errors import RoboticsError, UsageError, unknown_name
 from robotics.evaluation.agents import BUILT_IN, AgentSource, open_policy
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.outputs import prepare_folder, read_json, write_atomically, write_json
 from robotics.sim2real.closing import closed_fraction, gain, verdict
 from robotics.sim2real.drawing import Draw, Randomisation
-from robotics.sim2real.excited_logs import FIRST_SEED, log_motions, motions_in, nominal_model, require_servo_robot
+from robotics.sim2real.excited_logs import (
+    FIRST_SEED,
+    log_motions,
+    logged_task,
+    motions_in,
+    nominal_model,
+    require_servo_robot,
+)
 from robotics.sim2real.gap import arm
 from robotics.sim2real.identification.identify import DOCUMENT as SYSID
 from robotics.sim2real.identification.identify import Settings, identify
@@ -217,10 +223,10 @@ class _Loop:
             return read_json(folder / SYSID)
         _say("the logs are identified")
         shutil.rmtree(folder, ignore_errors=True)
-        env = make_env(self.request.env, action_mode="joint")
-        env.reset(seed=FIRST_SEED)
-        write_atomically(model, nominal_model(env.unwrapped))
-        env.close()
+        task = logged_task(self.request.env)
+        task.reset(seed=FIRST_SEED)
+        write_atomically(model, nominal_model(task))
+        task.close()
         return identify(str(model), self.out / "logs", folder, self.settings, note=_say)
 
     def _posterior(self, identified: Mapping[str, Any]) -> Posterior:
