@@ -109,6 +109,8 @@ def describe(document: dict[str, Any]) -> str:
         f"{'[ms]':<10}{'p50':>9}{'p99':>9}{'max':>9}",
     ]
     for name, times in document["timing_ms"].items():
+        if not times["max"]:
+            continue  # this controller has no such part
         lines.append(f"{name:<10}{times['p50']:>9.3f}{times['p99']:>9.3f}{times['max']:>9.3f}")
     lines.append(f"{document['missed_deadlines']} ticks took longer than their period")
     return "\n".join(lines)

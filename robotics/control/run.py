@@ -20,6 +20,8 @@ from robotics.progress import progress
 from robotics.versions import versions
 
 VIDEO_HZ, VIDEO_SIZE = 50, (480, 640)
+#: Parts of a controller whose times every document has.
+PARTS = ("mpc", "wbc", "tick")
 
 
 def run_trial(trial: Trial, video: Path | None = None, session: Session | None = None) -> dict[str, Any]:
@@ -83,12 +85,18 @@ def _document(trial: Trial, session: Session, outcome: _Outcome) -> dict[str, An
         "fell": outcome.fell,
         **session.results(),
         "limits_exceeded": session.limits_exceeded,
-        "timing_ms": {name: _percentiles(values) for name, values in sorted(session.timing_ms.items())},
+        "timing_ms": _timing(session),
         "missed_deadlines": int((np.array(session.timing_ms["tick"]) > session.period_s * 1e3).sum()),
         "realtime_factor": outcome.simulated_s / outcome.wall_s,
         "faults": session.faults(),
         "versions": versions(),
     }
+
+
+def _timing(session: Session) -> dict[str, dict[str, float]]:
+    """By part of the controller; `PARTS` are always there, and a part that a controller has not takes no time."""
+    measured = {**dict.fromkeys(PARTS, [0.0]), **session.timing_ms}
+    return {name: _percentiles(values) for name, values in sorted(measured.items())}
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:
