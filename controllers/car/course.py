@@ -16,8 +16,8 @@ from robotics.errors import UsageError
 
 Array = np.ndarray
 
-#: Distance between the points of a stretch [m].
-SPACING = 0.05
+#: Distance between the points of a stretch [m], and how many of them a place is looked for before and behind.
+SPACING, REACH = 0.05, 60
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A piece of a course driven in one gear. Arrays (m,) over the way from its start, `SPACING` apart."""
+    """A piece of a course driven in one gear. Arrays (m,) over the way from its start, `spacing` apart."""
 
     gear: Literal[1, -1]
     way: Array  # [m], from 0
@@ -42,6 +42,7 @@ class Stretch:
     curvature: Array  # of the car: dheading over gear d way [1/m]
     speed: Array  # >= 0 [m/s]
     time: Array  # of arrival [s]
+    spacing: float = SPACING  # [m]
 
     @property
     def length(self) -> float:
@@ -58,15 +59,16 @@ class Stretch:
         """Places (k,) [m] that the speed profile reaches from `way` in `times` (k,) [s]."""
         return np.interp(np.interp(way, self.way, self.time) + times, self.time, self.way)
 
-    def project(self, position: Array, near: float, reach: float = 3.0) -> float:
-        """The place [m] nearest to `position` (2,), looked for within `reach` [m] of the place `near`."""
-        first = max(0, int((near - reach) / SPACING))
-        last = min(len(self.way), int((near + reach) / SPACING) + 2)
+    def project(self, position: Array, near: float) -> float:
+        """The place [m] nearest to `position` (2,), looked for within `REACH` points of the place `near`."""
+        reach = REACH * self.spacing
+        first = max(0, int((near - reach) / self.spacing))
+        last = min(len(self.way), int((near + reach) / self.spacing) + 2)
         offset = position - self.position[first:last]
         nearest = first + int(np.argmin(np.einsum("ij,ij->i", offset, offset)))
         heading = self.heading[nearest]
         along = self.gear * (position - self.position[nearest]) @ [np.cos(heading), np.sin(heading)]
-        return float(np.clip(self.way[nearest] + np.clip(along, -SPACING, SPACING), 0, self.length))
+        return float(np.clip(self.way[nearest] + np.clip(along, -self.spacing, self.spacing), 0, self.length))
 
 
 @dataclass(frozen=True)
@@ -84,21 +86,21 @@ class Course:
 Leg = tuple[Literal[1, -1], Sequence[tuple[float, float]]]
 
 
-def lay_out(legs: Sequence[Leg], pace: Pace, max_curvature: float) -> Course:
+def lay_out(legs: Sequence[Leg], pace: Pace, max_curvature: float, spacing: float = SPACING) -> Course:
     """The course from the origin along x. Raises UsageError for pieces that no car of `max_curvature` can drive."""
     if not legs:
         raise UsageError("a course needs at least one leg: give (gear, [(length, curvature at its end), …])")
     position, heading, stretches = np.zeros(2), 0.0, []
     for number, (gear, pieces) in enumerate(legs):
-        _check(number, gear, pieces, max_curvature)
+        _check(number, gear, pieces, max_curvature, spacing)
         ends = (pace.start if number == 0 else 0.0, pace.end if number == len(legs) - 1 else 0.0)
-        stretch = _stretch(gear, pieces, position, heading, pace, ends)
+        stretch = _stretch(gear, pieces, position, heading, pace, ends, spacing)
         stretches.append(stretch)
         position, heading = stretch.position[-1], float(stretch.heading[-1])
     return Course(tuple(stretches))
 
 
-def _check(number: int, gear: int, pieces: Sequence[tuple[float, float]], max_curvature: float) -> None:
+def _check(number: int, gear: int, pieces: Sequence[tuple[float, float]], max_curvature: float, spacing: float) -> None:
     if gear not in (1, -1):
         raise UsageError(f"leg {number} has gear {gear}: give 1 (forwards) or -1 (backwards)")
     for length, curvature in pieces:
@@ -109,8 +111,8 @@ def _check(number: int, gear: int, pieces: Sequence[tuple[float, float]], max_cu
                 f"leg {number} has curvature {curvature} 1/m; the car turns at most {max_curvature:.3g}: "
                 "make the radius larger"
             )
-    if sum(length for length, _ in pieces) < 10 * SPACING:
-        raise UsageError(f"leg {number} is shorter than {10 * SPACING:g} m: leave it out or make it longer")
+    if sum(length for length, _ in pieces) < 10 * spacing:
+        raise UsageError(f"leg {number} is shorter than {10 * spacing:g} m: leave it out or make it longer")
 
 
 def _stretch(
@@ -120,10 +122,11 @@ def _stretch(
     heading: float,
     pace: Pace,
     ends: tuple[float, float],
+    spacing: float,
 ) -> Stretch:
     lengths, curvatures = zip(*pieces, strict=True)
     nodes = np.concatenate([[0.0], np.cumsum(lengths)])
-    way = np.linspace(0, nodes[-1], round(nodes[-1] / SPACING) + 1)
+    way = np.linspace(0, nodes[-1], round(nodes[-1] / spacing) + 1)
     ds = way[1]
     # the first piece has the curvature of its end when it is an arc that begins at a gear change
     curvature = np.interp(way, nodes, [curvatures[0] if len(pieces) == 1 else 0.0, *curvatures])
@@ -134,7 +137,7 @@ def _stretch(
     speed = _speed_profile(curvature, float(ds), pace, ends)
     # between two points that are both at rest nothing moves; elsewhere the mean speed is exact for a constant pull
     time = np.concatenate([[0.0], np.cumsum(2 * ds / np.maximum(speed[1:] + speed[:-1], 1e-3))])
-    return Stretch(gear, way, points, turned, curvature, speed, time)
+    return Stretch(gear, way, points, turned, curvature, speed, time, spacing)
 
 
 def _speed_profile(curvature: Array, ds: float, pace: Pace, ends: tuple[float, float]) -> Array:

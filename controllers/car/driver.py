@@ -9,6 +9,7 @@ import numpy as np
 from robotics.controllers.car.course import Course, Stretch
 from robotics.controllers.car.model import HEADING, SPEED, STEER, CarParameters
 from robotics.controllers.car.mpc import CarMPC, Motion
+from robotics.controllers.car.scale import Scale
 from robotics.controllers.rotation import wrapped
 
 Array = np.ndarray
@@ -50,8 +51,10 @@ class Driver:
     #: A stretch is done when the car stands this near to its end [m], slower than this [m/s].
     ARRIVED_M, STANDING = 0.15, 0.05
 
-    def __init__(self, course: Course, mpc: CarMPC, period_s: float = 0.02) -> None:
+    def __init__(self, course: Course, mpc: CarMPC, period_s: float = 0.02, scale: Scale | None = None) -> None:
         self.course, self.mpc, self.period_s = course, mpc, period_s
+        scale = scale or Scale()
+        self._arrived_m, self._standing = self.ARRIVED_M * scale.length, self.STANDING * scale.speed
         self.stretch_number, self.way = 0, 0.0
         self.finished = False
         self.motion: Motion | None = None
@@ -112,8 +115,8 @@ class Driver:
     def _locate(self, state: CarState) -> None:
         """Find the place on the course, and change gear at the end of a stretch."""
         self.way = self.stretch.project(state.position, self.way)
-        standing = abs(state.speed) < self.STANDING and self.stretch.speed[-1] == 0.0
-        if self.stretch.length - self.way > self.ARRIVED_M or not standing:
+        standing = abs(state.speed) < self._standing and self.stretch.speed[-1] == 0.0
+        if self.stretch.length - self.way > self._arrived_m or not standing:
             return
         if self.stretch_number + 1 < len(self.course.stretches):
             self.stretch_number += 1
@@ -132,7 +135,7 @@ class Driver:
             self.motion = self.motion.after(self.period_s)
             self._input = self.motion.inputs[0]
             return
-        slow = abs(self._last_speed(speed)) < self.STANDING
+        slow = abs(self._last_speed(speed)) < self._standing
         braking = 0.0 if slow else -0.5 * self.car.grip * np.sign(self._last_speed(speed))
         self._input = np.array([braking, 0.0])
 

@@ -11,12 +11,13 @@ at every tick, satellite navigation (RTK: centimetres) measures p when it has a 
 Dynamics and Control", ch. 2; Särkkä, "Bayesian Filtering and Smoothing", ch. 5.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from robotics.controllers.car.driver import CarState
 from robotics.controllers.car.model import CarParameters
+from robotics.controllers.car.scale import Scale
 
 Array = np.ndarray
 
@@ -40,6 +41,13 @@ class CarNoise:
     turn: float = 0.01  # density of the heading [rad]
     position: float = 0.05  # density [m]
     speed: float = 2.0  # density: what the car may accelerate [m/s]
+
+    def scaled(self, scale: Scale) -> "CarNoise":
+        """Of a car of another size, with sensors that are as good for it."""
+        length, speed = scale.length, scale.speed
+        return replace(
+            self, fix=self.fix * length, wheel_speed=self.wheel_speed * speed, position=self.position * length
+        )
 
 
 @dataclass

@@ -27,13 +27,14 @@ is active while the circle is not, which spares a dual active-set solver an iter
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 
 from robotics.controllers.car.course import Stretch
 from robotics.controllers.car.model import HEADING, SPEED, STEER, KinematicBicycle, SingleTrack
+from robotics.controllers.car.scale import Scale
 from robotics.controllers.qp import QP, GuardedSolver
 from robotics.errors import UsageError
 
@@ -62,6 +63,20 @@ class CarMPCSettings:
             raise UsageError(f"a horizon of {self.horizon} steps of {self.step_s} s: give at least 2 steps > 0 s")
         if self.sides < 4 or self.sides % 4:
             raise UsageError(f"a circle of friction of {self.sides} sides: give a multiple of 4")
+
+    def scaled(self, scale: Scale) -> "CarMPCSettings":
+        """The same costs of the same motion, driven by a car of another size."""
+        metre, pull, rate = scale.length**2, scale.acceleration**2, scale.time**-2  # squares of what the errors become
+        return replace(
+            self,
+            step_s=self.step_s * scale.time,
+            along_weight=self.along_weight / metre,
+            across_weight=self.across_weight / metre,
+            speed_weight=self.speed_weight / scale.speed**2,
+            input_weight=(self.input_weight[0] / pull, self.input_weight[1] / rate),
+            smoothness_weight=(self.smoothness_weight[0] / pull, self.smoothness_weight[1] / rate),
+            slack_weight=self.slack_weight / pull,
+        )
 
 
 @dataclass(frozen=True)

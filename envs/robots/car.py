@@ -10,7 +10,10 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from robotics.controllers.car import steering
+from robotics.controllers.car.chassis import Chassis
 from robotics.controllers.car.model import CarParameters
+from robotics.controllers.car.spec import CarSpec
 from robotics.envs.robots.surroundings import add_sky, floor_material
 
 Array = np.ndarray
@@ -26,6 +29,26 @@ SPRUNG_HEIGHT = 0.6137
 SUSPENSION = {"F": (24445.0, 1786.0, 6915.0), "R": (19629.0, 1649.0, 2644.0)}
 #: Share of the front axle in braking; only the rear axle drives.
 BRAKE_FRONT = 0.66
+
+CAR_SPEC = CarSpec(
+    "car",
+    joints=("FL_steer", "FR_steer", *(f"{wheel}_spin" for wheel in WHEELS)),
+    home=(0.0,) * 6,
+    velocity_limits=(np.inf,) * 6,
+    base="car",
+    wheels=tuple(f"{wheel}_spin" for wheel in WHEELS),
+    steering=("FL_steer", "FR_steer"),
+    tyres=WHEELS,
+)
+CHASSIS = Chassis(
+    CAR,
+    steering.Ackermann(CAR.wheelbase, TRACK["F"] / 2),
+    (TRACK["F"], TRACK["R"]),
+    radii=np.full(4, WHEEL_RADIUS),
+    drive_share=np.array([0.0, 0.0, 0.5, 0.5]),
+    brake_share=np.array([BRAKE_FRONT, BRAKE_FRONT, 1 - BRAKE_FRONT, 1 - BRAKE_FRONT]) / 2,
+    moved_mass=CAR.mass,
+)
 
 _PAINT, _GLASS, _TRIM = (0.62, 0.09, 0.10, 1.0), (0.10, 0.13, 0.17, 1.0), (0.09, 0.09, 0.10, 1.0)
 _RUBBER, _RIM = (0.06, 0.06, 0.065, 1.0), (0.72, 0.73, 0.75, 1.0)
@@ -79,23 +102,17 @@ _FOLLOW = mujoco.mjtCamLight.mjCAMLIGHT_TRACK
 
 def wheel_angles(steer: Array | float) -> tuple[Array, Array]:
     """Steering angles of the left and the right front wheel [rad] (...,) that turn about one point (Ackermann)."""
-    L, half = CAR.wheelbase, TRACK["F"] / 2
-    t = np.tan(steer)
-    return np.arctan2(L * t, L - half * t), np.arctan2(L * t, L + half * t)
+    return steering.wheel_angles(steer, CAR.wheelbase, TRACK["F"] / 2)
 
 
 def steering_angle(left: Array | float, right: Array | float) -> Array:
     """The steering angle [rad] of a single track between two front wheels: the mean of their curvatures. (...,)"""
-    L, half = CAR.wheelbase, TRACK["F"] / 2
-    tl, tr = np.tan(left), np.tan(right)
-    return np.arctan(L * (tl / (L + half * tl) + tr / (L - half * tr)) / 2)
+    return steering.steering_angle(left, right, CAR.wheelbase, TRACK["F"] / 2)
 
 
 def wheel_torques(acceleration: Array | float, speed: Array | float) -> Array:
     """Torques (..., 4) [N m] on `WHEELS`: the rear axle drives, all wheels brake."""
-    torque = np.asarray(CAR.mass * WHEEL_RADIUS / 2 * np.asarray(acceleration))
-    front = np.where(np.multiply(acceleration, speed) < 0, BRAKE_FRONT, 0.0)
-    return torque[..., None] * np.stack([front, front, 1 - front, 1 - front], axis=-1)
+    return CHASSIS.wheel_torques(acceleration, speed)
 
 
 def _sprung_yaw_inertia() -> float:
