@@ -23,6 +23,8 @@ from robotics.envs.robots.humanoid import HUMANOID, humanoid_scene
 Array = np.ndarray
 
 EMBEDDED = embedded("humanoid", HUMANOID, humanoid_scene)
+#: The camera that films robots of files, and how much more than them it sees.
+FILM, ROOM = "robotics_track", 1.15
 
 
 class HumanoidPlant(LeggedPlant):
@@ -41,6 +43,21 @@ class HumanoidPlant(LeggedPlant):
         balls = self.feet() @ normal - self.model.geom_size[self._feet, 0]
         self.data.qpos[self._base_q : self._base_q + 3] -= balls.min() * normal
         mujoco.mj_forward(self.model, self.data)
+        self._film()
+
+    def _film(self) -> None:
+        """Move the camera that every robot with legs has to where it sees all of this one, from the side."""
+        model, data, camera = self.model, self.data, self.model.camera(FILM).id
+        roots = model.body_rootid[model.geom_bodyid]
+        own = np.flatnonzero(roots == model.body_rootid[self._base])
+        ground, top = self.feet()[:, 2].min(), (data.geom_xpos[own, 2] + model.geom_rbound[own]).max()
+        away = ROOM * 0.5 * (top - ground) / np.tan(np.radians(model.cam_fovy[camera]) / 2)
+        back = np.array([0.25, -1.0, 0.12]) / np.linalg.norm([0.25, -1.0, 0.12])
+        right = np.cross([0.0, 0.0, 1.0], back)
+        right /= np.linalg.norm(right)
+        middle = np.array([*data.xpos[self._base, :2], 0.5 * (top + ground)])
+        model.cam_pos0[camera] = middle + away * back - data.xpos[self._base]
+        model.cam_mat0[camera] = np.column_stack([right, np.cross(back, right), back]).ravel()
 
     def _foot_at(self, geom: int, place: Array) -> int | None:
         """The ball that touches, or, for what else of a foot does, its nearest ball."""
@@ -77,7 +94,7 @@ class HumanoidSession:
         self.period_s = self.controller.settings.wbc_period_s
         self.plant = HumanoidPlant(trial.conditions, machine, trial.seed)
         self.model, self.data = self.plant.model, self.plant.data
-        self.camera = "track" if machine is EMBEDDED else "robotics_track"
+        self.camera = "track" if machine is EMBEDDED else FILM
         self.plant.place(self.controller.model.home(), np.random.default_rng(trial.seed))
         self.controller.reset(self.plant.state())
         self._begin(trial.task)
