@@ -4,7 +4,7 @@ import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import mujoco
 import numpy as np
@@ -32,7 +32,7 @@ FIRST_SEED = 900_000
 #: A robot on legs is hung up by its base, so high that they swing free [m], as is done in laboratories.
 HUNG_AT = 1.0
 #: Tasks of robots whose joints can be logged.
-LoggedTask = HandTask | QuadrupedTask
+LoggedTask: TypeAlias = HandTask | QuadrupedTask
 
 
 def require_servo_robot(env_id: str) -> None:
@@ -62,7 +62,7 @@ def logged_task(env_id: str, world: World | None = None) -> LoggedTask:
 def _hung(kind: type[QuadrupedTask]) -> type[QuadrupedTask]:
     """The task of a robot that hangs."""
 
-    class Hung(kind):  # type: ignore[misc, valid-type]
+    class Hung(kind):
         def build_scene(self, action_mode: str) -> mujoco.MjSpec:
             spec = super().build_scene(action_mode)
             spec.body("base").pos = [0, 0, HUNG_AT]
