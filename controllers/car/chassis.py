@@ -8,8 +8,9 @@ in driving, friction asks of the rear axle (Rajamani, "Vehicle Dynamics and Cont
 .. math:: s\, m a \le \mu \frac{m}{L} (g\, l_f + h a), \qquad\text{of the front axle}\qquad
           s\, m a \le \mu \frac{m}{L} (g\, l_r - h a),
 
-and the same with a turned round in braking. A car that would tip before its tyres slide has only the grip
-:math:`\mu = w / 2h` to the side, of its track w.
+and the same with a turned round in braking. What an axle passes on ahead it can not hold aside, so that the circle of
+friction is an ellipse for the car as a whole, :math:`p = \mu g / a_{max}` times as narrow ahead. A car that would tip
+before its tyres slide has only the grip :math:`\mu = w / 2h` to the side, of its track w.
 """
 
 from dataclasses import dataclass, field, replace
@@ -96,11 +97,14 @@ def read_chassis(model: mujoco.MjModel, spec: CarSpec) -> Chassis:
     share = _share(motors, car, signs)
     dofs = model.jnt_dofadr[wheels]
     moved = car.mass + float((_spin_inertia(model, data, dofs) / radii**2).sum())
-    ahead, back = _accelerations(car, motors, share, moved * radii, height)
+    driven, passed = share > 0, [_passed_on(car, share, height * way) for way in (1.0, -1.0)]
+    given = MOTORS * float((motors.limits[driven] / (share * moved * radii)[driven]).min())
+    ahead, back = (min(given, FRICTION * most) for most in passed)
+    car = replace(car, max_acceleration=ahead, max_braking=back, pull=max(1.0, car.grip / min(passed)))
     below = middle + axes[:, 1] * y.mean() + [0.0, 0.0, -height]
     R = data.xmat[base].reshape(3, 3)
     return Chassis(
-        replace(car, max_acceleration=ahead, max_braking=back),
+        car,
         steering,
         tracks,
         radii,
@@ -211,16 +215,6 @@ def _share(motors: WheelMotors, car: CarParameters, signs: Array) -> Array:
     load = np.array([car.rear, car.rear, car.front, car.front]) * (motors.limits > 0)
     share = signs * motors.split(signs * load)
     return share / share.sum()
-
-
-def _accelerations(
-    car: CarParameters, motors: WheelMotors, share: Array, torque: Array, height: float
-) -> tuple[float, float]:
-    """The most that it can speed up and slow down [m/s^2]; `torque` is of all wheels, by acceleration (4,)."""
-    on = share > 0
-    given = MOTORS * float((motors.limits[on] / (share * torque)[on]).min())
-    ahead, back = (min(given, FRICTION * _passed_on(car, share, height * way)) for way in (1.0, -1.0))
-    return ahead, back
 
 
 def _passed_on(car: CarParameters, share: Array, height: float) -> float:

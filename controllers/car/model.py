@@ -54,6 +54,7 @@ class CarParameters:
     max_steer_rate: float = 0.4  # [rad/s]
     max_acceleration: float = 3.0  # [m/s^2]
     max_braking: float = 7.0  # [m/s^2]
+    pull: float = 1.0  # how much more of its grip an axle spends on 1 m/s^2 ahead than on 1 m/s^2 aside
 
     @property
     def wheelbase(self) -> float:
@@ -71,6 +72,9 @@ class SingleTrack(Protocol):
     states: int
     car: CarParameters
 
+    def stiffness(self, z: Array) -> Array:
+        """The rate at which its quickest mode decays (...,) [1/s]."""
+
     def derivative(self, z: Array, u: Array) -> Array:
         """dz/dt (..., n)."""
 
@@ -87,6 +91,9 @@ class KinematicBicycle:
 
     car: CarParameters = field(default_factory=CarParameters)
     states: int = 5
+
+    def stiffness(self, z: Array) -> Array:
+        return np.zeros(z.shape[:-1])
 
     def derivative(self, z: Array, u: Array) -> Array:
         v, heading = z[..., SPEED], z[..., HEADING]
@@ -118,6 +125,11 @@ class DynamicBicycle:
     car: CarParameters = field(default_factory=CarParameters)
     slow: float = 4.0  # v_0 [m/s]
     states: int = 7
+
+    def stiffness(self, z: Array) -> Array:
+        r"""Of side speed, :math:`C \mu g / \bar v`, or of turning, :math:`m l_f l_r / I_z` times that."""
+        car, speed = self.car, np.sqrt(z[..., SPEED] ** 2 + self.slow**2)
+        return car.cornering * car.grip / speed * max(1.0, car.mass * car.front * car.rear / car.yaw_inertia)
 
     def derivative(self, z: Array, u: Array) -> Array:
         car, m = self.car, self.car.mass

@@ -10,12 +10,13 @@ With the nominal motion :math:`\bar z_k, \bar u_k` (the last plan, moved on by t
 subject to the linearised model, :math:`u_{min} \le u_k \le u_{max}`, :math:`|\delta_k| \le \delta_{max}` and the
 softened circle of friction, as a polygon of M sides with its corners on the axes,
 
-.. math:: \cos\theta_i\, a_{k-1} + \sin\theta_i\, a_y(z_k) \le \mu g \cos\tfrac{\pi}{M} + s_k ,
+.. math:: \cos\theta_i\, p\, a_{k-1} + \sin\theta_i\, a_y(z_k) \le \mu g \cos\tfrac{\pi}{M} + s_k ,
 
-is solved once per tick (the real-time iteration of Diehl et al. 2005). :math:`T_k` turns position errors into the frame
-of the course: along and across. A slack [m/s^2] is its row's multiplier over :math:`2 w_s`: a few hundredths while the
-circle can be kept, and whatever is needed while it can not. It needs no bound below, as no negative slack pays; so none
-is active while the circle is not, which spares a dual active-set solver an iteration per step.
+is solved once per tick (the real-time iteration of Diehl et al. 2005); p makes it an ellipse for a car that one axle
+pulls, see `robotics.controllers.car.chassis`. :math:`T_k` turns position errors into the frame of the course: along and
+across. A slack [m/s^2] is its row's multiplier over :math:`2 w_s`: a few hundredths while the circle can be kept, and
+whatever is needed while it can not. It needs no bound below, as no negative slack pays; so none is active while the
+circle is not, which spares a dual active-set solver an iteration per step.
 
 1. `reference_ahead`: where the course wants the car to be at each step of the horizon.
 2. `linearise`: the model about the nominal motion.
@@ -39,6 +40,9 @@ from robotics.controllers.qp import QP, GuardedSolver
 from robotics.errors import UsageError
 
 Array = np.ndarray
+
+#: The series of exp(-z) to the fifth power of z is below 1 until here.
+SERIES = 3.2
 
 
 @dataclass(frozen=True)
@@ -116,12 +120,18 @@ def discretise(model: SingleTrack, nominal: Motion, A: Array, B: Array) -> tuple
     With :math:`\varphi = \tfrac1h \int_0^h e^{A \tau} d\tau`, by its series to the fourth power of A h, they are
     :math:`A^d = I + h A \varphi`, :math:`B^d = h \varphi B`, and the defect of a nominal motion that need not be one of
     the model, :math:`d_k = \bar z_k + h \varphi f(\bar z_k, \bar u_k) - \bar z_{k+1}`: an exponential Rosenbrock step,
-    of second order and stable for tyres of any stiffness (Hochbruck and Ostermann 2010, eq. 2.52).
+    of second order (Hochbruck and Ostermann 2010, eq. 2.52). Where tyres are so stiff that the series would not decay
+    with them, it is that of a part of the step, doubled by :math:`\varphi(2 z) = \varphi(z) (1 + e^z) / 2`.
     """
     h, eye = nominal.step_s, np.eye(A.shape[-1])
-    phi = eye + A * (h / 5)
+    stiffest = h * float(model.stiffness(nominal.states[:-1]).max())
+    doublings = int(np.ceil(np.log2(max(stiffest / SERIES, 1.0))))
+    part = h / 2**doublings
+    phi = eye + A * (part / 5)
     for order in (4, 3, 2):
-        phi = eye + (h / order) * (A @ phi)
+        phi = eye + (part / order) * (A @ phi)
+    for _ in range(doublings):
+        phi, part = phi @ (2 * eye + part * (A @ phi)) / 2, 2 * part
     f = model.derivative(nominal.states[:-1], nominal.inputs)
     step = h * (phi @ f[..., None])[..., 0]
     return eye + h * (A @ phi), h * (phi @ B), nominal.states[:-1] + step - nominal.states[1:]
@@ -191,7 +201,7 @@ def _constraints(model: SingleTrack, s: CarMPCSettings, nominal: Motion, free: A
     side, gradient = model.side_acceleration(nominal.states[1:])
     side_free = side + np.einsum("kn,kn->k", gradient, free - nominal.states[1:])
     side_map = (gradient[:, None] @ Phi)[:, 0]  # (N, 2 N)
-    template, sines = _circle(s)
+    template, sines = _circle(s, car.pull)
     G = template.copy()
     G[:N, : 2 * N] = Phi[:, STEER]
     G[N:, : 2 * N] += (sines[:, None, None] * side_map).reshape(-1, 2 * N)
@@ -212,13 +222,13 @@ def _constraints(model: SingleTrack, s: CarMPCSettings, nominal: Motion, free: A
 
 
 @lru_cache
-def _circle(s: CarMPCSettings) -> tuple[Array, Array]:
+def _circle(s: CarMPCSettings, pull: float) -> tuple[Array, Array]:
     """What does not change in the rows ((1 + M) N, 3 N): accelerations and slacks; and the sines of the sides (M,)."""
     N, steps = s.horizon, np.arange(s.horizon)
     angles = (np.arange(s.sides) + 0.5) * 2 * np.pi / s.sides
     G = np.zeros((N + s.sides * N, 3 * N))
     circle = G[N:].reshape(s.sides, N, 3 * N)
-    circle[:, steps, 2 * steps] = np.cos(angles)[:, None]
+    circle[:, steps, 2 * steps] = pull * np.cos(angles)[:, None]
     circle[:, steps, 2 * N + steps] = -1.0
     return G, np.sin(angles)
 

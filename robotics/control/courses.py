@@ -13,8 +13,8 @@ from robotics.controllers.car.mpc import CarMPCSettings
 from robotics.controllers.car.scale import Scale, scale_of
 from robotics.envs.robots.car import CAR
 
-#: How much of its top speed a car is asked for.
-TOP = 0.9
+#: How much of its top speed and of its brakes a car is asked for.
+TOP, BRAKES = 0.9, 0.8
 
 #: A winding road, a turn in three moves at its end, and the way back out.
 WINDING: tuple[Leg, ...] = (
@@ -92,14 +92,13 @@ def fitted(task: CarTask, chassis: Chassis) -> CarTask:
     """
     car, pace, scale = chassis.car, task.pace, scale_of(chassis.car)
     steering = min(1.0, car.max_steer_rate * scale.time / CAR.max_steer_rate)
-    weakest, usual = (min(c.max_acceleration, c.max_braking) for c in (car, CAR))
-    pull = min(1.0, weakest / (usual * scale.acceleration)) * scale.acceleration
+    pull = pace.acceleration * min(scale.acceleration, car.max_acceleration / CAR.max_acceleration)
     speeds = (min(v * scale.speed * steering, TOP * chassis.top_speed) for v in (pace.speed, pace.start, pace.end))
     speed, start, end = speeds
     dynamic = task.model is DynamicBicycle
     return CarTask(
         tuple((gear, [(s * scale.length, k / scale.length) for s, k in pieces]) for gear, pieces in task.legs),
-        Pace(speed, pace.acceleration * pull, pace.side_acceleration * scale.acceleration, start, end),
+        Pace(speed, min(pull, BRAKES * car.max_braking), pace.side_acceleration * scale.acceleration, start, end),
         partial(DynamicBicycle, slow=DynamicBicycle.slow * scale.speed) if dynamic else task.model,
         task.mpc.scaled(scale),
         scale,
