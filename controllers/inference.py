@@ -6,6 +6,9 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robotics.controllers.humanoid.feet import humanoid_feet
+from robotics.controllers.humanoid.standing import Standing
+from robotics.controllers.limbs import Limb, hangs_on, two_limbs
 from robotics.controllers.robot_spec import EndEffector, RobotSpec
 from robotics.errors import UsageError, unknown_name
 
@@ -17,14 +20,21 @@ DEFAULT_SPEED = 20.0
 FIELDS = ("name", "base", "joints", "home", "velocity_limits", "end_effectors", "feet")
 
 
-def complete_spec(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> RobotSpec:
+def complete_spec(
+    scene: mujoco.MjSpec, given: Mapping[str, Any], hands: int | None = None, humanoid: bool | None = None
+) -> RobotSpec:
     """The `RobotSpec` of the robot in `scene`, from the `given` fields and, for the rest, from the model.
+
+    `hands` is how many end effectors a fixed robot shall have: one, two, or None for as many as the model has.
+    `humanoid` says whether one on a base stands on two soles, None that this is to be seen.
 
     Inferred: the free joint with actuated joints below it as the base; every actuated hinge and slide joint; the
     keyframe `home` (or the only one) as the resting position; on a base with four legs, the lowest colliding geom of
-    each last link as its foot; on a fixed robot, the only site beyond its last joint as its end effector, or where
-    there is none, the frame of its last link. Bodies may stand for feet. What has no name and needs one gets one in
-    `scene`. Raises UsageError naming what is ambiguous or missing.
+    each last link as its foot; on one that stands on two links at home, the balls under their soles, or such at the
+    corners of the soles; on a fixed robot, the only site beyond its last joint as its end effector, or where
+    there is none, the frame of its last link; on one with two arms, the same of each, named like its site, and as its
+    gripper the joint at its end that another finger follows by an equality. Bodies may stand for feet. What has no name
+    and needs one gets one in `scene`. Raises UsageError naming what is ambiguous or missing.
     """
     for field in given:
         if field not in FIELDS:
@@ -43,14 +53,13 @@ def complete_spec(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> RobotSpec:
     limits = given.get("velocity_limits", DEFAULT_SPEED)
     home = tuple(given["home"]) if "home" in given else _home(model, joints, name)
     if base is None:
-        effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ())) or _hand(scene, model, joints, name)
+        effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ()))
+        effectors = effectors or _hands(scene, model, joints, name, hands)
         feet: tuple[str, ...] = ()
     else:
         effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ()))
-        named = tuple(given["feet"]) if "feet" in given else _legs(model, joints, name)
-        feet = tuple(_foot(scene, model, foot, name) for foot in named)
-        if "feet" not in given:
-            feet = _in_order(scene, feet, joints, home, base)
+        feet = () if humanoid is False else _soles(scene, model, joints, home, base, name, given, humanoid is True)
+        feet = feet or _four_feet(scene, model, joints, home, base, name, given)
     speeds = tuple(limits) if isinstance(limits, list | tuple) else (float(limits),) * len(joints)
     return RobotSpec(name, joints, tuple(map(float, home)), tuple(map(float, speeds)), effectors, base, feet)
 
@@ -136,10 +145,45 @@ def _home(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> tuple[fl
     return tuple(float(model.key_qpos[key, model.joint(j).qposadr[0]]) for j in joints)
 
 
+def _hands(
+    scene: mujoco.MjSpec, model: mujoco.MjModel, joints: tuple[str, ...], name: str, hands: int | None
+) -> tuple[EndEffector, ...]:
+    """One hand, or those of two arms: where that was not said, two if both arms have a site, or neither has."""
+    limbs = two_limbs(model, joints) if hands != 1 else None
+    if limbs is None:
+        if hands == 2:
+            raise UsageError(
+                f"robot {name}: its joints do not make two arms of three or more each: they end in "
+                f"{', '.join(model.body(b).name for b in _last_links(model, joints))}; "
+                "give end_effectors, two of them, each a name and a site"
+            )
+        return _hand(scene, model, joints, name)
+    sites = [[s for s in range(model.nsite) if hangs_on(model, int(model.site_bodyid[s]), a.first)] for a in limbs]
+    if hands is None and bool(sites[0]) != bool(sites[1]):
+        return _hand(scene, model, joints, name)
+    return tuple(_hand_of(scene, model, limb, there, name) for limb, there in zip(limbs, sites, strict=True))
+
+
+def _hand_of(scene: mujoco.MjSpec, model: mujoco.MjModel, limb: Limb, sites: list[int], name: str) -> EndEffector:
+    """The one site of an arm, or the one on its hand; where there is none, the frame of its last link gets one."""
+    on_hand = [s for s in sites if hangs_on(model, int(model.site_bodyid[s]), limb.wrist)]
+    candidates = sites if len(sites) == 1 else on_hand
+    if len(candidates) > 1:
+        names = ", ".join(model.site(s).name or "an unnamed one" for s in candidates)
+        raise UsageError(
+            f"robot {name}: {len(candidates)} sites could be the hand of its arm that ends in "
+            f"{model.body(limb.wrist).name} ({names}); give end_effectors, two of them, each a name and a site"
+        )
+    body = next(b for b in scene.bodies if b.id == limb.wrist)
+    site = scene.sites[candidates[0]] if candidates else body.add_site(name=f"robotics_{body.name or limb.wrist}")
+    site.name = site.name or f"robotics_{body.name or limb.wrist}"
+    return EndEffector(site.name, site.name, limb.gripper)
+
+
 def _hand(scene: mujoco.MjSpec, model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> tuple[EndEffector, ...]:
     """The one site beyond the last joint; where there is none, the frame of the last link gets one."""
     last = _last_links(model, joints)
-    beyond = [b for b in range(model.nbody) if any(_hangs_on(model, b, link) for link in last)]
+    beyond = [b for b in range(model.nbody) if any(hangs_on(model, b, link) for link in last)]
     sites = [s for s in range(model.nsite) if model.site_bodyid[s] in beyond]
     if len(sites) == 1:
         site = scene.sites[sites[0]]
@@ -158,13 +202,6 @@ def _hand(scene: mujoco.MjSpec, model: mujoco.MjModel, joints: tuple[str, ...], 
     )
 
 
-def _hangs_on(model: mujoco.MjModel, body: int, link: int) -> bool:
-    """Whether `body` is `link` or anywhere below it."""
-    while body and body != link:
-        body = int(model.body_parentid[body])
-    return body == link
-
-
 def _last_links(model: mujoco.MjModel, joints: tuple[str, ...]) -> list[int]:
     """Bodies of joints that no other of the joints hangs below."""
     bodies = [int(model.jnt_bodyid[model.joint(j).id]) for j in joints]
@@ -174,6 +211,37 @@ def _last_links(model: mujoco.MjModel, joints: tuple[str, ...]) -> list[int]:
             body = int(model.body_parentid[body])
             above.add(body)
     return [b for b in dict.fromkeys(bodies) if b not in above]
+
+
+def _soles(
+    scene: mujoco.MjSpec,
+    model: mujoco.MjModel,
+    joints: tuple[str, ...],
+    home: tuple[float, ...],
+    base: str,
+    name: str,
+    given: Mapping[str, Any],
+    sure: bool,
+) -> tuple[str, ...]:
+    """Balls under two soles; none, unless it is `sure` that they are two, on a robot that stands otherwise."""
+    feet = given.get("feet")
+    standing = Standing(scene, name, base, joints, home)
+    return humanoid_feet(standing, _last_links(model, joints), feet, sure)
+
+
+def _four_feet(
+    scene: mujoco.MjSpec,
+    model: mujoco.MjModel,
+    joints: tuple[str, ...],
+    home: tuple[float, ...],
+    base: str,
+    name: str,
+    given: Mapping[str, Any],
+) -> tuple[str, ...]:
+    if "feet" in given:
+        return tuple(_foot(scene, model, foot, name) for foot in given["feet"])
+    feet = tuple(_foot(scene, model, foot, name) for foot in _legs(model, joints, name))
+    return _in_order(scene, feet, joints, home, base)
 
 
 def _legs(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> list[str]:

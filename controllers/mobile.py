@@ -20,7 +20,9 @@ import numpy as np
 from robotics.controllers.arms import ArmSettings, HandTarget
 from robotics.controllers.bimanual import BimanualCerebellum, CarrySettings
 from robotics.controllers.cartesian_mpc import CartesianMPC, CartesianMPCSettings, Motion, Plan, resting_at
+from robotics.controllers.limbs import require_planar, turning_point
 from robotics.controllers.limits import CollisionMargin
+from robotics.controllers.model import NominalModel
 from robotics.controllers.qp import GuardedSolver
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.controllers.rotation import log_between, rotation_matrix
@@ -29,6 +31,9 @@ from robotics.controllers.wbc import WholeBodyController
 from robotics.errors import UsageError
 
 Array = np.ndarray
+
+#: Hands that are less apart than this on the floor [m] do not say which way the base shall look.
+_APART = 0.15
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,23 @@ class BaseSettings:
             step_s=0.1, max_velocity=(1.0, 1.0), max_acceleration=(0.8, 1.5), acceleration_weight=0.02
         )
     )
+
+    @classmethod
+    def within(cls, robot: NominalModel, share: float = 0.7) -> "BaseSettings":
+        """The usual ones for a robot at home, no faster than `share` of what its base can do."""
+        usual = cls()
+        speed = share * robot.velocity_limit[:3]
+        push = share * np.minimum(robot.torque_upper, -robot.torque_lower)[:3] / robot.M.diagonal()[:3]
+
+        def least(of_all: tuple[float, float], own: Array) -> tuple[float, float]:
+            return min(of_all[0], *map(float, own[:2])), min(of_all[1], float(own[2]))
+
+        limits = replace(
+            usual.mpc,
+            max_velocity=least(usual.mpc.max_velocity, speed),
+            max_acceleration=least(usual.mpc.max_acceleration, push),
+        )
+        return replace(usual, mpc=limits)
 
 
 @dataclass(frozen=True)
@@ -83,7 +105,8 @@ class MobileCerebellum(BimanualCerebellum):
         base: BaseSettings | None = None,
     ) -> None:
         spec.validate(model)
-        _require_planar(model, spec)
+        require_planar(model, spec)
+        self._origin = np.append(turning_point(model, spec), 0.0)  # of the base's coordinates, which its joints are
         self.base_settings = base or BaseSettings()
         stiffness, damping = self.base_settings.gains
         self._base = [JointTask(i, 0.0, weight=self.base_settings.weight, kp=stiffness, kd=damping) for i in range(3)]
@@ -92,7 +115,9 @@ class MobileCerebellum(BimanualCerebellum):
         self._standing_mpc = self._mpc
         self._riding_mpc = self._hands_of_a_driver()
         home = _on_floor(*spec.home[:3])
-        self._comfort = (rotation_matrix(home.quat).T @ (middle - home.position))[:2]  # of the hands, at home
+        self._comfort = (rotation_matrix(home.quat).T @ (middle - self._origin - home.position))[:2]  # of the hands
+        across = self._between({hand: Reference(*self.model.pose(hand)) for hand in self._pair})
+        self._across = None if across is None else across - spec.home[2]
 
     def _wbc(self, collision: CollisionMargin | None, solver: GuardedSolver) -> WholeBodyController:
         wbc = super()._wbc(collision, solver)
@@ -138,12 +163,13 @@ class MobileCerebellum(BimanualCerebellum):
         riders, self._riders = self._riders, {}
         plan = self._plan_base({} if riders else {hand: motion(0.0) for hand, motion in motions.items()})
         self._mpc = self._riding_mpc if riders else self._standing_mpc
-        super().follow({name: _riding(plan, target) for name, target in riders.items()} or motions)
+        super().follow({name: _riding(plan, target, self._origin) for name, target in riders.items()} or motions)
 
     def _hands_of_a_driver(self) -> dict[str, CartesianMPC]:
         """Of hands that move with the base: as fast as they are without it, and what it adds."""
         hand, base = self.settings.mpc, self.base_settings.mpc
-        reach = max(float(np.linalg.norm(self.model.pose(name)[0][:2] - self.model.q[:2])) for name in self._pair)
+        middle = self._origin[:2] + self.model.q[:2]
+        reach = max(float(np.linalg.norm(self.model.pose(name)[0][:2] - middle)) for name in self._pair)
 
         def both(own: tuple[float, float], added: tuple[float, float]) -> tuple[float, float]:
             return own[0] + added[0] + reach * added[1], own[1] + added[1]
@@ -201,15 +227,14 @@ class MobileCerebellum(BimanualCerebellum):
         middle = np.mean([hand.position for hand in hands.values()], axis=0)
         velocity = np.zeros(6)
         yaw = _heading(start.quat)
-        if set(hands) == set(self._pair):
-            across = hands[self._pair[0]].position - hands[self._pair[1]].position
-            if math.hypot(across[0], across[1]) > 0.15:
-                off = math.remainder(math.atan2(-across[0], across[1]) - yaw, math.tau)
-                yaw += off * max(0.0, 1.0 - turn / max(abs(off), 1e-9))
+        across = self._between(hands)
+        if across is not None and self._across is not None:
+            off = math.remainder(across - self._across - yaw, math.tau)
+            yaw += off * max(0.0, 1.0 - turn / max(abs(off), 1e-9))
         c, s = math.cos(yaw), math.sin(yaw)
         x, y = self._comfort
         comfort = np.array([c * x - s * y, s * x + c * y])
-        e = middle[:2] - start.position[:2] - comfort
+        e = middle[:2] - self._origin[:2] - start.position[:2] - comfort
         far = float(np.linalg.norm(e))
         if far > reach:
             velocity[:2] = np.mean([hand.velocity[:2] for hand in hands.values()], axis=0)
@@ -217,15 +242,13 @@ class MobileCerebellum(BimanualCerebellum):
         rest = _on_floor(goal[0], goal[1], yaw)
         return lambda t: Reference(rest.position + t * velocity[:3], rest.quat, velocity)
 
-
-def _require_planar(model: mujoco.MjModel, spec: RobotSpec) -> None:
-    """Raise UsageError unless the first three joints slide along x and y and turn about z."""
-    kinds = (mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE)
-    for joint, kind, axis in zip(spec.joints, kinds, np.eye(3), strict=False):
-        index = model.joint(joint).id
-        if int(model.jnt_type[index]) != kind or not np.allclose(model.jnt_axis[index], axis):
-            what = "turns about z" if axis[2] else f"slides along {'xy'[int(axis[1])]}"
-            raise UsageError(f"robot {spec.name}: joint '{joint}' is to be one of its base that {what}")
+    def _between(self, hands: Mapping[str, Reference]) -> float | None:
+        """The direction across the line of both hands [rad], 0 where the first one is to the left of the other; None
+        where they are not both there, or above each other."""
+        if set(hands) != set(self._pair):
+            return None
+        across = hands[self._pair[0]].position - hands[self._pair[1]].position
+        return math.atan2(-across[0], across[1]) if math.hypot(across[0], across[1]) > _APART else None
 
 
 def _on_floor(x: float, y: float, yaw: float) -> Reference:
@@ -270,8 +293,8 @@ def _moved(base: Reference, target: HandTarget) -> tuple[Array, Array]:
     return base.position + rotation_matrix(base.quat) @ target.position, quat
 
 
-def _riding(plan: Plan, target: HandTarget) -> Motion:
-    """The motion of a point that moves with the base along its plan."""
+def _riding(plan: Plan, target: HandTarget, origin: Array | float = 0.0) -> Motion:
+    """The motion of a point that moves with the base along its plan, whose coordinates begin at `origin` (3,) [m]."""
 
     def motion(t: float) -> Reference:
         base = plan.at(t)
@@ -281,6 +304,6 @@ def _riding(plan: Plan, target: HandTarget) -> Motion:
         velocity, acceleration = base.velocity.copy(), base.acceleration.copy()
         velocity[:3] += wz * across
         acceleration[:3] += change * across - wz**2 * np.array([r[0], r[1], 0.0])
-        return Reference(position, quat, velocity, acceleration)
+        return Reference(origin + position, quat, velocity, acceleration)
 
     return motion

@@ -14,6 +14,7 @@ holds with one torque per actuated joint.
 import mujoco
 import numpy as np
 
+from robotics.controllers.motors import servo_damping
 from robotics.controllers.robot_spec import RobotSpec, torque_limits, view_of
 
 Array = np.ndarray
@@ -51,9 +52,11 @@ class NominalModel:
         self._friction = self.T.T @ model.dof_frictionloss
         self._has_friction = bool(self._friction.any())
         #: How long a torque is held [s]. A joint that speeds up meets more damping by then: it feels like inertia. Of
-        #: light joints with geared motors it is most of it (the last joint of a ViperX: 60 % at 2 ms).
+        #: light joints with geared motors it is most of it (the last joint of a ViperX: 60 % at 2 ms). A servo that gives
+        #: the torque does the same for as long as its command is.
         self.held_s = 0.0
         self._damping = np.einsum("ki,k,kj->ij", self.T, np.asarray(model.dof_damping).reshape(model.nv), self.T)
+        self._servos = np.diag(model.opt.timestep * servo_damping(model, spec.joints))
         self._full_mass = np.empty((model.nv, model.nv))
         self._bias = np.empty(model.nv)
         self._jacobian = np.empty((6, model.nv))  # one block: MuJoCo writes its two halves, we read the whole
@@ -78,6 +81,7 @@ class NominalModel:
         self.M = self.T.T.dot(self._full_mass).dot(self.T)
         if self.held_s:
             self.M += self.held_s * self._damping
+            self.M += self._servos
         # frictionloss is a constraint force in MuJoCo, not part of qfrc_passive
         self.h = (self._bias - self._passive).dot(self.T)
         if self._has_friction:

@@ -21,6 +21,20 @@ def aimed(q: Array, v: Array, torque: Array, stiffness: Array | float, damping: 
     return q + v * (held_s / 2) + (torque + damping * v) / stiffness
 
 
+def servo_damping(model: mujoco.MjModel, joints: Sequence[str]) -> Array:
+    """How much torque the servo of each joint takes back as it speeds up (n,) [N m s/rad]; 0 of motors."""
+    first = [(joint_actuators(model, joint) or [-1])[0] for joint in joints]
+    affine = int(mujoco.mjtBias.mjBIAS_AFFINE)
+    return np.array(
+        [
+            -model.actuator_biasprm[a, 2] * model.actuator_gear[a, 0] ** 2
+            if a >= 0 and model.actuator_biastype[a] == affine
+            else 0.0
+            for a in first
+        ]
+    )
+
+
 class Motors:
     """The first actuator of every joint, told what to do so that it gives a torque.
 

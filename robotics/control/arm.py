@@ -12,6 +12,7 @@ import numpy as np
 
 from robotics.control import overlay
 from robotics.control.machine import Machine, embedded
+from robotics.control.plant import UNTOUCHED, hang, place_joints, substeps
 from robotics.control.session import rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.arm_mpc import ArmMPCSettings
@@ -22,7 +23,6 @@ from robotics.controllers.motors import Motors
 from robotics.controllers.rotation import log_between, rotated
 from robotics.controllers.tasks import Reference
 from robotics.envs.robots.panda import ARM, arm_margin, arm_scene
-from robotics.errors import UsageError
 
 Array = np.ndarray
 
@@ -35,8 +35,6 @@ REACH_S, REACHED = 3.0, 0.002
 AWAY, BALL_RADIUS, BALL_ABOVE = 0.3, 0.05, 0.01
 #: What arms keep clear of the ball [m]: their plans, and below that for certain their whole-body control.
 CLEARANCE = 0.02
-#: A collision bit that nobody has: of geoms that touch nothing, and yet are not discarded as URDF's visual ones are.
-UNTOUCHED = 1 << 30
 SETTINGS = ArmSettings(mpc=ArmMPCSettings(), grip_rate=40.0, observed=True, position_margin=0.01, velocity_share=0.97)
 
 
@@ -219,18 +217,13 @@ class ArmPlant:
         self.conditions, spec = conditions, machine.spec
         site = next(s for s in scene.sites if s.name == spec.end_effectors[0].site)
         if conditions.payload:
-            load = site.parent.add_body(name="robotics_payload", pos=site.pos)
-            load.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.03, 0, 0], mass=conditions.payload)
-            load.geoms[0].contype, load.geoms[0].conaffinity = UNTOUCHED, 0
-            load.geoms[0].rgba = [0.8, 0.5, 0.2, 1]
+            hang(scene, site.name, conditions.payload)
         if machine is not EMBEDDED:
             _film(scene)
         self.model = scene.compile()
         self.data = mujoco.MjData(self.model)
         self._motors = Motors(self.model, spec.joints)
-        self._substeps = round(period_s / self.model.opt.timestep)
-        if abs(self._substeps * self.model.opt.timestep - period_s) > 1e-9:
-            raise UsageError(f"robot {spec.name}: its time step does not fit into {period_s} s")
+        self._substeps = substeps(self.model, period_s, spec.name)
         self._q = np.array([self.model.joint(j).qposadr[0] for j in spec.joints])
         self._v = np.array([self.model.joint(j).dofadr[0] for j in spec.joints])
         self._site = self.model.site(site.name).id
@@ -242,14 +235,7 @@ class ArmPlant:
 
     def place(self, q: Array) -> None:
         """Put the joints at `q` (n,), at rest; everything else starts as the model says, coupled joints along."""
-        self.data.qpos[self._q] = q
-        for i in range(self.model.neq):
-            if self.model.eq_type[i] == mujoco.mjtEq.mjEQ_JOINT and self.model.eq_obj2id[i] >= 0:
-                first, second = self.model.jnt_qposadr[[self.model.eq_obj1id[i], self.model.eq_obj2id[i]]]
-                away = self.data.qpos[second] - self.model.qpos0[second]
-                ratios = self.model.eq_data[i, :5]
-                self.data.qpos[first] = self.model.qpos0[first] + np.polynomial.polynomial.polyval(away, ratios)
-        mujoco.mj_forward(self.model, self.data)
+        place_joints(self.model, self.data, self._q, q)
 
     def truth(self) -> tuple[Array, Array]:
         """Joint positions and velocities (n,), as they are."""

@@ -1,15 +1,19 @@
 """Two arms at a table under their controller: both hands on circles, or one box between them along a path."""
 
 import math
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import mujoco
 import numpy as np
 
 from robotics.control import overlay
+from robotics.control.camera import NAME, film
 from robotics.control.circle import Circle, turned
-from robotics.control.hands import SETTINGS, HandsSession, hand_errors, hand_tracking
+from robotics.control.hands import OTHERS, SETTINGS, HandsSession, hand_errors, hand_tracking
 from robotics.control.hands_plant import BOX_HALF, BOX_MASS, HandsPlant, add_box
+from robotics.control.machine import embedded
+from robotics.control.plant import name_of_body
 from robotics.control.session import rms, settled
 from robotics.control.trial import Trial
 from robotics.controllers.arms import HandTarget
@@ -17,11 +21,12 @@ from robotics.controllers.bimanual import BimanualCerebellum
 from robotics.controllers.grasp import Held
 from robotics.controllers.rotation import from_axes, log_between, rotated
 from robotics.controllers.tasks import Reference
-from robotics.envs.robots.aloha import ALOHA, SIDES, aloha_scene, collision_margin, nominal_model
+from robotics.envs.robots.aloha import ALOHA, SIDES, aloha_scene, collision_margin
 from robotics.errors import UsageError
 
 Array = np.ndarray
 
+EMBEDDED = embedded("bimanual", ALOHA, partial(aloha_scene, "motor"))
 #: Hands level towards each other.
 LEVEL = {
     "left": from_axes(np.array([1.0, 0, 0]), np.array([0, 1.0, 0])),
@@ -36,37 +41,52 @@ class BimanualSession(HandsSession):
     camera = "angle"
 
     def __init__(self, trial: Trial) -> None:
-        nominal, scene, carrying = nominal_model(), aloha_scene("motor"), trial.task == "carry"
-        controller = BimanualCerebellum(nominal, ALOHA, collision_margin(nominal), SETTINGS, trial.solver)
+        machine = trial.machine() or EMBEDDED
+        if trial.task == "carry" and machine is not EMBEDDED:
+            raise UsageError(f"robot {trial.robot}: only the embedded robot can carry; it takes track")
+        spec, nominal, scene, carrying = machine.spec, machine.nominal(), machine.scene(None), trial.task == "carry"
+        if machine is EMBEDDED:
+            controller = BimanualCerebellum(nominal, spec, collision_margin(nominal), SETTINGS, trial.solver)
+        else:
+            controller = BimanualCerebellum(nominal, spec, None, OTHERS, trial.solver)
+            film(scene, controller.model)
+            self.camera = NAME
         if carrying:
             add_box(scene, BOX_MASS + trial.conditions.payload)
-        pushed = "box" if carrying else "left/gripper_link"
-        plant = HandsPlant(scene, ALOHA, trial.conditions, SETTINGS.wbc_period_s, pushed, trial.seed)
+        pushed = "box" if carrying else name_of_body(scene, spec.end_effectors[0].site)
+        plant = HandsPlant(scene, spec, trial.conditions, SETTINGS.wbc_period_s, pushed, trial.seed)
         super().__init__(trial, controller, plant)
         self.job = Carry(self) if carrying else Track(self)
 
 
 class Track:
-    """Each hand draws an upright circle of 5 cm, once in two seconds, against the other one's sense."""
+    """Each hand draws an upright circle of 5 cm, once in two seconds, against the other one's sense: ours level before
+    the table, those of others down from where they are at home."""
+
+    TOPS: ClassVar = {"left": np.array([-0.15, 0, 0.25]), "right": np.array([0.15, 0, 0.25])}
 
     def __init__(self, session: HandsSession) -> None:
         self._s = session
-        middle = {"left": np.array([-0.15, 0, 0.25]), "right": np.array([0.15, 0, 0.25])}
-        self._circles = {
-            side: Circle(middle[side], LEVEL[side], radius=0.05, rate=0.5 * sign, starts_at=1.0)
-            for side, sign in zip(SIDES, (1, -1), strict=True)
-        }
+        pose = session.controller.model.pose
+        self._circles = {}
+        for hand, sign in zip(session.hands, (1, -1), strict=True):
+            top, quat = (self.TOPS[hand], LEVEL[hand]) if session.known else pose(hand)
+            self._circles[hand] = Circle(top, quat, radius=0.05, rate=0.5 * sign, starts_at=1.0)
         self._errors: list[Array] = []
 
     def plan(self) -> None:
         now = self._s.now
         if now < 1.0:
-            self._s.controller.plan({n: HandTarget(c.at(0).position, c.quat, 0.01) for n, c in self._circles.items()})
+            targets = {
+                hand: HandTarget(circle.at(0).position, circle.quat, self._s.opening(hand, 0.01))
+                for hand, circle in self._circles.items()
+            }
+            self._s.controller.plan(targets)
         else:
             self._s.controller.follow({n: lambda t, c=c: c.at(now + t) for n, c in self._circles.items()})
 
     def note(self) -> None:
-        wanted = {side: circle.at(self._s.now) for side, circle in self._circles.items()}
+        wanted = {hand: circle.at(self._s.now) for hand, circle in self._circles.items()}
         self._errors.append(hand_errors(self._s, wanted))
 
     def failed(self) -> bool:
@@ -74,12 +94,12 @@ class Track:
         return False
 
     def draw(self, scene: mujoco.MjvScene) -> None:
-        for side, circle in self._circles.items():
+        for hand, circle in self._circles.items():
             overlay.path(scene, np.array([circle.at(10 + k / 20).position for k in range(41)]), overlay.TARGET, 0.002)
-            overlay.path(scene, self._s.controller.planned(side, np.linspace(0, 0.3, 12)), overlay.PLAN)
+            overlay.path(scene, self._s.controller.planned(hand, np.linspace(0, 0.3, 12)), overlay.PLAN)
 
     def results(self) -> dict[str, Any]:
-        tracking = hand_tracking(settled(self._errors, self._s.period_s))
+        tracking = hand_tracking(self._s.hands, settled(self._errors, self._s.period_s))
         return {"velocity_mean": [0.0, 0.0, 0.0], "tracking_rms": tracking}
 
 

@@ -2,12 +2,15 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import mujoco
 import numpy as np
 
-from robotics.control.hands_plant import HandsPlant, resolution
+from robotics.control.camera import NAME
+from robotics.control.hands_plant import HandsPlant
 from robotics.control.session import rms
 from robotics.control.trial import Trial
 from robotics.controllers.arms import ArmSettings
@@ -15,7 +18,6 @@ from robotics.controllers.bimanual import BimanualCerebellum
 from robotics.controllers.encoders import EncoderFilter
 from robotics.controllers.rotation import log_between
 from robotics.controllers.tasks import Reference
-from robotics.envs.robots.aloha import SIDES
 
 Array = np.ndarray
 
@@ -23,6 +25,8 @@ Array = np.ndarray
 AGILITY = 3.0
 #: How the controller keeps clear of limits that encoders with few counts do not see.
 SETTINGS = ArmSettings(hand_weight=10.0, position_margin=0.002, velocity_share=0.97)
+#: The same for robots of others: their grippers are as heavy as they are, and nobody knows how well they stop.
+OTHERS = replace(SETTINGS, grip_rate=40.0, position_margin=0.01)
 
 
 class Job(Protocol):
@@ -48,22 +52,29 @@ class HandsSession:
     """A `Session` of `plant` under `controller`; whoever makes it gives it its `job`."""
 
     job: Job
-    camera = ""
+    camera = NAME
 
     def __init__(self, trial: Trial, controller: BimanualCerebellum, plant: HandsPlant) -> None:
         self.trial, self.controller, self.plant = trial, controller, plant
+        self.known = trial.machine() is None
+        self.hands = tuple(e.name for e in controller.model.spec.end_effectors)
         self.period_s = controller.settings.wbc_period_s
         self.model, self.data = plant.model, plant.data
         home = np.array(controller.model.spec.home)
         plant.place(home)
         controller.reset(home)
-        self._filter = EncoderFilter(resolution(controller.model.spec), np.full(len(home), AGILITY), self.period_s)
+        self._filter = EncoderFilter(plant.resolution, np.full(len(home), AGILITY), self.period_s)
         self._filter.reset(home)
         self._meant = np.zeros(len(home))
         self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
         self.limits_exceeded = 0
         self.peak_torque = np.zeros(len(home))
         self._ticks = 0
+
+    def opening(self, hand: str, usual: float) -> float:
+        """How far fingers shall be open: as usual with ours, as at home with those of others."""
+        joint = next((j for j, name in self.controller.gripper_joints.items() if name == hand), None)
+        return usual if self.known or joint is None else self.controller.model.spec.home[joint]
 
     @property
     def now(self) -> float:
@@ -122,10 +133,10 @@ def hand_errors(session: HandsSession, wanted: dict[str, Reference]) -> Array:
     return np.array(rows)
 
 
-def hand_tracking(errors: Array) -> dict[str, float]:
-    """Root mean squares of errors (time, 2, 6) by name."""
+def hand_tracking(hands: Sequence[str], errors: Array) -> dict[str, float]:
+    """Root mean squares of the errors (time, 2, 6) of both hands by name."""
     tracking = {}
-    for number, side in enumerate(SIDES):
-        tracking[f"{side}_position"] = float(np.linalg.norm(rms(errors[:, number, :3])))
-        tracking[f"{side}_orientation"] = float(np.linalg.norm(rms(errors[:, number, 3:])))
+    for number, hand in enumerate(hands):
+        tracking[f"{hand}_position"] = float(np.linalg.norm(rms(errors[:, number, :3])))
+        tracking[f"{hand}_orientation"] = float(np.linalg.norm(rms(errors[:, number, 3:])))
     return tracking

@@ -1,32 +1,36 @@
-"""A robot with two ViperX arms in MuJoCo: torques in, truth and encoder counts out, and what a held box feels."""
+"""A robot with two arms in MuJoCo: torques in, truth and encoder counts out, and what a held box feels."""
 
 from collections import deque
 
 import mujoco
 import numpy as np
 
+from robotics.control.plant import place_joints, substeps
 from robotics.control.trial import Conditions
+from robotics.controllers.limbs import bodies_of_hands, planar_base
 from robotics.controllers.motors import Motors
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.controllers.rotation import rotation_matrix
-from robotics.envs.robots.aloha import LEFT, OBJECT, RIGHT, SIDES, STATIC
+from robotics.envs.robots.aloha import LEFT, OBJECT, RIGHT, STATIC
 
 Array = np.ndarray
 
 #: The box that is carried: half lengths [m], mass [kg], friction of its cardboard; the finger tips' own is higher.
 BOX_HALF, BOX_MASS, BOX_FRICTION = (0.07, 0.06, 0.05), 1.0, 0.8
-#: One count of a Dynamixel XM540 (4096 a turn) [rad], and of the fingers, whose motor turns 360 degrees in 12 cm [m].
-COUNT, FINGER_COUNT = 2 * np.pi / 4096, 3e-5
-
-
+#: One count of joints that turn: of a Dynamixel XM540 (4096 a turn) [rad]; and of those that slide: of ALOHA's fingers,
+#: whose motor turns 360 degrees in 12 cm [m].
+COUNT, SLIDE_COUNT = 2 * np.pi / 4096, 3e-5
 #: Steps in which a base on wheels knows where it is [m, rad], and how much its wheels slip and differ from nominal.
 WHEEL_COUNT, SLIP = 1e-4, 1e-3
 
 
-def resolution(spec: RobotSpec) -> Array:
+def resolution(model: mujoco.MjModel, spec: RobotSpec) -> Array:
     """Step of each joint's encoder (n,) [rad, m]."""
-    steps = {"base": WHEEL_COUNT, "finger": FINGER_COUNT}
-    return np.array([next((s for part, s in steps.items() if part in joint), COUNT) for joint in spec.joints])
+    slides = [model.jnt_type[model.joint(joint).id] == int(mujoco.mjtJoint.mjJNT_SLIDE) for joint in spec.joints]
+    steps = np.where(slides, SLIDE_COUNT, COUNT)
+    if planar_base(model, spec):
+        steps[:3] = WHEEL_COUNT
+    return steps
 
 
 class HandsPlant:
@@ -47,23 +51,23 @@ class HandsPlant:
         self._motors = Motors(self.model, spec.joints)
         self._q = np.array([self.model.joint(j).qposadr[0] for j in spec.joints])
         self._v = np.array([self.model.joint(j).dofadr[0] for j in spec.joints])
-        self._followers = np.array([self.model.joint(f"{side}/right_finger").qposadr[0] for side in SIDES])
-        self._leaders = np.array([self.model.joint(f"{side}/left_finger").qposadr[0] for side in SIDES])
-        self._substeps = round(period_s / self.model.opt.timestep)
+        self._sites = {e.name: self.model.site(e.site).id for e in spec.end_effectors}
+        self._owners = bodies_of_hands(self.model, spec)
+        self._substeps = substeps(self.model, period_s, spec.name)
         self._queue = deque([np.zeros(len(spec.joints))] * round(conditions.delay_s / period_s))
         self._pushed = None if pushed is None else self.model.body(pushed).id
-        rng, self._step = np.random.default_rng([seed, 1]), resolution(spec)
+        rng, self.resolution = np.random.default_rng([seed, 1]), resolution(self.model, spec)
         #: Encoders are mounted somewhere within a count; wheels are a little larger or smaller than they should be.
-        self._offset = rng.uniform(-0.5, 0.5, len(self._step)) * self._step
-        self._scale = np.array([1 + SLIP * rng.uniform(-1, 1) if "base" in joint else 1.0 for joint in spec.joints])
+        self._offset = rng.uniform(-0.5, 0.5, len(self.resolution)) * self.resolution
+        wheels = 3 if planar_base(self.model, spec) else 0
+        self._scale = np.ones(len(spec.joints))
+        self._scale[:wheels] = [1 + SLIP * rng.uniform(-1, 1) for _ in range(wheels)]
         towards = conditions.push_towards
         self._push = conditions.push / conditions.PUSH_S * np.array([np.cos(towards), np.sin(towards), 0.0])
 
     def place(self, q: Array) -> None:
         """Put the joints at q (n,), at rest."""
-        self.data.qpos[self._q] = q
-        self.data.qpos[self._followers] = self.data.qpos[self._leaders]
-        mujoco.mj_forward(self.model, self.data)
+        place_joints(self.model, self.data, self._q, q)
 
     def truth(self) -> tuple[Array, Array]:
         """Joint positions and velocities (n,), as they are."""
@@ -71,22 +75,23 @@ class HandsPlant:
 
     def counts(self) -> Array:
         """What the encoders say of the positions (n,)."""
-        return np.round((self._scale * self.truth()[0] + self._offset) / self._step) * self._step
+        return np.round((self._scale * self.truth()[0] + self._offset) / self.resolution) * self.resolution
 
     def step(self, torque: Array) -> None:
         """One period of the controller under the (delayed) torques."""
         self._queue.append(torque)
-        self._motors.apply(self.data, self._queue.popleft(), *self.truth())
+        torque = self._queue.popleft()
         if self._pushed is not None:
             pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
             self.data.xfrc_applied[self._pushed, :3] = self._push if pushing else 0.0
-        mujoco.mj_step(self.model, self.data, nstep=self._substeps)
+        for _ in range(self._substeps):
+            self._motors.apply(self.data, torque, *self.truth())
+            mujoco.mj_step(self.model, self.data)
         mujoco.mj_kinematics(self.model, self.data)
 
-    def hand(self, side: str) -> tuple[Array, Array]:
+    def hand(self, name: str) -> tuple[Array, Array]:
         """True position (3,) [m] and orientation (4,) wxyz of a hand."""
-        quat = np.empty(4)
-        site = self.model.site(f"{side}/gripper").id
+        quat, site = np.empty(4), self._sites[name]
         mujoco.mju_mat2Quat(quat, self.data.site_xmat[site])
         return self.data.site_xpos[site].copy(), quat
 
@@ -103,9 +108,9 @@ class HandsPlant:
         return box.xpos.copy(), box.xquat.copy()
 
     def forces(self) -> dict[str, Array]:
-        """Force (3,) [N] of each hand, and of the table, on the box in its own axes, summed over all contacts."""
+        """Force (3,) [N] of each hand, and of what else there is, on the box in its own axes, summed over contacts."""
         model, data, box = self.model, self.data, self.model.body("box").id
-        total = {name: np.zeros(3) for name in (*SIDES, "table")}
+        total = {name: np.zeros(3) for name in (*self._owners, "table")}
         wrench = np.empty(6)
         for number, contact in enumerate(data.contact):
             first, second = (int(model.geom_bodyid[g]) for g in (contact.geom1, contact.geom2))
@@ -113,8 +118,9 @@ class HandsPlant:
                 continue
             mujoco.mj_contactForce(model, data, number, wrench)
             force = contact.frame.reshape(3, 3).T @ wrench[:3]  # on the second one
-            side, arm, _ = model.body(first if second == box else second).name.partition("/")
-            total[side if arm else "table"] += force if second == box else -force
+            other = first if second == box else second
+            owner = next((name for name, bodies in self._owners.items() if other in bodies), "table")
+            total[owner] += force if second == box else -force
         back = rotation_matrix(data.xquat[box]).T
         return {name: back @ force for name, force in total.items()}
 

@@ -3,7 +3,7 @@
 A robot file::
 
     model = "anymal_c.xml"          # MJCF or URDF, relative to this file
-    kind = "quadruped"              # the controller: quadruped or arm
+    kind = "quadruped"              # the controller: quadruped, arm, bimanual or mobile
 
     [robot]                         # fields of RobotSpec; what the model says without doubt may be left out
     base = "root"
@@ -16,25 +16,64 @@ A robot file::
 An arm has no base and no feet, but `end_effectors`, each with a name, a site, and optionally its gripper's joint::
 
     end_effectors = [{name = "hand", site = "grip", gripper_joint = "finger"}]
+
+Two arms, kind "bimanual", have two end effectors. On a base that drives in every direction, kind "mobile", the first
+three of their joints are its own: they slide along x and y of the world, and turn about z, with nothing before them::
+
+    kind = "mobile"
+
+    [robot]
+    joints = ["base_x", "base_y", "base_yaw", "left_1", …, "right_1", …]
+    velocity_limits = [1.0, 1.0, 1.5, 2.6, …]
+    end_effectors = [
+        {name = "left", site = "left_grip", gripper_joint = "left_finger"},
+        {name = "right", site = "right_grip", gripper_joint = "right_finger"},
+    ]
+
+Left out, the end effectors are those of the two branches of three or more joints, and a robot with two of them is taken
+for a bimanual one, or where two joints that slide level carry both, for a mobile one.
+
+A car, kind "car", has four wheels on a free base; two of them, the front ones, hang on hinges about the vertical (or on
+one for both). Which joints those are, on which side and which are driven is seen from where they are, and all lengths
+and weights are the model's. What may be given::
+
+    kind = "car"
+
+    [robot]
+    wheels = ["front_left_wheel", …]     # joints, in any order, where more than four could be wheels
+    steering = ["left_kingpin", …]       # hinges, where more than two could steer
+    steering_range = 0.5                 # to either side [rad]; only where the model has none
+    steering_rate = 3.0                  # of the steering angle [rad/s]; 0.4 for the size of a passenger car
+    top_speed = 12.0                     # [m/s]
+    cornering = 20.0                     # side force over friction and load per slip angle [1/rad]; 20.9
+    torque_limits = 5.0                  # only where the model has none [N m]
 """
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import mujoco
+import numpy as np
 
+from robotics.controllers.car.chassis import read_chassis
+from robotics.controllers.car.inference import complete_car
+from robotics.controllers.car.spec import CarSpec
+from robotics.controllers.humanoid.sole import soles
 from robotics.controllers.inference import complete_spec
+from robotics.controllers.limbs import require_planar, require_two_arms, rides
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.envs.robots.surroundings import add_sky, floor_material
 from robotics.errors import UsageError, unknown_name
 
 #: Kind of robot -> whether its base floats. Each has a check in `_CHECKS`.
-KINDS = {"quadruped": True, "arm": False}
+KINDS = {"quadruped": True, "humanoid": True, "arm": False, "bimanual": False, "mobile": False, "car": True}
+#: How many end effectors a kind has whose base does not float.
+_HANDS = {"arm": 1, "bimanual": 2, "mobile": 2}
 _FILE_FIELDS = ("model", "kind", "robot")
 
 
@@ -110,35 +149,86 @@ def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Ma
     given = dict(given)
     torque_limits = given.pop("torque_limits", None)
     scene = _load(path, given.get("base"), kind, torque_limits)
-    spec = complete_spec(scene, given)
+    hands, humanoid = _HANDS.get(kind or ""), None if kind is None else kind == "humanoid"
+    # names what has no name, and so has to see every scene
+    complete = complete_car if kind == "car" else partial(complete_spec, hands=hands, humanoid=humanoid)
+    spec = complete(scene, given)
+    model = scene.compile()
+    spec.validate(model)
     floats = spec.base is not None
-    found = kind or ("quadruped" if floats else "arm")
+    found = kind or (_floating(spec, model) if floats else _fixed(spec, model))
     if floats != KINDS[found]:
         has = "a free base" if floats else "no free joint to be its base"
         raise UsageError(f"{source}: kind {kind}, but the model has {has}")
     if found in _CHECKS:
-        _CHECKS[found](spec, source)
-    spec.validate(scene.compile())
+        _CHECKS[found](spec, model, source)
 
     def build(friction: float | None) -> mujoco.MjSpec:
         fresh = _load(path, given.get("base"), kind, torque_limits)
-        complete_spec(fresh, given)  # names what has no name
+        complete(fresh, given)
         if friction is not None:
-            for foot in spec.feet:
-                geom = fresh.geom(foot)
+            for geom in _touching(fresh, spec.tyres if isinstance(spec, CarSpec) else spec.feet):
                 geom.friction, geom.priority = [friction, *geom.friction[1:]], 1
         return fresh
 
     return Machine(found, spec, build)
 
 
-def _check_quadruped(spec: RobotSpec, source: str) -> None:
+def _touching(scene: mujoco.MjSpec, feet: Sequence[str]) -> list[mujoco.MjsGeom]:
+    """What of the feet touches the ground: themselves, or, where they only mark a spot, all that their links have."""
+    model = scene.compile()
+    touching: list[int] = []
+    solid = (model.geom_contype | model.geom_conaffinity) != 0
+    links = model.body_weldid[model.geom_bodyid]
+    for geom in (model.geom(foot).id for foot in feet):
+        touching += [geom] if solid[geom] else np.flatnonzero(solid & (links == links[geom])).tolist()
+    return [geom for geom in scene.geoms if geom.id in touching]
+
+
+def _floating(spec: RobotSpec, model: mujoco.MjModel) -> str:
+    """The kind of a robot with a floating base, by its feet: two soles of several points, or four feet."""
+    links = {int(model.body_weldid[model.geom_bodyid[model.geom(foot).id]]) for foot in spec.feet}
+    return "humanoid" if len(links) == 2 and len(spec.feet) >= 6 else "quadruped"
+
+
+def _fixed(spec: RobotSpec, model: mujoco.MjModel) -> str:
+    """The kind of a robot without a floating base, by its hands."""
+    if len(spec.end_effectors) != 2:
+        return "arm"
+    return "mobile" if rides(model, spec) else "bimanual"
+
+
+def _check_quadruped(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
     if len(spec.feet) != 4:
         raise UsageError(f"{source}: a quadruped has four feet, this one has {len(spec.feet)}: {', '.join(spec.feet)}")
 
 
+def _check_humanoid(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
+    soles(model, spec)
+
+
+def _check_bimanual(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
+    require_two_arms(model, spec, "bimanual")
+
+
+def _check_mobile(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
+    require_two_arms(model, spec, "mobile")
+    require_planar(model, spec)
+
+
+def _check_car(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
+    if isinstance(spec, CarSpec):
+        read_chassis(model, spec)
+
+
 #: Kind of robot -> raises UsageError for a robot that is none, which its source shall be named with.
-_CHECKS: dict[str, Callable[[RobotSpec, str], None]] = {"quadruped": _check_quadruped}
+_CHECKS: dict[str, Callable[[RobotSpec, mujoco.MjModel, str], None]] = {
+    "quadruped": _check_quadruped,
+    "humanoid": _check_humanoid,
+    "bimanual": _check_bimanual,
+    "mobile": _check_mobile,
+    "car": _check_car,
+}
 
 
 def _load(path: Path, base: str | None, kind: str | None, torque_limits: Any) -> mujoco.MjSpec:

@@ -7,20 +7,26 @@ import mujoco
 import numpy as np
 
 from robotics.control import overlay
+from robotics.control.camera import NAME, film
 from robotics.control.circle import turned
-from robotics.control.hands import SETTINGS, HandsSession, hand_errors, hand_tracking
+from robotics.control.hands import OTHERS, SETTINGS, HandsSession, hand_errors, hand_tracking
 from robotics.control.hands_plant import HandsPlant
+from robotics.control.machine import embedded
+from robotics.control.plant import name_of_joints_body
 from robotics.control.session import settled
 from robotics.control.trial import Trial
 from robotics.controllers.arms import HandTarget
 from robotics.controllers.legged.locomotion import Twist
-from robotics.controllers.mobile import MobileCerebellum
+from robotics.controllers.limbs import turning_point
+from robotics.controllers.mobile import BaseSettings, MobileCerebellum
+from robotics.controllers.model import NominalModel
 from robotics.controllers.rotation import rotated, rotation_matrix
 from robotics.controllers.tasks import Reference
-from robotics.envs.robots.aloha import SIDES
-from robotics.envs.robots.mobile_aloha import MOBILE_ALOHA, collision_margin, mobile_scene, nominal_model
+from robotics.envs.robots.mobile_aloha import MOBILE_ALOHA, collision_margin, mobile_scene
 
 Array = np.ndarray
+
+EMBEDDED = embedded("mobile", MOBILE_ALOHA, mobile_scene)
 
 
 class MobileSession(HandsSession):
@@ -30,9 +36,18 @@ class MobileSession(HandsSession):
     camera = "chase"
 
     def __init__(self, trial: Trial) -> None:
-        nominal = nominal_model()
-        controller = MobileCerebellum(nominal, MOBILE_ALOHA, collision_margin(nominal), SETTINGS, trial.solver)
-        plant = HandsPlant(mobile_scene(), MOBILE_ALOHA, trial.conditions, SETTINGS.wbc_period_s, "base", trial.seed)
+        machine = trial.machine() or EMBEDDED
+        spec, nominal, scene = machine.spec, machine.nominal(), machine.scene(None)
+        #: The body that turns with the base.
+        self.chassis = name_of_joints_body(scene, spec.joints[2])
+        if machine is EMBEDDED:
+            controller = MobileCerebellum(nominal, spec, collision_margin(nominal), SETTINGS, trial.solver)
+        else:
+            base = BaseSettings.within(NominalModel(nominal, spec))
+            controller = MobileCerebellum(nominal, spec, None, OTHERS, trial.solver, base=base)
+            film(scene, controller.model, self.chassis)
+            self.camera = NAME
+        plant = HandsPlant(scene, spec, trial.conditions, SETTINGS.wbc_period_s, self.chassis, trial.seed)
         super().__init__(trial, controller, plant)
         self.job = Reach(self) if trial.task == "reach" else Track(self)
 
@@ -42,34 +57,39 @@ class Track:
 
     RADIUS, RATE, RAMP_S = 0.05, 0.25, 2.0
 
-    def __init__(self, session: HandsSession) -> None:
+    def __init__(self, session: MobileSession) -> None:
         self._s = session
-        self._hands = {side: Reference(*session.controller.model.pose(side)) for side in SIDES}
+        model = session.controller.model
+        x, y, yaw = model.spec.home[:3]
+        self._start = np.array([x, y, 0.0]) + [*turning_point(model.model, model.spec), 0.0]
+        self._turn = rotation_matrix(np.array([math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]))
+        self._hands = {hand: Reference(*model.pose(hand)) for hand in session.hands}
         self._errors: list[Array] = []
         self._velocities: list[Array] = []
 
     def plan(self) -> None:
         now = self._s.now
-        self._s.controller.follow({side: lambda t, side=side: self.way(side, now + t) for side in SIDES})
+        self._s.controller.follow({hand: lambda t, hand=hand: self.way(hand, now + t) for hand in self._hands})
 
-    def way(self, side: str, t: float) -> Reference:
-        """One hand at time t [s]: its place at home plus its circle, in a frame that drives along."""
-        home, frame = self._hands[side], _driven(self._s.trial.twist, t, self.RAMP_S)
+    def way(self, hand: str, t: float) -> Reference:
+        """One hand at time t [s]: its place at home plus its circle, in a frame that drives along with the base."""
+        home, frame = self._hands[hand], _driven(self._s.trial.twist, t, self.RAMP_S)
         angle, rate, change = turned(t, self.RATE, self.RAMP_S)
         c, s = math.cos(angle), math.sin(angle)
-        R, (wz, turning) = rotation_matrix(frame.quat), (frame.velocity[5], frame.acceleration[5])
-        r = R @ (home.position + self.RADIUS * np.array([0, s, c - 1]))
+        R, (wz, turning) = self._turn @ rotation_matrix(frame.quat), (frame.velocity[5], frame.acceleration[5])
+        r = R @ (self._turn.T @ (home.position - self._start) + self.RADIUS * np.array([0, s, c - 1]))
         r_rate = R @ (self.RADIUS * rate * np.array([0, c, -s]))
         r_change = R @ (self.RADIUS * (change * np.array([0, c, -s]) - rate**2 * np.array([0, s, c])))
         velocity, acceleration = frame.velocity.copy(), frame.acceleration.copy()
+        velocity[:3], acceleration[:3] = self._turn @ velocity[:3], self._turn @ acceleration[:3]
         velocity[:3] += r_rate + wz * _across(r)
         acceleration[:3] += r_change + turning * _across(r) + 2 * wz * _across(r_rate) + wz**2 * _across(_across(r))
         quat = rotated(home.quat, np.array([0, 0, 2 * math.atan2(frame.quat[3], frame.quat[0])]))
-        return Reference(frame.position + r, quat, velocity, acceleration)
+        return Reference(self._start + self._turn @ frame.position + r, quat, velocity, acceleration)
 
     def note(self) -> None:
-        self._errors.append(hand_errors(self._s, {side: self.way(side, self._s.now) for side in SIDES}))
-        vx, vy, wz = self._s.plant.velocity("base")
+        self._errors.append(hand_errors(self._s, {hand: self.way(hand, self._s.now) for hand in self._hands}))
+        vx, vy, wz = self._s.plant.velocity(self._s.chassis)
         yaw = float(self._s.plant.truth()[0][2])
         c, s = math.cos(yaw), math.sin(yaw)
         self._velocities.append(np.array([c * vx + s * vy, c * vy - s * vx, wz]))
@@ -79,15 +99,15 @@ class Track:
         return False
 
     def draw(self, scene: mujoco.MjvScene) -> None:
-        for side in SIDES:
-            ahead = [self.way(side, self._s.now + t).position for t in np.linspace(-2, 4, 41)]
+        for hand in self._hands:
+            ahead = [self.way(hand, self._s.now + t).position for t in np.linspace(-2, 4, 41)]
             overlay.path(scene, np.array(ahead), overlay.TARGET, 0.003)
-            overlay.path(scene, self._s.controller.planned(side, np.linspace(0, 0.4, 10)), overlay.PLAN)
+            overlay.path(scene, self._s.controller.planned(hand, np.linspace(0, 0.4, 10)), overlay.PLAN)
 
     def results(self) -> dict[str, Any]:
         return {
             "velocity_mean": settled(self._velocities, self._s.period_s).mean(axis=0).tolist(),
-            "tracking_rms": hand_tracking(settled(self._errors, self._s.period_s)),
+            "tracking_rms": hand_tracking(self._s.hands, settled(self._errors, self._s.period_s)),
             "base": self._s.plant.truth()[0][:3].tolist(),
         }
 
@@ -97,9 +117,9 @@ class Reach:
 
     EACH_S, REACHED = 5.0, 0.01
 
-    def __init__(self, session: HandsSession) -> None:
+    def __init__(self, session: MobileSession) -> None:
         self._s, self._rng = session, np.random.default_rng(session.trial.seed)
-        self._home = {side: Reference(*session.controller.model.pose(side)) for side in SIDES}
+        self._home = {hand: Reference(*session.controller.model.pose(hand)) for hand in session.hands}
         self._targets = self._home
         self._given = 0
         self._missed: list[float] = []
@@ -111,7 +131,9 @@ class Reach:
                 self._missed.append(float(np.linalg.norm(self._errors[-1][:, :3], axis=1).max()))
             self._targets = self._somewhere()
             self._given += 1
-        self._s.controller.plan({n: HandTarget(t.position, t.quat, 0.02) for n, t in self._targets.items()})
+        self._s.controller.plan(
+            {hand: HandTarget(t.position, t.quat, self._s.opening(hand, 0.02)) for hand, t in self._targets.items()}
+        )
 
     def _somewhere(self) -> dict[str, Reference]:
         x, y, z = self._rng.uniform((-1, -1, -0.15), (1, 1, 0.15))
@@ -120,8 +142,8 @@ class Reach:
         middle = np.mean([h.position for h in self._home.values()], axis=0)
         turn = np.array([0, 0, yaw])
         return {
-            side: Reference(middle + R @ (h.position - middle) + [x, y, z], rotated(h.quat, turn))
-            for side, h in self._home.items()
+            hand: Reference(middle + R @ (h.position - middle) + [x, y, z], rotated(h.quat, turn))
+            for hand, h in self._home.items()
         }
 
     def note(self) -> None:
@@ -132,16 +154,16 @@ class Reach:
         return False
 
     def draw(self, scene: mujoco.MjvScene) -> None:
-        for side, target in self._targets.items():
+        for hand, target in self._targets.items():
             overlay.ball(scene, target.position, overlay.TARGET, 0.02)
-            overlay.path(scene, self._s.controller.planned(side, np.linspace(0, 0.4, 10)), overlay.PLAN)
+            overlay.path(scene, self._s.controller.planned(hand, np.linspace(0, 0.4, 10)), overlay.PLAN)
 
     def results(self) -> dict[str, Any]:
         late = [errors for tick, errors in enumerate(self._errors) if tick * self._s.period_s % self.EACH_S > 4.0]
         missed = [round(d, 4) for d in self._missed if d > self.REACHED]
         return {
             "velocity_mean": [0.0, 0.0, 0.0],
-            "tracking_rms": hand_tracking(np.array(late or self._errors)),
+            "tracking_rms": hand_tracking(self._s.hands, np.array(late or self._errors)),
             "targets": {"given": self._given, "out_of_reach": missed},
             "base": self._s.plant.truth()[0][:3].tolist(),
         }

@@ -52,6 +52,7 @@ ROBOTS = {
             moving_tasks=("walk",),
             conditions=frozenset({"push", "payload", "friction", "slope", "delay_s"}),
             session="robotics.control.humanoid:HumanoidSession",
+            kind="humanoid",
         ),
         ControlledRobot(
             "arm",
@@ -67,6 +68,7 @@ ROBOTS = {
             moving_tasks=(),
             conditions=frozenset({"payload", "push", "delay_s"}),
             session="robotics.control.bimanual:BimanualSession",
+            kind="bimanual",
         ),
         ControlledRobot(
             "mobile",
@@ -74,6 +76,7 @@ ROBOTS = {
             moving_tasks=("track",),
             conditions=frozenset({"push", "delay_s"}),
             session="robotics.control.mobile:MobileSession",
+            kind="mobile",
         ),
         ControlledRobot(
             "car",
@@ -81,6 +84,7 @@ ROBOTS = {
             moving_tasks=(),
             conditions=frozenset({"friction", "push"}),
             session="robotics.control.car:CarSession",
+            kind="car",
         ),
         ControlledRobot(
             "pusher",

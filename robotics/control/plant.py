@@ -1,0 +1,59 @@
+"""What simulated arms have in common, whatever holds them: their joints put somewhere, and a load hung on a hand."""
+
+import mujoco
+import numpy as np
+
+from robotics.errors import UsageError
+
+Array = np.ndarray
+
+#: A collision bit that nobody has: of geoms that touch nothing, and yet are not discarded as URDF's visual ones are.
+UNTOUCHED = 1 << 30
+
+
+def place_joints(model: mujoco.MjModel, data: mujoco.MjData, addresses: Array, q: Array) -> None:
+    """Put the joints at `addresses` of qpos at `q` (n,), at rest; everything else starts as the model says, coupled
+    joints along."""
+    data.qpos[addresses] = q
+    for i in range(model.neq):
+        if model.eq_type[i] == mujoco.mjtEq.mjEQ_JOINT and model.eq_obj2id[i] >= 0:
+            first, second = model.jnt_qposadr[[model.eq_obj1id[i], model.eq_obj2id[i]]]
+            away = data.qpos[second] - model.qpos0[second]
+            ratios = model.eq_data[i, :5]
+            data.qpos[first] = model.qpos0[first] + np.polynomial.polynomial.polyval(away, ratios)
+    mujoco.mj_forward(model, data)
+
+
+def hang(scene: mujoco.MjSpec, site: str, mass: float) -> None:
+    """A ball of that mass [kg] at a site, to be seen and not to be touched."""
+    hand = _site(scene, site)
+    load = hand.parent.add_body(name=f"robotics_payload_{site}", pos=hand.pos)
+    load.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.03, 0, 0], mass=mass)
+    load.geoms[0].contype, load.geoms[0].conaffinity = UNTOUCHED, 0
+    load.geoms[0].rgba = [0.8, 0.5, 0.2, 1]
+
+
+def name_of_body(scene: mujoco.MjSpec, site: str) -> str:
+    """Of the body that a site is on, which is given one where it has none."""
+    body = _site(scene, site).parent
+    body.name = body.name or f"robotics_{site}"
+    return str(body.name)
+
+
+def name_of_joints_body(scene: mujoco.MjSpec, joint: str) -> str:
+    """Of the body that a joint moves, which is given one where it has none."""
+    body = next(j for j in scene.joints if j.name == joint).parent
+    body.name = body.name or f"robotics_{joint}"
+    return str(body.name)
+
+
+def _site(scene: mujoco.MjSpec, name: str) -> mujoco.MjsSite:
+    return next(s for s in scene.sites if s.name == name)
+
+
+def substeps(model: mujoco.MjModel, period_s: float, robot: str) -> int:
+    """Steps of physics in one period of the controller. Raises UsageError where they do not fit into it."""
+    count = round(period_s / model.opt.timestep)
+    if abs(count * model.opt.timestep - period_s) > 1e-9:
+        raise UsageError(f"robot {robot}: its time step does not fit into {period_s} s")
+    return count
