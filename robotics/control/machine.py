@@ -3,7 +3,7 @@
 A robot file::
 
     model = "anymal_c.xml"          # MJCF or URDF, relative to this file
-    kind = "quadruped"              # the controller: quadruped, arm, bimanual or mobile
+    kind = "quadruped"              # the controller: quadruped, humanoid, arm, bimanual, mobile or car
 
     [robot]                         # fields of RobotSpec; what the model says without doubt may be left out
     base = "root"
@@ -12,6 +12,18 @@ A robot file::
     velocity_limits = 12.0          # one for all, or one per joint [rad/s]; 20 unless given
     torque_limits = 80.0            # only where the model has none [N m]
     feet = ["LF_FOOT", "RF_FOOT", "LH_FOOT", "RH_FOOT"]   # geoms or bodies, front left to rear right
+
+A humanoid, kind "humanoid", has two feet with soles: each a body, or the box, mesh, capsule or cylinder that it stands
+on, or all balls under one sole before those under the other. Left out, they are the two links on the ground at home::
+
+    kind = "humanoid"
+
+    [robot]
+    home = [0.0, 0.0, -0.35, 0.7, …]        # standing upright with bent knees, feet flat
+    feet = ["left_foot", "right_foot"]      # the left one first
+
+Its base has x ahead and z up, and its steps, speeds and gains follow from its own size and mass
+(`robotics.controllers.humanoid.sizing`).
 
 An arm has no base and no feet, but `end_effectors`, each with a name, a site, and optionally its gripper's joint::
 
