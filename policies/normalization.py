@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 Mode = Literal["mean_std", "min_max"]
 
-#: Smallest divisor of a z-score: a joint that hardly moves in the data must not amplify noise (ACT, utils.py).
-MIN_STD = 1e-2
-#: Below this range [same unit as the data] a dimension counts as constant under min-max and keeps its scale.
-MIN_RANGE = 1e-4
+#: Smallest divisor [unit of the data]: what hardly changes in the data must not amplify noise (ACT, utils.py). Without
+#: it the tilt of a block on a table, a few thousandths, would be stretched over [−1, 1].
+MIN_SCALE = 1e-2
 
 
 class Normalizer(nn.Module):
@@ -26,14 +25,14 @@ class Normalizer(nn.Module):
             self.register_buffer(_buffer(key, "scale"), torch.ones(dim))
 
     def fit(self, key: str, values: np.ndarray) -> None:
-        """Take the statistics of values (N, D): mean and deviation, or the range mapped to [−1, 1]."""
+        """Take the statistics of values (N, D): mean and deviation, or the range mapped to [−1, 1] (or less)."""
         values = values.astype(np.float64)
         if self.mode == "mean_std":
-            offset, scale = values.mean(0), np.maximum(values.std(0), MIN_STD)
+            offset, scale = values.mean(0), values.std(0)
         else:
             low, high = values.min(0), values.max(0)
-            offset, scale = (high + low) / 2, np.where(high - low < MIN_RANGE, 1.0, (high - low) / 2)
-        for name, statistic in (("offset", offset), ("scale", scale)):
+            offset, scale = (high + low) / 2, (high - low) / 2
+        for name, statistic in (("offset", offset), ("scale", np.maximum(scale, MIN_SCALE))):
             buffer = self.get_buffer(_buffer(key, name))
             buffer.copy_(torch.from_numpy(statistic).to(buffer))
 

@@ -94,12 +94,13 @@ def test_success_of_many_is_that_of_each():
 def test_parts_lie_apart_on_the_table_within_reach(env):
     for seed in range(20):
         observation, info = env.reset(seed=seed)
-        peg, socket = np.split(observation["environment_state"], 2)
+        peg, socket, ends = np.split(observation["environment_state"], [7, 14])
         for part, sign in ((peg, 1), (socket, -1)):
             assert (part[:2] * [sign, 1] >= REGION[0] - 1e-6).all()
             assert (part[:2] * [sign, 1] <= REGION[1] + 1e-6).all()
             assert part[3] > 0.9
         state = env.unwrapped.insertion_state(env.unwrapped.state)
+        assert ends == pytest.approx(state.peg_ends.ravel(), abs=1e-6)
         assert not (state.socket_fingers.any() or state.peg_fingers.any() or info["mated"])
         assert not env.unwrapped.data.contact.dist[: env.unwrapped.data.ncon].min() < -1e-3
     env.step(env.unwrapped.data.ctrl.copy())

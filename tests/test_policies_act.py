@@ -145,8 +145,9 @@ def test_bf16_agrees_loosely():
 
 @pytest.mark.parametrize("mode", ["mean_std", "min_max"])
 def test_normalisation_is_undone(mode):
-    normalizer = Normalizer({STATE: 3}, mode)
-    values = np.random.default_rng(0).normal([5, -3, 0.1], [10, 0.5, 1e-9], (100, 3)).astype(np.float32)
+    normalizer = Normalizer({STATE: 4}, mode)
+    spread = [10, 0.5, 1e-9, 1e-3]
+    values = np.random.default_rng(0).normal([5, -3, 0.1, 0], spread, (100, 4)).astype(np.float32)
     normalizer.fit(STATE, values)
     x = torch.from_numpy(values)
     normal = normalizer.normalize(STATE, x)
@@ -156,6 +157,7 @@ def test_normalisation_is_undone(mode):
     else:
         assert normal[:, :2].std(0) == pytest.approx([1.0, 1.0], abs=0.02)
     assert normal[:, 2].abs().max() < 1e-3  # a constant dimension is not blown up
+    assert normal[:, 3].abs().max() < 0.5  # nor is what trembles
 
 
 def test_ema_against_its_closed_form():

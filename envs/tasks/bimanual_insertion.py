@@ -118,26 +118,31 @@ class BimanualInsertion(BimanualTask):
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
             "state": gym.spaces.Box(-4.0, 4.0, (14,), np.float32),
-            "environment_state": gym.spaces.Box(-10.0, 10.0, (14,), np.float32),
+            "environment_state": gym.spaces.Box(-10.0, 10.0, (20,), np.float32),
         }
 
     def observe(self, state: State) -> Observation:
-        """`state`: joint positions; `environment_state`: position [m], orientation wxyz (w >= 0) of peg and socket."""
+        """`state`: joint positions; `environment_state`: position [m], orientation wxyz (w >= 0) of peg and socket, then
+        the peg's ends in the socket's frame (2, 3) [m]: a millimetre decides there, and two poses hardly show it."""
         poses = []
         for name in ("peg", "socket"):
             pose = state.joint(name).copy()
             pose[pose[:, 3] < 0, 3:] *= -1  # q and -q are the same rotation: the policy shall see one of them
             poses.append(pose)
-        return {"state": state.qpos[:, self._q], "environment_state": np.concatenate(poses, axis=1)}
+        ends = self.peg_ends(state).reshape(state.size, -1)
+        return {"state": state.qpos[:, self._q], "environment_state": np.concatenate([*poses, ends], axis=1)}
+
+    def peg_ends(self, state: State) -> Array:
+        """Middles of the peg's ends in the socket's frame (n, 2, 3) [m]."""
+        away = state.site_xpos[:, self._ends] - state.site_xpos[:, None, self._socket]
+        axes = state.site_xmat[:, self._socket].reshape(-1, 3, 3)
+        return np.einsum("nij,nki->nkj", axes, away)
 
     @measured_once
     def insertion_state(self, state: State) -> InsertionState:
         """What success depends on, read from the simulations."""
-        away = state.site_xpos[:, self._ends] - state.site_xpos[:, None, self._socket]
-        axes = state.site_xmat[:, self._socket].reshape(-1, 3, 3)
         touches = state.sensordata[:, self._touch] > 0
-        ends = np.einsum("nij,nki->nkj", axes, away)
-        return InsertionState(ends, touches[:, :2], touches[:, 2:4], touches[:, 4:].any(axis=-1))
+        return InsertionState(self.peg_ends(state), touches[:, :2], touches[:, 2:4], touches[:, 4:].any(axis=-1))
 
     def reward_terms(self, state: State) -> dict[str, Array]:
         insertion = self.insertion_state(state)
@@ -241,7 +246,7 @@ class InsertionExpert(HandExpert):
     """What to do next follows from where the parts are and who holds them."""
 
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
-        peg, socket = np.split(observation["environment_state"], 2)
+        peg, socket = np.split(observation["environment_state"][:14], 2)
         parts = {"left": _Part.seen("left", socket), "right": _Part.seen("right", peg)}
         hands = {side: self.kinematics.pose(side) for side in SIDES}
         opening = {"left": q[6], "right": q[13]}
