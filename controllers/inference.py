@@ -239,8 +239,8 @@ def _four_feet(
     given: Mapping[str, Any],
 ) -> tuple[str, ...]:
     if "feet" in given:
-        return tuple(_foot(scene, model, foot, name) for foot in given["feet"])
-    feet = tuple(_foot(scene, model, foot, name) for foot in _legs(model, joints, name))
+        return tuple(_foot(scene, foot, name) for foot in given["feet"])
+    feet = tuple(_foot(scene, foot, name) for foot in _legs(model, joints, name))
     return _in_order(scene, feet, joints, home, base)
 
 
@@ -252,8 +252,9 @@ def _legs(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> list[str
     return last
 
 
-def _foot(scene: mujoco.MjSpec, model: mujoco.MjModel, foot: str, name: str) -> str:
+def _foot(scene: mujoco.MjSpec, foot: str, name: str) -> str:
     """The name of a sphere geom: `foot` itself, or the ball at the lowest point of the geom or body `foot`."""
+    model = scene.compile()  # anew for every foot: the ball of one before renumbers all geoms
     geom = next((g for g in scene.geoms if g.name == foot), None)
     if geom is None:
         body = scene.body(foot)

@@ -20,8 +20,8 @@ Array = np.ndarray
 #: Of the height of the centre of mass: points so little above the lowest are on the sole, and a sole whose points
 #: are so close to one line is none.
 ON_SOLE, NARROW = 0.008, 0.006
-#: How far a sole may be from level at home [rad].
-LEVEL = 0.3
+#: How far a sole may be from level at home, and how far it is looked for [rad].
+LEVEL, STEEP = 0.3, 1.0
 MARK = 1e-3  # radius of a ball that only marks a spot [m]
 
 
@@ -119,14 +119,17 @@ def _ball(standing: Standing, face: Face, point: int, link: int, number: int) ->
 
 
 def _face(standing: Standing, link: int, geoms: Sequence[int]) -> Face:
-    """The largest of the faces that are about level at home: few robots' homes are so to the last degree."""
-    R = standing.data.xmat[link].reshape(3, 3)
+    """The largest of the faces that are about level at home: few robots' homes are so to the last degree. One that is
+    steeper where there is none."""
     vertical = np.array([0.0, 0.0, -1.0])
-    frames = [R, *(standing.data.geom_xmat[g].reshape(3, 3) for g in geoms)]
-    ways = [sign * axis for frame in frames for axis in frame.T for sign in (-1.0, 1.0)]
-    near = [down for down in ways if down @ vertical > np.cos(LEVEL)]
-    faces = [_touching(standing, link, geoms, down) for down in [*near, vertical]]
-    return max(faces, key=_area)
+    frames = [standing.data.xmat[link], *(standing.data.geom_xmat[g] for g in geoms)]
+    ways = [sign * axis for frame in frames for axis in frame.reshape(3, 3).T for sign in (-1.0, 1.0)]
+    for steepest in (LEVEL, STEEP):
+        near = [down for down in ways if down @ vertical > np.cos(steepest)]
+        face = max((_touching(standing, link, geoms, down) for down in [*near, vertical]), key=_area)
+        if len(_outline(face)) > 2:
+            break
+    return face
 
 
 def _touching(standing: Standing, link: int, geoms: Sequence[int], down: Array) -> Face:

@@ -99,8 +99,8 @@ def _corners(model: mujoco.MjModel, geom: int, kind: mujoco.mjtGeom) -> Array:
         return model.mesh_vert[first : first + int(model.mesh_vertnum[mesh])].astype(float)
     if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
         radius, half = model.geom_size[geom, :2]
-        turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-        rim = np.column_stack([radius * np.cos(turn), radius * np.sin(turn), np.full(16, half)])
+        turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)  # with corners half way between the sides of a square
+        rim = np.column_stack([radius * np.cos(turn), radius * np.sin(turn), np.full(20, half)])
         return np.concatenate([rim, rim * [1, 1, -1]])
     centre, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
     signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
