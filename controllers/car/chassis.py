@@ -22,8 +22,8 @@ from robotics.controllers.car.actuation import WheelMotors
 from robotics.controllers.car.linkage import drivers, tie
 from robotics.controllers.car.model import GRAVITY, CarParameters
 from robotics.controllers.car.spec import CarSpec
-from robotics.controllers.car.standing import ground_of, stand, tyres_of
-from robotics.controllers.car.steering import Ackermann, Beam, Linkage, Steering, wheel_angles
+from robotics.controllers.car.standing import ground_of, require_room, stand, tyres_of
+from robotics.controllers.car.steering import Ackermann, Beam, Linkage, Steering, hinges, wheel_angles
 from robotics.controllers.robot_spec import joint_actuators
 from robotics.errors import UsageError
 
@@ -82,6 +82,7 @@ def read_chassis(model: mujoco.MjModel, spec: CarSpec) -> Chassis:
     tracks = (float(y[0] - y[1]), float(y[2] - y[3]))
     front, rear = float(x[:2].mean()), float(-x[2:].mean())
     steering, most = read_steering(model, data, spec, front + rear, tracks[0] / 2)
+    require_room(model, data, spec, [hinges(steering, way * most) for way in (-1.0, 1.0)])
     quick = CarParameters.max_steer_rate * np.sqrt(CarParameters().wheelbase / (front + rear))
     car = CarParameters(
         mass=float(model.body_subtreemass[base]),
@@ -144,16 +145,16 @@ def read_steering(
     model: mujoco.MjModel, data: mujoco.MjData, spec: CarSpec, wheelbase: float, half_track: float
 ) -> tuple[Steering, float]:
     """What turns the front wheels, straight as in `data`, and how far they turn to either side [rad]."""
-    hinges = [model.joint(hinge) for hinge in spec.steering]
-    signs = [float(np.sign(data.xaxis[hinge.id, 2])) for hinge in hinges]
-    straight = [float(data.qpos[hinge.qposadr[0]]) for hinge in hinges]
+    pins = [model.joint(hinge) for hinge in spec.steering]
+    signs = [float(np.sign(data.xaxis[pin.id, 2])) for pin in pins]
+    straight = [float(data.qpos[pin.qposadr[0]]) for pin in pins]
     joints = drivers(model, spec.steering, spec.name)
-    if len(hinges) == 1 and joints == spec.steering:
+    if len(pins) == 1 and joints == spec.steering:
         low, high = _range(model, spec, joints[0], signs[0], straight[0])
         return Beam(signs[0], straight[0]), STOPS * min(-low, high)
     both = Ackermann(wheelbase, half_track, (signs[0], signs[-1]), (straight[0], straight[-1]))
     if len(joints) == 2:
-        ranges = [_range(model, spec, *hinge) for hinge in zip(joints, signs, straight, strict=True)]
+        ranges = [_range(model, spec, *pin) for pin in zip(joints, signs, straight, strict=True)]
         steers = np.linspace(0.0, 1.5, 1501)
         left, right = wheel_angles(steers, wheelbase, half_track)
         inner = min(-ranges[1][0], ranges[0][1])  # turning left the left wheel turns further, and the other way round
@@ -178,7 +179,9 @@ def _linkage(
     sources, turned = sources[inside], turned[:, inside]
     steers = np.array([wheels.steer(pair) for pair in turned.T])
     order = np.argsort(steers)
-    return Linkage(steers[order], sources[order], wheels), STOPS * float(max(0.0, min(-steers.min(), steers.max())))
+    return Linkage(steers[order], sources[order], wheels, len(signs)), STOPS * float(
+        max(0.0, min(-steers.min(), steers.max()))
+    )
 
 
 def _range(

@@ -1,5 +1,7 @@
 """A car as it comes to rest on its wheels, and whether it does."""
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 
@@ -85,13 +87,41 @@ def _radius(model: mujoco.MjModel, data: mujoco.MjData, spec: CarSpec, wheel: st
     return above - _clearance(model, data, spec, ground)[spec.wheels.index(wheel)]
 
 
+def require_room(model: mujoco.MjModel, data: mujoco.MjData, spec: CarSpec, angles: Sequence[Array]) -> None:
+    """Raise UsageError when a wheel rubs on the car with its steering hinges at any of the `angles`."""
+    turned = mujoco.MjData(model)
+    for positions in angles:
+        turned.qpos[:] = data.qpos
+        for hinge, position in zip(spec.steering, positions, strict=True):
+            turned.qpos[model.joint(hinge).qposadr[0]] = position
+        mujoco.mj_forward(model, turned)
+        _require_no_rub(model, turned, spec, "its wheels turned: make room, give a smaller steering_range")
+
+
 def _require_clear(model: mujoco.MjModel, data: mujoco.MjData, spec: CarSpec, ground: int) -> None:
     """Raise UsageError when something else of the car lies on the ground."""
+    own, tyres = _own(model, spec), {model.geom(name).id for name in spec.tyres}
+    for first, second in data.contact.geom.tolist():
+        other = ({first, second} - {ground}).pop()
+        if ground in (first, second) and other in own and other not in tyres:
+            raise UsageError(f"robot {spec.name}: {_called(model, other)} lies on the ground beside its wheels")
+    _require_no_rub(model, data, spec, "all at rest: make room")
+
+
+def _require_no_rub(model: mujoco.MjModel, data: mujoco.MjData, spec: CarSpec, when: str) -> None:
+    own, tyres = _own(model, spec), {model.geom(name).id for name in spec.tyres}
+    for pair in map(set, data.contact.geom.tolist()):
+        if pair & tyres and pair <= own:
+            names = " and ".join(_called(model, geom) for geom in sorted(pair))
+            raise UsageError(f"robot {spec.name}: {names} rub on each other, {when}, or exclude the contact")
+
+
+def _own(model: mujoco.MjModel, spec: CarSpec) -> set[int]:
+    """The geoms of the car."""
     root = int(model.jnt_bodyid[model.joint(spec.base).id])
-    tyres = [model.geom(name).id for name in spec.tyres]
-    for pair in data.contact.geom.tolist():
-        if ground in pair:
-            other = int(sum(pair) - ground)
-            if other not in tyres and model.body_rootid[model.geom_bodyid[other]] == root:
-                what = model.geom(other).name or model.body(model.geom_bodyid[other]).name
-                raise UsageError(f"robot {spec.name}: '{what}' lies on the ground beside its wheels; lift it clear")
+    return set(np.flatnonzero(model.body_rootid[model.geom_bodyid] == root).tolist())
+
+
+def _called(model: mujoco.MjModel, geom: int) -> str:
+    """A geom by its body, which people name more often."""
+    return f"a geom of '{model.body(model.geom_bodyid[geom]).name}'"

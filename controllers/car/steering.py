@@ -72,6 +72,7 @@ class Linkage:
     steers: Array
     sources: Array
     wheels: Ackermann
+    pins: int = 2  # how many hinges there are; 1 for a beam
 
     def positions(self, steer: float) -> Array:
         return np.array([np.interp(steer, self.steers, self.sources)])
@@ -84,3 +85,11 @@ class Linkage:
 
 
 Steering = Ackermann | Beam | Linkage
+
+
+def hinges(steering: Steering, steer: float) -> Array:
+    """Positions of the hinges that turn the wheels, whatever moves them, at a steering angle (2,), (1,) for a beam."""
+    if isinstance(steering, Linkage):
+        positions = steering.wheels.positions(steer)
+        return positions if steering.pins == 2 else positions[:1]
+    return steering.positions(steer)

@@ -86,7 +86,10 @@ class CarSession:
         return self.driver.faults.as_dict()
 
     def results(self) -> dict[str, Any]:
-        """How the car kept to its course [m, rad, m/s^2]; `estimate_rms` is of the position (2,) [m]."""
+        """How the car kept to its course [m, rad, m/s^2]; `estimate_rms` is of the position (2,) [m].
+
+        For a robot file, `car` says what its model was read as, and how much smaller its course is.
+        """
         off = rms(settled(self._deviations, self.period_s))
         estimated = self.estimator is not None
         return {
@@ -99,7 +102,20 @@ class CarSession:
             "slack_ticks": int((np.array(self._slack) > 1e-3).sum()),
             "gear_changes": self.driver.stretch_number,
             "finished": self.driver.finished,
-            "position": self.data.qpos[:3].tolist(),
+            "position": self.plant.position().tolist(),
+            **({"car": self._read()} if self.chassis.rest is not None else {}),
+        }
+
+    def _read(self) -> dict[str, Any]:
+        chassis = self.chassis
+        return {
+            **vars(chassis.car),
+            "wheelbase": chassis.car.wheelbase,
+            "tracks": chassis.tracks,
+            "wheel_radii": chassis.radii.tolist(),
+            "drive_share": chassis.drive_share.tolist(),
+            "top_speed": chassis.top_speed if np.isfinite(chassis.top_speed) else None,
+            "course_scale": self.scale.length,
         }
 
 

@@ -138,6 +138,10 @@ class CarPlant:
         self._steer = steer
         return exceeded
 
+    def position(self) -> Array:
+        """Of its base (3,) [m]."""
+        return self.data.qpos[self._base_q : self._base_q + 3].copy()
+
     def upright(self) -> float:
         """How much of up is up for the car: 1 on its wheels, 0 on its side, -1 on its roof."""
         return float((self.data.xmat[self.car].reshape(3, 3) @ self.chassis.frame)[2, 2])

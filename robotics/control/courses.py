@@ -92,13 +92,16 @@ def fitted(task: CarTask, chassis: Chassis) -> CarTask:
     """
     car, pace, scale = chassis.car, task.pace, scale_of(chassis.car)
     steering = min(1.0, car.max_steer_rate * scale.time / CAR.max_steer_rate)
+    side, brakes = pace.side_acceleration * scale.acceleration, car.max_braking / car.grip * CAR.grip / CAR.max_braking
+    if side > car.grip and brakes < 1:
+        side = car.grip + brakes * (side - car.grip)  # what is asked above the limit, brakes have to take away
     pull = pace.acceleration * min(scale.acceleration, car.max_acceleration / CAR.max_acceleration)
     speeds = (min(v * scale.speed * steering, TOP * chassis.top_speed) for v in (pace.speed, pace.start, pace.end))
     speed, start, end = speeds
     dynamic = task.model is DynamicBicycle
     return CarTask(
         tuple((gear, [(s * scale.length, k / scale.length) for s, k in pieces]) for gear, pieces in task.legs),
-        Pace(speed, min(pull, BRAKES * car.max_braking), pace.side_acceleration * scale.acceleration, start, end),
+        Pace(speed, min(pull, BRAKES * car.max_braking), side, start, end),
         partial(DynamicBicycle, slow=DynamicBicycle.slow * scale.speed) if dynamic else task.model,
         task.mpc.scaled(scale),
         scale,
