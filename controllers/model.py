@@ -52,8 +52,8 @@ class NominalModel:
         self._friction = self.T.T @ model.dof_frictionloss
         self._has_friction = bool(self._friction.any())
         #: How long a torque is held [s]. A joint that speeds up meets more damping by then: it feels like inertia. Of
-        #: light joints with geared motors it is most of it (the last joint of a ViperX: 60 % at 2 ms). A servo that gives
-        #: the torque does the same for as long as its command is.
+        #: light joints with geared motors it is most of it (the last joint of a ViperX: 60 % at 2 ms). So does a servo
+        #: that gives the torque, for as long as its command is held.
         self.held_s = 0.0
         self._damping = np.einsum("ki,k,kj->ij", self.T, np.asarray(model.dof_damping).reshape(model.nv), self.T)
         self._servos = np.diag(model.opt.timestep * servo_damping(model, spec.joints))

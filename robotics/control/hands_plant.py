@@ -11,12 +11,15 @@ from robotics.controllers.limbs import bodies_of_hands, planar_base
 from robotics.controllers.motors import Motors
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.controllers.rotation import rotation_matrix
+from robotics.controllers.tasks import Reference
 from robotics.envs.robots.aloha import LEFT, OBJECT, RIGHT, STATIC
 
 Array = np.ndarray
 
 #: The box that is carried: half lengths [m], mass [kg], friction of its cardboard; the finger tips' own is higher.
 BOX_HALF, BOX_MASS, BOX_FRICTION = (0.07, 0.06, 0.05), 1.0, 0.8
+#: Its name, that of what it stands on, half the width of that [m], and the collision bits of things to be touched.
+BOX, STAND, STAND_HALF, EVERYTHING = "robotics_box", "robotics_stand", 0.04, (1 << 30) - 1
 #: One count of joints that turn: of a Dynamixel XM540 (4096 a turn) [rad]; and of those that slide: of ALOHA's fingers,
 #: whose motor turns 360 degrees in 12 cm [m].
 COUNT, SLIDE_COUNT = 2 * np.pi / 4096, 3e-5
@@ -104,12 +107,12 @@ class HandsPlant:
 
     def box(self) -> tuple[Array, Array]:
         """True position (3,) [m] and orientation (4,) wxyz of the box."""
-        box = self.data.body("box")
+        box = self.data.body(BOX)
         return box.xpos.copy(), box.xquat.copy()
 
     def forces(self) -> dict[str, Array]:
         """Force (3,) [N] of each hand, and of what else there is, on the box in its own axes, summed over contacts."""
-        model, data, box = self.model, self.data, self.model.body("box").id
+        model, data, box = self.model, self.data, self.model.body(BOX).id
         total = {name: np.zeros(3) for name in (*self._owners, "table")}
         wrench = np.empty(6)
         for number, contact in enumerate(data.contact):
@@ -126,17 +129,35 @@ class HandsPlant:
 
 
 def add_box(scene: mujoco.MjSpec, mass: float) -> None:
-    """Put the box in the middle of the table."""
-    box = scene.worldbody.add_body(name="box", pos=[0, 0, BOX_HALF[2]])
-    box.add_freejoint(name="box")
-    box.add_geom(
-        name="box",
+    """Put the box in the middle of ALOHA's table."""
+    geom = _add_box(scene, mass, np.array([0, 0, BOX_HALF[2]]), np.array([1.0, 0, 0, 0]))
+    geom.contype, geom.conaffinity = OBJECT, LEFT | RIGHT | STATIC
+
+
+def add_box_on_stand(scene: mujoco.MjSpec, mass: float, start: Reference) -> None:
+    """Put the box at a pose, on a stand that is narrower than it is. Both touch everything, the box as ALOHA's finger
+    tips do, whatever the hands are made of; contacts are those of ALOHA's scene, since by usual ones a held box creeps
+    by millimetres a second."""
+    scene.option.cone, scene.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 10
+    geom = _add_box(scene, mass, start.position, start.quat)
+    geom.contype = geom.conaffinity = EVERYTHING
+    geom.priority, geom.solref[:], geom.solimp[:3] = 1, [0.01, 1], [0.95, 0.99, 0.001]
+    top = float(start.position[2]) - BOX_HALF[2]
+    stand = scene.worldbody.add_geom(name=STAND, type=mujoco.mjtGeom.mjGEOM_BOX, rgba=[0.35, 0.37, 0.4, 1])
+    stand.size = [STAND_HALF, STAND_HALF, 0.5 * top]
+    stand.pos, stand.quat = [start.position[0], start.position[1], 0.5 * top], start.quat
+    stand.contype = stand.conaffinity = EVERYTHING
+
+
+def _add_box(scene: mujoco.MjSpec, mass: float, position: Array, quat: Array) -> mujoco.MjsGeom:
+    box = scene.worldbody.add_body(name=BOX, pos=position, quat=quat)
+    box.add_freejoint(name=BOX)
+    return box.add_geom(
+        name=BOX,
         type=mujoco.mjtGeom.mjGEOM_BOX,
         size=BOX_HALF,
         mass=mass,
         rgba=[0.76, 0.6, 0.42, 1],
         condim=4,
         friction=[BOX_FRICTION, 0.005, 0.0001],
-        contype=OBJECT,
-        conaffinity=LEFT | RIGHT | STATIC,
     )

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from provenance import publish
 
-from robotics.control.bimanual import BimanualSession, Carry
+from robotics.control.bimanual import ON_TABLE, BimanualSession
+from robotics.control.carry import Carry
 from robotics.control.hands import HandsSession
 from robotics.control.mobile import MobileSession
 from robotics.control.trial import Conditions, StateSource, Trial
@@ -43,7 +44,7 @@ def carry(state: StateSource, seeds: Sequence[int], straight_up: bool = False, *
         trial = Trial("bimanual", "carry", seconds=SECONDS, seed=seed, state=state, conditions=Conditions(**conditions))
         session = BimanualSession(trial)
         if straight_up:
-            session.job = StraightUp(session)
+            session.job = StraightUp(session, ON_TABLE)
         results.append(run(session))
         results[-1]["wbc_ms"] = median(session.timing_ms["wbc"][-2500:])
     squeezes = [result["squeeze"] for result in results]
