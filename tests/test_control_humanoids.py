@@ -18,6 +18,7 @@ from robotics.controllers.humanoid.settings import BipedSettings
 from robotics.controllers.humanoid.sizing import settings_for, trunk_joints
 from robotics.controllers.humanoid.support import inner_box
 from robotics.controllers.legged.locomotion import Twist
+from robotics.controllers.limits import JointLimits
 from robotics.envs.robots.humanoid import CORNERS, HUMANOID, humanoid_scene, nominal_humanoid
 from robotics.errors import UsageError
 
@@ -211,6 +212,16 @@ def test_settings_follow_size_and_mass():
     assert fitted.wbc.trunk == ("waist",)
 
 
+def test_a_joint_that_nobody_limits_turns_without_end(tmp_path):
+    free = STRIDER.replace('axis="0 0 1" range="-60 60" armature', 'axis="0 0 1" armature')
+    model = biped(robot_file(tmp_path, free))
+    waist = model.spec.joints.index("waist")
+    assert [model.position_lower[waist], model.position_upper[waist]] == [-np.inf, np.inf]
+    assert np.isfinite(np.delete([model.position_lower, model.position_upper], waist, axis=1)).all()
+    lower, upper = JointLimits().bounds(model)
+    assert lower[waist] < 0 < upper[waist]
+
+
 def test_a_waist_between_trunk_and_legs_is_one_as_well(tmp_path):
     """A base above the waist carries its legs by it: a joint on the way to both feet."""
     waist = f'<body name="lower"><joint name="belt" axis="0 0 1" range="-60 60"/>{MASS}'
@@ -241,8 +252,8 @@ FOUR_FEET = (ROBOTS / "walker.xml").read_text()
 @pytest.mark.parametrize(
     ("model", "toml", "message"),
     [
-        (STRIDER, 'kind = "humanoid"\n[robot]\nfeet = ["left_foot"]', "stands on two feet.* on 1 .left_foot."),
-        (FOUR_FEET, 'kind = "humanoid"', "stands on two feet.* on 4 .*LF_SHANK"),
+        (STRIDER, 'kind = "humanoid"\n[robot]\nfeet = ["left_foot"]', "has two feet.* feet are 1 .left_foot."),
+        (FOUR_FEET, 'kind = "humanoid"', "has two feet.* stands on 4 .*LF_SHANK"),
         (STRIDER, 'kind = "quadruped"', "nothing on foot 'left_forearm' collides"),
         (on_both_feet(balls(0.03, ((0.03, 0.0),))), "", "sole of 'left_foot' has no area .1 of its points"),
         (on_both_feet(CAPSULE.format(y=0)), "", "sole of 'left_foot' has no area .2 of its points"),
@@ -261,7 +272,7 @@ FOUR_FEET = (ROBOTS / "walker.xml").read_text()
         (NAMED, '[robot]\nfeet = ["left_0", "right_foot"]', "'left_0' is a ball and 'right_foot' is not"),
         (STRIDER, 'kind = "humanoid"\n[robot]\nfeet = ["left_fot", "right_foot"]', "did you mean 'left_foot'"),
         (STRIDER, 'kind = "humanoid"\n[robot]\nfeet = ["chest", "left_foot"]', "nothing on foot 'chest' collides"),
-        (NO_FEET_TOUCH, 'kind = "humanoid"', "stands on two feet.* on 0 .none."),
+        (NO_FEET_TOUCH, 'kind = "humanoid"', "has two feet.* stands on 0 .none."),
         (
             STRIDER.replace('gear="230" ctrlrange="-1 1"', 'gear="230"'),
             "",

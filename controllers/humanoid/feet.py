@@ -49,8 +49,9 @@ def humanoid_feet(
         if not sure:
             return ()
         feet = ", ".join(named or [standing.label(link) for link in order]) or "none"
+        where = "feet are" if named else "at home, its base's x axis ahead and z axis up, this one stands on"
         raise UsageError(
-            f"robot {standing.name}: a humanoid stands on two feet, each one link, this one on {len(order)} ({feet}); "
+            f"robot {standing.name}: a humanoid has two feet, each one link; {where} {len(order)} ({feet}); "
             "give feet: two bodies or geoms, or the balls under both soles"
         )
     if named is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from robotics.controllers.robot_spec import RobotSpec, torque_limits, view_of
+from robotics.controllers.robot_spec import RobotSpec, position_limits, torque_limits, view_of
 
 Array = np.ndarray
 
@@ -73,7 +73,7 @@ class FloatingBaseModel:
         self._below = np.zeros((len(self._feet), 3))
         self._below[:, 2] = [-model.geom_size[foot, 0] for foot in self._feet]
         self.torque_lower, self.torque_upper = torque_limits(model, spec.joints)
-        self.position_lower, self.position_upper = np.array([model.joint(j).range for j in spec.joints]).T
+        self.position_lower, self.position_upper = position_limits(model, spec.joints)
         self.velocity_limit = np.array(spec.velocity_limits)
         self.mass = float(model.body_subtreemass[self._base_body])
         self._friction = model.dof_frictionloss[joint_dofs]
@@ -169,7 +169,9 @@ class FloatingBaseModel:
         """How far the shortest leg reaches from where it begins [m]: the furthest of many postures."""
         rng, state, furthest = np.random.default_rng(0), self.state, np.zeros(len(self._feet))
         joints = self.model.body_jntadr[self._roots()]
-        for posture in rng.uniform(self.position_lower, self.position_upper, (300, self.n)):
+        lower = np.where(np.isfinite(self.position_lower), self.position_lower, -np.pi)
+        upper = np.where(np.isfinite(self.position_upper), self.position_upper, np.pi)
+        for posture in rng.uniform(lower, upper, (300, self.n)):
             self.update_kinematics(replace(state, q=posture))
             legs = self.feet - self.data.xanchor[joints]
             furthest = np.maximum(furthest, np.linalg.norm(legs, axis=1))
