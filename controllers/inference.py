@@ -174,7 +174,7 @@ def _hand_of(scene: mujoco.MjSpec, model: mujoco.MjModel, limb: Limb, sites: lis
             f"robot {name}: {len(candidates)} sites could be the hand of its arm that ends in "
             f"{model.body(limb.wrist).name} ({names}); give end_effectors, two of them, each a name and a site"
         )
-    body = next(b for b in scene.bodies if b.id == limb.wrist)
+    body = _body(scene, model, limb.wrist)
     site = scene.sites[candidates[0]] if candidates else body.add_site(name=f"robotics_{body.name or limb.wrist}")
     site.name = site.name or f"robotics_{body.name or limb.wrist}"
     return EndEffector(site.name, site.name, limb.gripper)
@@ -190,7 +190,7 @@ def _hand(scene: mujoco.MjSpec, model: mujoco.MjModel, joints: tuple[str, ...], 
         site.name = site.name or "robotics_hand"
         return (EndEffector("hand", site.name),)
     if not sites and len(last) == 1:
-        body = next(b for b in scene.bodies if b.id == last[0])
+        body = _body(scene, model, last[0])
         body.add_site(name="robotics_hand")
         return (EndEffector("hand", "robotics_hand"),)
     names = ", ".join(
@@ -200,6 +200,12 @@ def _hand(scene: mujoco.MjSpec, model: mujoco.MjModel, joints: tuple[str, ...], 
         f"robot {name}: {len(sites)} sites could be its end effector ({names or 'none'}), and its joints end in "
         f"{len(last)} links ({', '.join(model.body(b).name for b in last)}); give end_effectors, each a name and a site"
     )
+
+
+def _body(scene: mujoco.MjSpec, model: mujoco.MjModel, index: int) -> mujoco.MjsBody:
+    """A body of the model, by its name: of a URDF, links that are fixed to others are in the scene alone."""
+    name = model.body(index).name
+    return scene.body(name) if name else next(b for b in scene.bodies if b.id == index)
 
 
 def _last_links(model: mujoco.MjModel, joints: tuple[str, ...]) -> list[int]:

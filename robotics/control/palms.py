@@ -5,7 +5,7 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from robotics.controllers.limbs import hangs_on
+from robotics.controllers.limbs import bodies_of_hands, hangs_on
 from robotics.controllers.model import NominalModel
 
 Array = np.ndarray
@@ -44,17 +44,20 @@ def palms(robot: NominalModel, hand: str) -> list[Palm]:
 def _face(
     model: mujoco.MjModel, data: mujoco.MjData, origin: Array, towards: Array, first: Array, second: Array
 ) -> tuple[Array, tuple[float, float]] | None:
-    """What is highest of the hand along `towards`: its middle in the world, and its half lengths; None if not flat."""
+    """What is highest of the hand along `towards`: its middle in the world, and its half lengths; None where it is not
+    flat, or less high than another part of the robot beside it."""
     steps = np.arange(-_HALF, _HALF + 1e-9, _STEP)
-    groups, geom = np.array([1, 0, 0, 0, 0, 0], np.uint8), np.zeros(1, np.int32)
-    hits = []
+    groups, geom = np.array([1, 1, 0, 0, 0, 0], np.uint8), np.zeros(1, np.int32)
+    hits, highest = [], -np.inf
     for a in steps:
         for b in steps:
             start = origin + _OUT * towards + a * first + b * second
             distance = mujoco.mj_ray(model, data, start, -towards, groups, 1, -1, geom)
-            if distance >= 0:
+            if distance >= 0 and model.geom_group[geom[0]] == 0:
                 hits.append((_OUT - distance, a, b))
-    if not hits:
+            elif distance >= 0:
+                highest = max(highest, _OUT - distance)
+    if not hits or max(hits)[0] < highest:
         return None
     heights, along, across = np.array(hits).T
     flat = heights > heights.max() - _FLAT
@@ -68,14 +71,16 @@ def _face(
 
 
 def _hand_alone(robot: NominalModel, hand: str) -> tuple[mujoco.MjModel, mujoco.MjData]:
-    """The robot at home, with rays in mind: what collides of the hand is in group 0, everything else in another."""
+    """The robot at home, with rays in mind: what collides of the hand is in group 0, what does of its arm in 1."""
     model, data = robot.model.__copy__(), mujoco.MjData(robot.model)
     data.qpos[:] = robot.data.qpos
     site = model.site(next(e.site for e in robot.spec.end_effectors if e.name == hand)).id
     link = int(model.body_weldid[model.site_bodyid[site]])
     solid = (model.geom_contype | model.geom_conaffinity) != 0
     on_hand = np.array([hangs_on(model, int(body), link) for body in model.geom_bodyid])
-    model.geom_group[:] = np.where(solid & on_hand, 0, 1)
+    arm = bodies_of_hands(model, robot.spec)[hand]
+    on_arm = np.array([int(body) in arm for body in model.geom_bodyid])
+    model.geom_group[:] = np.where(solid & on_hand, 0, np.where(solid & on_arm, 1, 2))
     model.geom_matid[:] = -1
     model.geom_rgba[:, 3] = 1.0  # rays go through what can not be seen
     mujoco.mj_kinematics(model, data)

@@ -31,6 +31,7 @@ _SHARE, _MORE = 0.9, 1.3
 _AGILE = 0.03
 _WIDE = 0.02  # of what a hand touches with to either side: more is no better [m]
 _LOWEST = 0.02  # of the top of a stand above the floor [m]
+_OUT_OF_REACH = "they do not reach around it"
 _DEEP = -1e-4  # what is less deep in something else than that only touches it [m]
 
 
@@ -85,12 +86,16 @@ def place_box(
     home = np.array(robot.spec.home)
     failures: Counter[str] = Counter()
     for start in _places(name, robot):
-        turned = [
-            _presses(robot, hand, flat, start, sign) for (hand, flat), sign in zip(grips.items(), (1, -1), strict=True)
+        presses = [
+            [press for press in _presses(robot, hand, flat, start, sign) if _in_reach(robot, hand, press, start, home)]
+            for (hand, flat), sign in zip(grips.items(), (1, -1), strict=True)
         ]
+        if not all(presses):
+            failures[_OUT_OF_REACH] += 1
+            continue
         around = _Touching(scene(), robot, start)
         found: list[tuple[float, StandingBox]] = []
-        for pair, side in itertools.product(itertools.product(*turned), (1.0, -1.0)):
+        for pair, side in itertools.product(itertools.product(*presses), (1.0, -1.0)):
             box = StandingBox(start, dict(zip(grips, pair, strict=True)), side)
             try:
                 way = _way(robot, box, home, path(start, side))
@@ -163,6 +168,14 @@ class _Point(NamedTuple):
     agility: Array  # (hands,) least singular values of their Jacobians
 
 
+def _in_reach(robot: NominalModel, hand: str, press: Press, start: Reference, home: Array) -> bool:
+    """Whether a hand by itself gets there."""
+    pose = StandingBox(start, {hand: press}).hand(hand, start, 0.0)
+    there = reach(robot, {hand: pose}, home) is not None
+    robot.move(home)
+    return there
+
+
 class _CanNotError(Exception):
     """Why a robot can not do what was asked of it."""
 
@@ -174,7 +187,7 @@ def _way(robot: NominalModel, box: StandingBox, home: Array, path: Sequence[Refe
     for gap, at in ((CLEAR, box.start), (0.0, box.start), *((0.0, at) for at in path)):
         solution = reach(robot, {hand: box.hand(hand, at, gap) for hand in box.presses}, q)
         if solution is None:
-            raise _CanNotError("they do not reach around it" if len(way) < 2 else "they do not reach where it goes")
+            raise _CanNotError(_OUT_OF_REACH if len(way) < 2 else "they do not reach where it goes")
         q = solution
         agility = np.array([np.linalg.svd(robot.jacobian(hand), compute_uv=False)[-1] for hand in box.presses])
         if agility.min() < _AGILE:
