@@ -16,8 +16,9 @@ from robotics.errors import UsageError
 
 Array = np.ndarray
 
-#: A steering motor gives all it has at this error [rad], unless that is faster than `STIFFEST` [rad/s] allows.
-FULL_TORQUE_AT, STIFFEST = 0.03, 60.0
+#: A steering motor gives all it has at this error [rad], unless that is faster than `STIFFEST` [rad/s] allows; what
+#: tyres that scrub leave of an error is gone in about `PATIENCE` [s].
+FULL_TORQUE_AT, STIFFEST, PATIENCE = 0.03, 120.0, 0.1
 
 
 class WheelMotors:
@@ -137,10 +138,12 @@ class SteeringActuators:
         most = np.abs(self._limits).min(axis=0)
         self._stiffness = np.minimum(most / FULL_TORQUE_AT, inertia * STIFFEST**2)
         self._damping = 2 * np.sqrt(self._stiffness * inertia)
+        self._held, self._step = np.zeros(len(ids)), model.opt.timestep / PATIENCE
 
     def apply(self, data: mujoco.MjData, positions: Array) -> None:
-        """Set the commands that bring the joints to `positions` (n,) [rad]."""
+        """Set the commands that bring the joints to `positions` (n,) [rad]. Once a step of the physics."""
         error, speed = positions - data.qpos[self._q], data.qvel[self._v]
-        torque = np.clip(self._stiffness * error - self._damping * speed, *self._limits)
+        self._held = np.clip(self._held + self._step * self._stiffness * error, *self._limits)
+        torque = np.clip(self._stiffness * error - self._damping * speed + self._held, *self._limits)
         command = self._per_torque * torque - self._offset - self._back * speed
         data.ctrl[self._actuators] = np.where(self._servo, self._per_angle * positions - self._offset, command)

@@ -29,8 +29,8 @@ from robotics.errors import UsageError
 
 Array = np.ndarray
 
-#: Share of what motors, friction and the stops of the steering allow that is planned with.
-MOTORS, FRICTION, STOPS = 0.9, 0.8, 0.97
+#: Share of what motors, friction, weight on the inner wheels and the stops of the steering allow that is planned with.
+MOTORS, FRICTION, UPRIGHT, STOPS = 0.9, 0.8, 0.85, 0.97
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def read_chassis(model: mujoco.MjModel, spec: CarSpec) -> Chassis:
         front=front,
         rear=rear,
         cornering=spec.cornering or CarParameters.cornering,
-        friction=min(_friction(model, spec), min(tracks) / 2 / height),
+        friction=min(_friction(model, spec), UPRIGHT * min(tracks) / 2 / height),
         max_steer=most,
         max_steer_rate=spec.steering_rate or float(quick),
     )
