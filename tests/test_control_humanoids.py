@@ -16,6 +16,7 @@ from robotics.controllers.humanoid.biped import Biped
 from robotics.controllers.humanoid.model import BipedModel
 from robotics.controllers.humanoid.settings import BipedSettings
 from robotics.controllers.humanoid.sizing import settings_for, trunk_joints
+from robotics.controllers.humanoid.stance import ready_to_walk
 from robotics.controllers.humanoid.support import inner_box
 from robotics.controllers.legged.locomotion import Twist
 from robotics.controllers.limits import JointLimits
@@ -181,6 +182,39 @@ def test_friction_acts_on_what_touches_the_ground():
     assert model.geom_friction[soles, 0].tolist() == [0.1, 0.1]
     assert (model.geom_priority[soles] == 1).all()
     assert model.geom_priority.sum() == 2
+
+
+# -- home ---------------------------------------------------------------------------------------------------------
+
+STRAIGHT = STRIDER.replace("-0.35 0.7 -0.35", "0 0 0")
+
+
+def test_straight_knees_are_bent_and_the_feet_stay_where_they_stand(tmp_path):
+    machine = load_machine(robot_file(tmp_path, STRAIGHT))
+    spec = ready_to_walk(machine.nominal(), machine.spec)
+    before, after = (BipedModel(machine.nominal(), s) for s in (machine.spec, spec))
+    bent = dict(zip(spec.joints, spec.home, strict=True))
+    assert bent["left_knee"] > 0.3
+    assert bent["right_knee"] > 0.3
+    assert bent["waist"] == 0
+    lowered = before.home().position[2] - after.home().position[2]
+    assert 0.01 < lowered < 0.1
+    assert after.rotations == pytest.approx(before.rotations, abs=2e-3)
+    assert np.ptp(after.feet - before.feet, axis=0) == pytest.approx(np.zeros(3), abs=3e-3)
+
+
+def test_a_home_with_bent_knees_stays():
+    machine = load_machine(str(ROBOTS / "strider.toml"))
+    assert ready_to_walk(machine.nominal(), machine.spec) is machine.spec
+
+
+def test_without_rolling_ankles_it_stands_but_is_not_asked_to_step(tmp_path):
+    model = re.sub(r'<(joint|motor) name="(left|right)_ankle_roll".*?/>', "", STRIDER)
+    robot = robot_file(tmp_path, model.replace("-0.35 0.7 -0.35 0", "-0.35 0.7 -0.35"))
+    HumanoidSession(Trial(robot, "squat")).tick()
+    for task in ("step", "walk"):
+        with pytest.raises(UsageError, match=r"can stand and squat, but not step.*sideways"):
+            HumanoidSession(Trial(robot, task))
 
 
 # -- size -----------------------------------------------------------------------------------------------------------

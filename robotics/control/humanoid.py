@@ -17,14 +17,17 @@ from robotics.controllers.humanoid.estimator import BipedEstimator
 from robotics.controllers.humanoid.model import BipedModel
 from robotics.controllers.humanoid.settings import BipedSettings
 from robotics.controllers.humanoid.sizing import settings_for
+from robotics.controllers.humanoid.stance import ready_to_walk, require_weight_shift
 from robotics.controllers.legged.model import LeggedState
 from robotics.envs.robots.humanoid import HUMANOID, humanoid_scene
 
 Array = np.ndarray
 
 EMBEDDED = embedded("humanoid", HUMANOID, humanoid_scene)
+#: Tasks that lift feet.
+STEPPING = ("step", "walk")
 #: The camera that films robots of files, and how much more than them it sees.
-FILM, ROOM = "robotics_track", 1.15
+FILM, ROOM = "robotics_track", 1.3
 
 
 class HumanoidPlant(LeggedPlant):
@@ -88,8 +91,11 @@ class HumanoidSession:
         self.trial = trial
         machine = trial.machine() or EMBEDDED
         nominal, spec = machine.nominal(), machine.spec
-        if settings is None and machine is not EMBEDDED:
-            settings = settings_for(BipedModel(nominal, spec))
+        if machine is not EMBEDDED:
+            spec = ready_to_walk(nominal, spec)
+            if trial.task in STEPPING:
+                require_weight_shift(nominal, spec)
+            settings = settings or settings_for(BipedModel(nominal, spec))
         self.controller = Biped(nominal, spec, settings, solver=trial.solver)
         self.period_s = self.controller.settings.wbc_period_s
         self.plant = HumanoidPlant(trial.conditions, machine, trial.seed)
@@ -112,7 +118,7 @@ class HumanoidSession:
     def _begin(self, task: str) -> None:
         if task == "squat":
             self.controller.squat()
-        elif task in ("step", "walk"):  # stepping is walking on the spot
+        elif task in STEPPING:  # stepping is walking on the spot
             self.controller.walk(self.trial.twist)
 
     def tick(self) -> None:
@@ -169,7 +175,7 @@ class HumanoidSession:
         errors = rms(velocities - [twist.vx, twist.vy, twist.wz])
         tracking = dict(zip(("vx", "vy", "wz"), errors, strict=True))
         com = settled(self._com_errors, dt)
-        if self.trial.task in ("step", "walk"):
+        if self.trial.task in STEPPING:
             tracking["capture"] = float(np.hypot(*rms(settled(self._capture_errors, dt))))
         else:
             tracking["com"] = float(np.linalg.norm(rms(com)))
