@@ -43,6 +43,8 @@ def complete_spec(
     model = _compiled(scene)
     name = str(given.get("name", scene.modelname))
     base = _free_joint(scene, model) if "base" not in given else _named_base(scene, str(given["base"]), name)
+    if base is not None and hands is not None:
+        raise UsageError(f"robot {name}: its kind is bolted down or drives by joints, but the model has a free base")
     joints = tuple(given.get("joints") or _actuated(model, base))
     if not joints:
         raise UsageError(f"robot {name}: no joint has an actuator; list its joints")
@@ -230,9 +232,9 @@ def _soles(
     sure: bool,
 ) -> tuple[str, ...]:
     """Balls under two soles; none, unless it is `sure` that they are two, on a robot that stands otherwise."""
-    feet = given.get("feet")
+    RobotSpec(name, joints, home, (1.0,) * len(joints)).require_numbers()
     standing = Standing(scene, name, base, joints, home)
-    return humanoid_feet(standing, _last_links(model, joints), feet, sure)
+    return humanoid_feet(standing, _last_links(model, joints), given.get("feet"), sure)
 
 
 def _four_feet(

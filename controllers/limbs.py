@@ -98,7 +98,7 @@ def bodies_of_hands(model: mujoco.MjModel, spec: RobotSpec) -> dict[str, set[int
 
 
 def require_two_arms(model: mujoco.MjModel, spec: RobotSpec, kind: str) -> None:
-    """Raise UsageError unless `spec` has two end effectors, each on joints of its own."""
+    """Raise UsageError, naming the `kind` of robot, unless `spec` has two end effectors, each on joints of its own."""
     effectors = spec.end_effectors
     if len(effectors) != 2:
         names = ", ".join(e.name for e in effectors) or "none"
@@ -121,33 +121,37 @@ def require_two_arms(model: mujoco.MjModel, spec: RobotSpec, kind: str) -> None:
             )
 
 
-def rides(model: mujoco.MjModel, spec: RobotSpec) -> bool:
-    """Whether two or more joints that slide level carry all hands: a base, whether its joints are in order or not."""
-    above = [set(joints_above(model, int(model.site_bodyid[model.site(e.site).id]))) for e in spec.end_effectors]
+def rides(model: mujoco.MjModel, spec: RobotSpec) -> list[str]:
+    """Names of the joints that slide level and carry all hands: two or more are those of a base, in whatever order."""
     axes, _ = _at_zero(model)
-    shared = set.intersection(*above) if above else set()
-    return sum(int(model.jnt_type[j]) == _SLIDE and abs(axes[j, 2]) < _PARALLEL for j in shared) >= 2
+    shared = sorted(_carriers(model, spec))
+    return [model.joint(j).name for j in shared if int(model.jnt_type[j]) == _SLIDE and abs(axes[j, 2]) < _PARALLEL]
+
+
+def _carriers(model: mujoco.MjModel, spec: RobotSpec) -> set[int]:
+    """Joints that move all hands."""
+    above = [set(joints_above(model, int(model.site_bodyid[model.site(e.site).id]))) for e in spec.end_effectors]
+    return set.intersection(*above) if above else set()
 
 
 def require_planar(model: mujoco.MjModel, spec: RobotSpec) -> None:
     """Raise UsageError unless the first three joints slide along x and y of the world and turn about z, in this order,
-    and nothing else carries them."""
-    axes, _ = _at_zero(model)
-    cure = "a mobile robot's joints begin with three of its base, which slide along x and y and turn about z"
+    carry all hands, and are carried by nothing else."""
+    (axes, _), carriers = _at_zero(model), _carriers(model, spec)
+    cure = "a mobile robot's joints begin with three that carry both arms: they slide along x and y and turn about z"
     for joint, kind, axis in zip(spec.joints, (_SLIDE, _SLIDE, _HINGE), np.eye(3), strict=False):
-        index = model.joint(joint).id
-        if int(model.jnt_type[index]) != kind or np.abs(axes[index] - axis).max() > _PARALLEL:
+        index = int(model.joint(joint).id)
+        parallel = np.abs(axes[index] - axis).max() < _PARALLEL
+        if int(model.jnt_type[index]) != kind or not parallel or index not in carriers:
             what = "turns about z" if axis[2] else f"slides along {'xy'[int(axis[1])]}"
             raise UsageError(f"robot {spec.name}: joint '{joint}' is to be one of its base that {what}; {cure}")
     base = [int(model.joint(joint).id) for joint in spec.joints[:3]]
     above = joints_above(model, int(model.jnt_bodyid[base[2]]))
-    if set(above) != set(base) or above[0] != base[2]:
+    above = above[above.index(base[2]) :]  # without what moves the same body after it
+    if set(above) != set(base):
         others = ", ".join(f"'{model.joint(j).name}'" for j in above if j not in base)
         what = f"{others} must not carry it" if others else "it must turn on what slides, not carry that"
         raise UsageError(f"robot {spec.name}: joint '{spec.joints[2]}' turns its base, so {what}; {cure}")
-    for effector in spec.end_effectors:
-        if base[2] not in joints_above(model, int(model.site_bodyid[model.site(effector.site).id])):
-            raise UsageError(f"robot {spec.name}: end effector '{effector.name}' is not on its base; {cure}")
 
 
 def planar_base(model: mujoco.MjModel, spec: RobotSpec) -> bool:

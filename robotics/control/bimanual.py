@@ -1,6 +1,7 @@
 """Two arms at a table under their controller: both hands on circles, or one box between them along a path."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from robotics.control.camera import NAME, film
 from robotics.control.carry import Carry
 from robotics.control.circle import Circle
 from robotics.control.hands import OTHERS, SETTINGS, HandsSession, hand_errors, hand_tracking
-from robotics.control.hands_plant import BOX, BOX_HALF, BOX_MASS, HandsPlant, add_box, add_box_on_stand
+from robotics.control.hands_plant import BOX, BOX_HALF, BOX_MASS, HandsPlant, add_box, add_box_on_stand, hang_payload
 from robotics.control.machine import embedded
 from robotics.control.plant import name_of_body
 from robotics.control.session import settled
@@ -43,7 +44,8 @@ ON_TABLE = StandingBox(
 
 
 class BimanualSession(HandsSession):
-    """`track`: each hand on a circle of its own. `carry`: see `Carry`. A payload is mass of the box in secret."""
+    """`track`: each hand on a circle of its own, with half of the payload. `carry`: see `Carry`; a payload is mass that
+    the box has in secret."""
 
     camera = "angle"
 
@@ -53,7 +55,8 @@ class BimanualSession(HandsSession):
         if machine is EMBEDDED:
             controller = BimanualCerebellum(nominal, spec, collision_margin(nominal), SETTINGS, trial.solver)
         else:
-            controller = BimanualCerebellum(nominal, spec, None, OTHERS, trial.solver)
+            settings = replace(OTHERS, observed=not carrying)  # what the box does is felt
+            controller = BimanualCerebellum(nominal, spec, None, settings, trial.solver)
             film(scene, controller.model)
             self.camera = NAME
         mass, standing = BOX_MASS + trial.conditions.payload, ON_TABLE
@@ -63,6 +66,8 @@ class BimanualSession(HandsSession):
             squeeze, again = controller.carry_settings.squeeze, partial(machine.scene, None)
             standing = place_box(trial.robot, again, NominalModel(nominal, spec), squeeze, _milestones)
             add_box_on_stand(scene, mass, standing.start)
+        else:
+            hang_payload(scene, spec, trial.conditions)
         pushed = BOX if carrying else name_of_body(scene, spec.end_effectors[0].site)
         plant = HandsPlant(scene, spec, trial.conditions, SETTINGS.wbc_period_s, pushed, trial.seed)
         super().__init__(trial, controller, plant)

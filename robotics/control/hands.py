@@ -25,8 +25,9 @@ Array = np.ndarray
 AGILITY = 3.0
 #: How the controller keeps clear of limits that encoders with few counts do not see.
 SETTINGS = ArmSettings(hand_weight=10.0, position_margin=0.002, velocity_share=0.97)
-#: The same for robots of others: their grippers are as heavy as they are, and nobody knows how well they stop.
-OTHERS = replace(SETTINGS, grip_rate=40.0, position_margin=0.01)
+#: The same for robots of others: their grippers are as heavy as they are, nobody knows how well they stop, and what
+#: pulls at them is learned.
+OTHERS = replace(SETTINGS, grip_rate=40.0, position_margin=0.01, observed=True)
 
 
 class Job(Protocol):

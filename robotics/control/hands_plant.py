@@ -5,7 +5,7 @@ from collections import deque
 import mujoco
 import numpy as np
 
-from robotics.control.plant import place_joints, substeps
+from robotics.control.plant import hang, place_joints, substeps
 from robotics.control.trial import Conditions
 from robotics.controllers.limbs import bodies_of_hands, planar_base
 from robotics.controllers.motors import Motors
@@ -126,6 +126,12 @@ class HandsPlant:
             total[owner] += force if second == box else -force
         back = rotation_matrix(data.xquat[box]).T
         return {name: back @ force for name, force in total.items()}
+
+
+def hang_payload(scene: mujoco.MjSpec, spec: RobotSpec, conditions: Conditions) -> None:
+    """Half of the payload on every hand of two, where there is any."""
+    for effector in spec.end_effectors if conditions.payload else ():
+        hang(scene, effector.site, conditions.payload / len(spec.end_effectors))
 
 
 def add_box(scene: mujoco.MjSpec, mass: float) -> None:

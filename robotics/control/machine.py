@@ -19,7 +19,7 @@ on, or all balls under one sole before those under the other. Left out, they are
     kind = "humanoid"
 
     [robot]
-    home = [0.0, 0.0, -0.35, 0.7, …]        # standing upright with bent knees, feet flat
+    home = [0.0, 0.0, -0.35, 0.7, …]        # upright, feet flat; straight knees are bent
     feet = ["left_foot", "right_foot"]      # the left one first
 
 Its base has x ahead and z up, and its steps, speeds and gains follow from its own size and mass
@@ -207,7 +207,7 @@ def _fixed(spec: RobotSpec, model: mujoco.MjModel) -> str:
     """The kind of a robot without a floating base, by its hands."""
     if len(spec.end_effectors) != 2:
         return "arm"
-    return "mobile" if rides(model, spec) else "bimanual"
+    return "mobile" if len(rides(model, spec)) >= 2 else "bimanual"
 
 
 def _check_quadruped(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
@@ -221,6 +221,9 @@ def _check_humanoid(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None
 
 def _check_bimanual(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
     require_two_arms(model, spec, "bimanual")
+    base = rides(model, spec)
+    if len(base) >= 2:
+        raise UsageError(f'{source}: {", ".join(base)} move both arms over the floor: that is kind "mobile"')
 
 
 def _check_mobile(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
@@ -269,7 +272,14 @@ def _set_free(scene: mujoco.MjSpec, name: str) -> None:
     """URDF has no free joints: the first body floats."""
     if not scene.worldbody.bodies:
         raise UsageError(f"robot model {scene.modelname} has no body to float")
-    scene.worldbody.bodies[0].add_freejoint(name=name)
+    body = scene.worldbody.bodies[0]
+    if body.joints:
+        joints = ", ".join(f"'{joint.name}'" for joint in body.joints)
+        raise UsageError(
+            f"robot model {scene.modelname}: its kind has a free base, but body '{body.name}' has other joints "
+            f"({joints}): put <freejoint/> in their place"
+        )
+    body.add_freejoint(name=name)
 
 
 def _limit(scene: mujoco.MjSpec, limits: Any) -> None:

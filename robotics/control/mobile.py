@@ -10,7 +10,7 @@ from robotics.control import overlay
 from robotics.control.camera import NAME, film
 from robotics.control.circle import turned
 from robotics.control.hands import OTHERS, SETTINGS, HandsSession, hand_errors, hand_tracking
-from robotics.control.hands_plant import HandsPlant
+from robotics.control.hands_plant import HandsPlant, hang_payload
 from robotics.control.machine import embedded
 from robotics.control.plant import name_of_joints_body
 from robotics.control.session import settled
@@ -31,7 +31,7 @@ EMBEDDED = embedded("mobile", MOBILE_ALOHA, mobile_scene)
 
 class MobileSession(HandsSession):
     """`track`: hands draw circles about points that move through the world by the commanded twist. `reach`: both hands
-    to one place after the other, most of them out of reach of the arms alone."""
+    to one place after the other, most of them out of reach of the arms alone. Each has half of the payload."""
 
     camera = "chase"
 
@@ -47,6 +47,7 @@ class MobileSession(HandsSession):
             controller = MobileCerebellum(nominal, spec, None, OTHERS, trial.solver, base=base)
             film(scene, controller.model, self.chassis)
             self.camera = NAME
+        hang_payload(scene, spec, trial.conditions)
         plant = HandsPlant(scene, spec, trial.conditions, SETTINGS.wbc_period_s, self.chassis, trial.seed)
         super().__init__(trial, controller, plant)
         self.job = Reach(self) if trial.task == "reach" else Track(self)

@@ -11,7 +11,7 @@ from robotics.controllers.model import NominalModel
 Array = np.ndarray
 
 #: The rays' grid: half its width, its step, and how far out they begin [m].
-_HALF, _STEP, _OUT = 0.06, 0.0025, 0.25
+_HALF, _STEP, _OUT = 0.1, 0.004, 0.25
 #: What is this much lower than the highest point is no part of the flat [m], and how far it must reach to either side.
 _FLAT, _LEAST = 3e-4, 0.005
 
@@ -45,7 +45,7 @@ def _face(
     model: mujoco.MjModel, data: mujoco.MjData, origin: Array, towards: Array, first: Array, second: Array
 ) -> tuple[Array, tuple[float, float]] | None:
     """What is highest of the hand along `towards`: its middle in the world, and its half lengths; None where it is not
-    flat, or less high than another part of the robot beside it."""
+    flat, less high than the arm beside it, or a hand's length off the site."""
     steps = np.arange(-_HALF, _HALF + 1e-9, _STEP)
     groups, geom = np.array([1, 1, 0, 0, 0, 0], np.uint8), np.zeros(1, np.int32)
     hits, highest = [], -np.inf
@@ -63,7 +63,7 @@ def _face(
     flat = heights > heights.max() - _FLAT
     ends = [(float(values[flat].min()), float(values[flat].max())) for values in (along, across)]
     half = tuple(0.5 * (high - low + _STEP) for low, high in ends)
-    if min(half) < _LEAST:
+    if min(half) < _LEAST or np.abs(ends).max() > _HALF - 0.5 * _STEP:  # or goes on where no ray was
         return None
     (a_low, a_high), (b_low, b_high) = ends
     middle = origin + float(heights.max()) * towards + 0.5 * (a_low + a_high) * first + 0.5 * (b_low + b_high) * second

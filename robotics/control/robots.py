@@ -74,7 +74,7 @@ ROBOTS = {
             "mobile",
             tasks=("track", "reach"),
             moving_tasks=("track",),
-            conditions=frozenset({"push", "delay_s"}),
+            conditions=frozenset({"payload", "push", "delay_s"}),
             session="robotics.control.mobile:MobileSession",
             kind="mobile",
         ),

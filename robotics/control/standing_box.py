@@ -25,6 +25,8 @@ Array = np.ndarray
 _AHEAD, _UP = (0.0, 0.08, -0.08, 0.16, -0.16), (0.0, -0.1, 0.1, -0.2, 0.2, -0.3)
 #: Ways to hold a hand that are tried, the nearest ones to how it is at home, and how much a metre off its site counts.
 _GRIPS, _ASIDE = 6, 5.0
+#: How far beside its site a hand may touch [m]: at first hardly, since it is there to work with.
+_BESIDE = (0.02, 0.1)
 #: Joints give no more than this share of their torque, to press with and to carry by that much more than is needed.
 _SHARE, _MORE = 0.9, 1.3
 #: Hands this far from being singular (the least singular value of their Jacobian) can follow a path.
@@ -83,29 +85,13 @@ def place_box(
                 f"robot {name}: nothing of end effector '{hand}' that collides is flat and looks along an axis of its "
                 "site, so it can not press on a box; give it a flat end of a centimetre or more, or take task track"
             )
-    home = np.array(robot.spec.home)
     failures: Counter[str] = Counter()
-    for start in _places(name, robot):
+    for beside, start in itertools.product(_BESIDE, _places(name, robot)):
         presses = [
-            [press for press in _presses(robot, hand, flat, start, sign) if _in_reach(robot, hand, press, start, home)]
+            _presses(robot, hand, flat, start, sign, beside)
             for (hand, flat), sign in zip(grips.items(), (1, -1), strict=True)
         ]
-        if not all(presses):
-            failures[_OUT_OF_REACH] += 1
-            continue
-        around = _Touching(scene(), robot, start)
-        found: list[tuple[float, StandingBox]] = []
-        for pair, side in itertools.product(itertools.product(*presses), (1.0, -1.0)):
-            box = StandingBox(start, dict(zip(grips, pair, strict=True)), side)
-            try:
-                way = _way(robot, box, home, path(start, side))
-                _require_strength(robot, box, way, squeeze)
-                around.require_room(box, home, way)
-                found.append((_quality(box, way), box))
-            except _CanNotError as error:
-                failures[str(error)] += 1
-            finally:
-                robot.move(home)
+        found = _boxes(scene, robot, start, dict(zip(grips, presses, strict=True)), squeeze, path, failures)
         if found:
             return max(found, key=lambda one: one[0])[1]
     most = failures.most_common(1)[0][0] if failures else "it would be below the floor"
@@ -113,6 +99,37 @@ def place_box(
         f"robot {name}: no place between its hands at home where they could take a box of {_centimetres()} and "
         f"{BOX_MASS:g} kg from both sides and carry it ({most}); give another home, or take task track"
     )
+
+
+def _boxes(
+    scene: Callable[[], mujoco.MjSpec],
+    robot: NominalModel,
+    start: Reference,
+    presses: dict[str, list[Press]],
+    squeeze: float,
+    path: Path,
+    failures: Counter[str],
+) -> list[tuple[float, StandingBox]]:
+    """What can be done with a box at `start`, and how well; counts why the rest can not."""
+    home = np.array(robot.spec.home)
+    near = {hand: [one for one in some if _in_reach(robot, hand, one, start, home)] for hand, some in presses.items()}
+    if not all(near.values()):
+        failures[_OUT_OF_REACH] += 1
+        return []
+    around = _Touching(scene(), robot, start)
+    found: list[tuple[float, StandingBox]] = []
+    for pair, side in itertools.product(itertools.product(*near.values()), (1.0, -1.0)):
+        box = StandingBox(start, dict(zip(near, pair, strict=True)), side)
+        try:
+            way = _way(robot, box, home, path(start, side))
+            _require_strength(robot, box, way, squeeze)
+            around.require_room(box, home, way)
+            found.append((_quality(box, way), box))
+        except _CanNotError as error:
+            failures[str(error)] += 1
+        finally:
+            robot.move(home)
+    return found
 
 
 def _centimetres() -> str:
@@ -133,8 +150,10 @@ def _places(name: str, robot: NominalModel) -> Iterator[Reference]:
             yield Reference(position, quat)
 
 
-def _presses(robot: NominalModel, hand: str, flat: list[Palm], start: Reference, sign: float) -> list[Press]:
-    """Ways to press on its face of the box, those nearest to how the hand is at home."""
+def _presses(
+    robot: NominalModel, hand: str, flat: list[Palm], start: Reference, sign: float, beside: float
+) -> list[Press]:
+    """Ways to press on its face of the box at most so far beside its site, those nearest to how a hand is at home."""
     inwards, (_, at_home) = sign * rotation_matrix(start.quat)[:, 0], robot.pose(hand)
     found: list[tuple[float, Press]] = []
     for palm in flat:
@@ -147,7 +166,8 @@ def _presses(robot: NominalModel, hand: str, flat: list[Palm], start: Reference,
             press = Press(inwards, quat, tip, centre - tip * inwards, min(palm.half))
             cost = float(np.linalg.norm(log_between(at_home, quat))) + _ASIDE * float(np.linalg.norm(press.aside))
             found.append((cost, press))
-    return [press for _, press in sorted(found, key=lambda one: one[0])[:_GRIPS]]
+    near = [one for one in found if np.linalg.norm(one[1].aside) <= beside]
+    return [press for _, press in sorted(near, key=lambda one: one[0])[:_GRIPS]]
 
 
 def _least_turn(start: Array, end: Array) -> Array:
