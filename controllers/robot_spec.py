@@ -52,13 +52,7 @@ class RobotSpec:
             _require(model, mujoco.mjtObj.mjOBJ_GEOM, "foot", foot, self.name)
             if model.geom_type[model.geom(foot).id] != mujoco.mjtGeom.mjGEOM_SPHERE:
                 raise UsageError(f"robot {self.name}: foot '{foot}' is no sphere geom")
-        for field, values in (("home", self.home), ("velocity_limits", self.velocity_limits)):
-            if len(values) != len(self.joints):
-                raise UsageError(f"robot {self.name}: {field} has {len(values)} entries for {len(self.joints)} joints")
-        if not all(limit > 0 for limit in self.velocity_limits):
-            raise UsageError(f"robot {self.name}: velocity_limits are {self.velocity_limits}, not all positive")
-        if not np.isfinite(self.home).all():
-            raise UsageError(f"robot {self.name}: home is {self.home}, not all numbers")
+        self.require_numbers()
         one_dof = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
         for joint in self.joints:
             if int(model.jnt_type[model.joint(joint).id]) not in one_dof:
@@ -69,6 +63,16 @@ class RobotSpec:
             raise UsageError(
                 f"robot {self.name}: joints without torque limit: {', '.join(unlimited)}; set actuatorfrcrange on them"
             )
+
+    def require_numbers(self) -> None:
+        """Raise UsageError unless home and speed limits are one number for each of the joints."""
+        for field, values in (("home", self.home), ("velocity_limits", self.velocity_limits)):
+            if len(values) != len(self.joints):
+                raise UsageError(f"robot {self.name}: {field} has {len(values)} entries for {len(self.joints)} joints")
+        if not all(limit > 0 for limit in self.velocity_limits):
+            raise UsageError(f"robot {self.name}: velocity_limits are {self.velocity_limits}, not all positive")
+        if not np.isfinite(self.home).all():
+            raise UsageError(f"robot {self.name}: home is {self.home}, not all numbers")
 
 
 def _require(model: mujoco.MjModel, kind: mujoco.mjtObj, label: str, name: str, robot: str) -> None:

@@ -1,6 +1,7 @@
 """Humanoids that the controller was never tuned for: from files, of other sizes, with other soles and other frames."""
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 
@@ -313,6 +314,8 @@ FOUR_FEET = (ROBOTS / "walker.xml").read_text()
             "without torque limit: left_knee, right_knee",
         ),
         (STRIDER.replace("-0.35 0.7 -0.35", "-0.35 0.7 0.35"), "", "'left_foot' is tilted by 40 degrees"),
+        (STRIDER, 'kind = "humanoid"\n[robot]\nhome = [0.0, 0.1]', "home has 2 entries for 19 joints"),
+        (STRIDER, f'kind = "humanoid"\n[robot]\nhome = {[math.nan] * 19}', "home is .*not all numbers"),
         (re.sub("<keyframe>.*</keyframe>", "", STRIDER), "", "no keyframe 'home' to rest in; give home"),
     ],
 )

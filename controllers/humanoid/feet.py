@@ -106,14 +106,12 @@ def _marked(standing: Standing, link: int, geoms: Sequence[int]) -> list[str]:
 
 def _ball(standing: Standing, face: Face, point: int, link: int, number: int) -> str:
     """A ball of the robot's own where that touches the ground, or one that marks the spot."""
-    geom = standing.geoms[face.geoms[point]]
+    geom, name = standing.geoms[face.geoms[point]], f"robotics_{standing.label(link)}_{number}"
     if geom.type == mujoco.mjtGeom.mjGEOM_SPHERE:
-        geom.name = geom.name or f"{standing.label(link)}_sole_{number}"
+        geom.name = geom.name or name
         return str(geom.name)
     body = standing.bodies[link]
-    mark = body.add_geom(
-        name=f"{standing.label(link)}_sole_{number}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[MARK, 0, 0]
-    )
+    mark = body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[MARK, 0, 0])
     mark.pos, mark.mass, mark.contype, mark.conaffinity = face.points[point] - MARK * face.down, 0, 0, 0
     mark.rgba = [0, 0, 0, 0]
     return str(mark.name)
