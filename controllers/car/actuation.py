@@ -142,8 +142,12 @@ class SteeringActuators:
 
     def apply(self, data: mujoco.MjData, positions: Array) -> None:
         """Set the commands that bring the joints to `positions` (n,) [rad]. Once a step of the physics."""
+        targets = self._per_angle * positions - self._offset
+        if self._servo.all():
+            data.ctrl[self._actuators] = targets
+            return
         error, speed = positions - data.qpos[self._q], data.qvel[self._v]
         self._held = np.clip(self._held + self._step * self._stiffness * error, *self._limits)
         torque = np.clip(self._stiffness * error - self._damping * speed + self._held, *self._limits)
         command = self._per_torque * torque - self._offset - self._back * speed
-        data.ctrl[self._actuators] = np.where(self._servo, self._per_angle * positions - self._offset, command)
+        data.ctrl[self._actuators] = np.where(self._servo, targets, command)

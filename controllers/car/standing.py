@@ -38,6 +38,7 @@ def stand(model: mujoco.MjModel, spec: CarSpec) -> mujoco.MjData:
     tipped = np.arccos(np.clip((np.trace(upright.T @ data.xmat[body].reshape(3, 3)) - 1) / 2, -1, 1))
     if not np.isfinite(data.qpos).all() or tipped > LEVEL:
         raise UsageError(f"robot {spec.name}: it does not stand on its wheels: let go, it tips over")
+    _require_clear(model, data, spec, ground)
     clearance = _clearance(model, data, spec, ground)
     for wheel, above in zip(spec.wheels, clearance, strict=True):
         if above > TOUCHING * _radius(model, data, spec, wheel, ground):
@@ -45,7 +46,6 @@ def stand(model: mujoco.MjModel, spec: CarSpec) -> mujoco.MjData:
                 f"robot {spec.name}: wheel '{wheel}' does not touch the ground: it hangs {above:.3g} m above it when "
                 "the car stands"
             )
-    _require_clear(model, data, spec, ground)
     return data
 
 

@@ -67,6 +67,8 @@ class CarPlant:
         self._spin_v = [self.model.joint(wheel).dofadr[0] for wheel in spec.wheels]
         self._substeps = round(PERIOD_S / self.model.opt.timestep)
         self._steer, self._ticks = 0.0, 0
+        x, y, z = chassis.origin
+        self._arm = np.array([[0, z, -y], [-z, 0, x], [y, -x, 0]])  # turning rate to velocity of the origin
         towards = conditions.push_towards
         self._push = conditions.push / conditions.PUSH_S * np.array([np.cos(towards), np.sin(towards), 0.0])
 
@@ -129,9 +131,10 @@ class CarPlant:
             way = (step + 1) / self._substeps
             self._steering.apply(self.data, chassis.steering.positions(before + way * (steer - before)))
             spins = chassis.signs * self.data.qvel[self._spin_v]
-            torque = chassis.wheel_torques(acceleration, self._along()) + chassis.losses(spins)
+            along = self._along()
+            torque = chassis.wheel_torques(acceleration, along) + chassis.losses(spins)
             exceeded |= int((np.abs(torque) > self._motors.limits).any())
-            self._motors.apply(self.data, chassis.signs * self._without_spin(torque, spins))
+            self._motors.apply(self.data, chassis.signs * self._without_spin(torque, spins, along))
             pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
             self.data.xfrc_applied[self.car, :3] = self._push if pushing else 0.0
             mujoco.mj_step(self.model, self.data)
@@ -154,15 +157,14 @@ class CarPlant:
     def _velocity(self) -> Array:
         """Of the point on the ground below the centre of mass (3,) [m/s]."""
         linear, turning = self.data.qvel[self._base_v :][:3], self.data.qvel[self._base_v + 3 :][:3]
-        return linear + self.data.xmat[self.car].reshape(3, 3) @ np.cross(turning, self.chassis.origin)
+        return linear + self.data.xmat[self.car].reshape(3, 3) @ (self._arm @ turning)
 
     def _along(self) -> float:
         R = self.data.xmat[self.car].reshape(3, 3) @ self.chassis.frame
         return float(R[:, 0] @ self._velocity())
 
-    def _without_spin(self, torque: Array, spins: Array) -> Array:
+    def _without_spin(self, torque: Array, spins: Array, along: float) -> Array:
         """No torque on a wheel that it would make slip further: anti-lock brakes and traction control in one line."""
-        along = self._along()
         slip = spins * self.chassis.radii - along
         allowed = 0.5 * self.scale.speed + 0.12 * abs(along)
         return np.where((np.abs(slip) > allowed) & (np.sign(slip) == np.sign(torque)), 0.0, torque)
