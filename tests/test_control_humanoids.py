@@ -52,8 +52,8 @@ def balls(radius=0.012, places=((-0.07, 0.036), (-0.07, -0.036), (0.14, 0.036), 
 
 def on_both_feet(sole: str) -> str:
     """The strider on other soles; {S} is the side."""
-    assert STRIDER.count(BOX) == 2
-    return STRIDER.replace(BOX, sole.replace("{S}", "left"), 1).replace(BOX, sole.replace("{S}", "right"), 1)
+    before, between, after = STRIDER.split(BOX)
+    return before + sole.replace("{S}", "left") + between + sole.replace("{S}", "right") + after
 
 
 # -- closed loop ----------------------------------------------------------------------------------------------------
@@ -278,6 +278,13 @@ def test_the_box_inside_a_sole():
 # -- what can not be meant ------------------------------------------------------------------------------------------
 
 NAMED = on_both_feet(balls(name='name="{{S}}_{}"'))
+TOE = (
+    f'<body name="{{S}}_toe" pos="0.155 0 -0.065">{MASS}<joint name="{{S}}_toe" axis="0 1 0" range="-40 40"/>'
+    '<geom type="box" size="0.03 0.04 0.015" pos="0.03 0 0" class="sole"/></body>'
+)
+TOES = on_both_feet(BOX + TOE).replace("-0.35 0.7 -0.35 0", "-0.35 0.7 -0.35 0 0")
+TOE_MOTORS = "".join(f'<motor joint="{side}_toe" gear="20" ctrlrange="-1 1"/>' for side in ("left", "right"))
+TOES = TOES.replace("</actuator>", TOE_MOTORS + "</actuator>")
 NO_FEET_TOUCH = STRIDER.replace(
     '<default class="sole"><geom mass="0"', '<default class="sole"><geom mass="0" contype="0" conaffinity="0"'
 )
@@ -313,6 +320,7 @@ FOUR_FEET = (ROBOTS / "walker.xml").read_text()
             "",
             "without torque limit: left_knee, right_knee",
         ),
+        (TOES, "", "'left_foot' and 'left_toe' are on the ground at home, of one leg: give feet"),
         (STRIDER.replace("-0.35 0.7 -0.35", "-0.35 0.7 0.35"), "", "'left_foot' is tilted by 40 degrees"),
         (STRIDER, 'kind = "humanoid"\n[robot]\nhome = [0.0, 0.1]', "home has 2 entries for 19 joints"),
         (STRIDER, f'kind = "humanoid"\n[robot]\nhome = {[math.nan] * 19}', "home is .*not all numbers"),

@@ -55,12 +55,27 @@ def humanoid_feet(
             "give feet: two bodies or geoms, or the balls under both soles"
         )
     if named is None:
+        for link in order:
+            _require_alone(standing, link)
         order.sort(key=lambda link: -standing.data.xpos[link, 1])
         soles = [_marked(standing, link, standing.solids(link)) for link in order]
     else:
         soles = _named(standing, named, links, order)
     _require_soles(standing, order, soles)
     return (*soles[0], *soles[1])
+
+
+def _require_alone(standing: Standing, link: int) -> None:
+    """Raise UsageError for toes that have a heel on the ground above them."""
+    ground, parent = standing.lowest(link), standing.link_above(link)
+    while parent:
+        if standing.lowest(parent) < ground + ON_SOLE * standing.height:
+            both = f"'{standing.label(parent)}' and '{standing.label(link)}'"
+            raise UsageError(
+                f"robot {standing.name}: {both} are on the ground at home, of one leg: give feet, the two links whose "
+                "soles it shall stand on"
+            )
+        parent = standing.link_above(parent)
 
 
 def _links(standing: Standing, feet: Sequence[str]) -> list[int]:

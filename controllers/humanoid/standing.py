@@ -48,6 +48,10 @@ class Standing:
         """The name of a link, or something to call it by."""
         return str(self.model.body(link).name) or f"body_{link}"
 
+    def link_above(self, link: int) -> int:
+        """The link that a link hangs on; 0, the world, above the base."""
+        return int(self.model.body_weldid[self.model.body_parentid[link]])
+
     def geom(self, name: str) -> int | None:
         number = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_GEOM, name)
         return number if number >= 0 else None
