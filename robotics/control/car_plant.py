@@ -171,16 +171,20 @@ class CarPlant:
 
 
 def _equip(scene: mujoco.MjSpec, spec: CarSpec, chassis: Chassis) -> None:
-    """Give a car what it needs to be driven: a gyro in the frame of the car; and somebody who films it."""
+    """Give a car what it needs to be driven: a gyro in the frame of the car; and somebody who films it, with a light."""
     base, frame = next(joint.parent for joint in scene.joints if joint.name == spec.base), chassis.frame
     turn = np.zeros(4)
     mujoco.mju_mat2Quat(turn, frame.ravel())
     base.add_site(name=ADDED + "imu", pos=chassis.origin, quat=turn)
     gyro = mujoco.mjtSensor.mjSENS_GYRO
     scene.add_sensor(name=ADDED + GYRO, type=gyro, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=ADDED + "imu")
+    track, origin, size = mujoco.mjtCamLight.mjCAMLIGHT_TRACK, chassis.origin, chassis.size
+    if not base.lights:
+        sun = origin + frame @ [-4, -5, 12] * size
+        base.add_light(pos=sun, dir=frame @ [0.3, 0.38, -1], diffuse=[0.5] * 3, castshadow=True, mode=track)
     base.add_camera(
         name=ADDED + CAMERA,
-        pos=chassis.origin + frame @ [-7.5, -7.5, 6.2] * chassis.size,
+        pos=origin + frame @ [-7.5, -7.5, 6.2] * size,
         xyaxes=[*(frame @ [1, -1, 0]), *(frame @ [0.33, 0.33, 0.88])],
-        mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACK,
+        mode=track,
     )
