@@ -60,7 +60,7 @@ def on_both_feet(sole: str) -> str:
 
 
 def test_the_example_squats_and_stands_up_again():
-    document = run_trial(Trial(str(ROBOTS / "strider.toml"), "squat", seconds=3.0, state="truth"))
+    document = run_trial(Trial(str(ROBOTS / "strider.toml"), "squat", seconds=2.5, state="truth"))
     assert not document["fell"]
     assert document["steps"] == 0
     assert document["tracking_rms"]["com"] < 2e-3
@@ -69,7 +69,7 @@ def test_the_example_squats_and_stands_up_again():
 
 
 def test_the_example_walks_on_what_its_sensors_say():
-    document = run_trial(Trial(str(ROBOTS / "strider.toml"), "walk", Twist(vx=0.3), seconds=4.5))
+    document = run_trial(Trial(str(ROBOTS / "strider.toml"), "walk", Twist(vx=0.3), seconds=3.5))
     assert not document["fell"]
     assert document["velocity_mean"] == pytest.approx([0.3, 0, 0], abs=0.05)
     assert document["tracking_rms"]["capture"] < 0.01
@@ -78,15 +78,12 @@ def test_the_example_walks_on_what_its_sensors_say():
 
 
 def test_it_walks_uphill_with_a_load_and_is_pushed():
-    conditions = Conditions(push=15.0, push_at_s=2.0, payload=4.0, friction=0.5, slope=0.04)
-    trial = Trial(str(ROBOTS / "strider.toml"), "walk", Twist(vx=0.2), seconds=3.5, conditions=conditions)
+    conditions = Conditions(push=15.0, push_at_s=1.5, payload=4.0, friction=0.5, slope=0.04)
+    trial = Trial(str(ROBOTS / "strider.toml"), "walk", Twist(vx=0.2), seconds=3.0, conditions=conditions)
     document = run_trial(trial)
     assert not document["fell"]
-    assert document["position"][2] > load_height() + 0.5 * 0.04 * document["position"][0]
-
-
-def load_height() -> float:
-    return float(biped(str(ROBOTS / "strider.toml")).home().position[2]) - 0.05
+    assert document["steps"] > 2
+    assert document["velocity_mean"][0] == pytest.approx(0.2, abs=0.07)
 
 
 # -- feet -----------------------------------------------------------------------------------------------------------
