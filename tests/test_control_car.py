@@ -179,6 +179,12 @@ def test_a_urdf_of_another_size_is_a_car_as_well():
     assert sorted(chassis.signs) == [-1, -1, 1, 1]
 
 
+@pytest.mark.parametrize("variant", ["as it is", "front axle on a pivot"])
+def test_a_hinge_that_turns_right_round_is_not_driven_as_far(tmp_path, variant):
+    model = VARIANTS[variant].replace('range="-28 28"', 'range="-180 180"').replace('range="-0.5 0.5"', 'range="-3 3"')
+    assert chassis_of(load_machine(robot_file(tmp_path, model))).car.max_steer == 1.0
+
+
 def test_fields_of_the_file_win(tmp_path):
     fields = "steering_rate = 2.0\nsteering_range = 0.3\ncornering = 12.0\ntop_speed = 3.0"
     chassis = chassis_of(load_machine(robot_file(tmp_path, BUGGY, fields)))
@@ -357,6 +363,11 @@ PLATE = '<geom class="black" type="box" size="0.09 0.3 0.012" pos="0 0 -0.03"/>'
             "wheel 'turns_front_l' does not touch the ground: it hangs 0.0",
         ),
         (BUGGY.replace('<joint range="-28 28" ', "<joint "), "", "how far steering hinge 'kingpin_l' turns.*range"),
+        (
+            BUGGY.replace('range="-28 28"', 'range="0 28"'),
+            "",
+            "it steers 0 rad to one side: 'kingpin_l' and 'kingpin_r'",
+        ),
         (
             BUGGY.replace('<freejoint name="tub"/>', PLANAR),
             "",

@@ -11,6 +11,10 @@ in driving, friction asks of the rear axle (Rajamani, "Vehicle Dynamics and Cont
 and the same with a turned round in braking. What an axle passes on ahead it can not hold aside, so that the circle of
 friction is an ellipse for the car as a whole, :math:`p = \mu g / a_{max}` times as narrow ahead. A car that would tip
 before its tyres slide has only the grip :math:`\mu = w / 2h` to the side, of its track w.
+
+No model says how stiff its tyres are. Unless a file does, it is :math:`C = 20.89` over friction and load, that of the
+passenger car of `robotics.controllers.car.model`, so that the stiffness of an axle goes with its weight. Wheels that
+MuJoCo's contacts hold by default slip less, and are driven well enough with it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -31,6 +35,8 @@ Array = np.ndarray
 
 #: Share of what motors, friction, weight on the inner wheels and the stops of the steering allow that is planned with.
 MOTORS, FRICTION, UPRIGHT, STOPS = 0.9, 0.8, 0.85, 0.97
+#: A car steers at least this far, and is never asked for more than the other [rad].
+NARROWEST, WIDEST = 0.03, 1.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,12 @@ def read_chassis(model: mujoco.MjModel, spec: CarSpec) -> Chassis:
     tracks = (float(y[0] - y[1]), float(y[2] - y[3]))
     front, rear = float(x[:2].mean()), float(-x[2:].mean())
     steering, most = read_steering(model, data, spec, front + rear, tracks[0] / 2)
+    if most < NARROWEST:
+        hinged = " and ".join(f"'{hinge}'" for hinge in spec.steering)
+        raise UsageError(
+            f"robot {spec.name}: it steers {max(most, 0):.2g} rad to one side: {hinged} must turn both ways"
+        )
+    most = min(most, WIDEST)
     require_room(model, data, spec, [hinges(steering, way * most) for way in (-1.0, 1.0)])
     quick = CarParameters.max_steer_rate * np.sqrt(CarParameters().wheelbase / (front + rear))
     car = CarParameters(
