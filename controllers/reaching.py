@@ -17,7 +17,7 @@ from robotics.controllers.rotation import log_between
 
 Array = np.ndarray
 
-_STEPS, _NEAR_M, _NEAR_RAD = 60, 5e-4, 2e-3
+_STEPS, _PATIENCE, _NEAR_M, _NEAR_RAD = 60, 10, 5e-4, 2e-3
 _DAMPING, _HOMEWARDS, _LONGEST = 0.02, 0.1, 0.3
 
 
@@ -32,6 +32,7 @@ def reach(
     moving = np.array([i for i, joint in enumerate(model.spec.joints) if joint not in grippers])
     lower = np.minimum(model.position_lower + margin, start)
     upper = np.maximum(model.position_upper - margin, start)
+    lengths: list[float] = []
     for _ in range(_STEPS):
         model.move(q)
         errors, rows = [], []
@@ -43,6 +44,9 @@ def reach(
         if np.abs(off[:, 0]).max() < _NEAR_M and np.abs(off[:, 1]).max() < _NEAR_RAD:
             return q
         J, e = np.concatenate(rows), np.concatenate(errors)
+        lengths.append(float(e @ e))
+        if len(lengths) > _PATIENCE and lengths[-1] > 0.9 * lengths[-1 - _PATIENCE]:
+            return None
         damping = _DAMPING**2 * min(1.0, 10 * float(np.abs(e).max()))
         damped = J @ J.T + damping * np.eye(len(J))
         pull = _HOMEWARDS * (start - q)[moving]

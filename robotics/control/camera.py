@@ -17,7 +17,7 @@ _ROOM = 1.05  # of the distance from which a ball around the robot just fills th
 
 
 def film(scene: mujoco.MjSpec, robot: NominalModel, on: str | None = None) -> None:
-    """Add a camera in front of a robot at home: with the world, or with the body `on`."""
+    """Add a camera in front of a robot at home, in the world, or on the body that the joint `on` moves."""
     mujoco.mj_kinematics(robot.model, robot.data)
     corners = _corners(robot)
     lower, upper = corners.min(axis=0), corners.max(axis=0)
@@ -28,11 +28,11 @@ def film(scene: mujoco.MjSpec, robot: NominalModel, on: str | None = None) -> No
     right = np.array([-math.sin(yaw), math.cos(yaw), 0.0])
     position, turn = middle + _ROOM * radius / math.sin(_HALF_VIEW) * towards, np.eye(3)
     if on is not None:
-        body = robot.model.body(on).id
+        body = int(robot.model.jnt_bodyid[robot.model.joint(on).id])
         turn = robot.data.xmat[body].reshape(3, 3).T
         position = turn @ (position - robot.data.xpos[body])
     axes = np.concatenate([turn @ right, turn @ np.cross(towards, right)])
-    parent = scene.worldbody if on is None else scene.body(on)
+    parent = scene.worldbody if on is None else next(j for j in scene.joints if j.name == on).parent
     parent.add_camera(name=NAME, pos=position, xyaxes=axes, fovy=2 * math.degrees(_HALF_VIEW))
 
 

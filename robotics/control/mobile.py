@@ -45,7 +45,7 @@ class MobileSession(HandsSession):
         else:
             base = BaseSettings.within(NominalModel(nominal, spec))
             controller = MobileCerebellum(nominal, spec, None, OTHERS, trial.solver, base=base)
-            film(scene, controller.model, self.chassis)
+            film(scene, controller.model, spec.joints[2])
             self.camera = NAME
         hang_payload(scene, spec, trial.conditions)
         plant = HandsPlant(scene, spec, trial.conditions, SETTINGS.wbc_period_s, self.chassis, trial.seed)

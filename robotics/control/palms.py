@@ -13,7 +13,7 @@ Array = np.ndarray
 #: The rays' grid: half its width, its step, and how far out they begin [m].
 _HALF, _STEP, _OUT = 0.1, 0.004, 0.25
 #: What is this much lower than the highest point is no part of the flat [m], and how far it must reach to either side.
-_FLAT, _LEAST = 3e-4, 0.005
+_FLAT, _LEAST = 2e-4, 0.008
 
 
 class Palm(NamedTuple):
@@ -22,6 +22,10 @@ class Palm(NamedTuple):
     towards: Array  # (3,) unit, where it looks
     centre: Array  # (3,) [m] its middle
     half: tuple[float, float]  # how far it reaches from there to either side, along the two other axes [m]
+
+    def beside(self) -> Array:
+        """How far its middle is off the line from the site to where it looks (3,) [m]."""
+        return self.centre - float(self.centre @ self.towards) * self.towards
 
 
 def palms(robot: NominalModel, hand: str) -> list[Palm]:

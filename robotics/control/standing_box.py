@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import mujoco
@@ -22,7 +23,7 @@ from robotics.errors import UsageError
 Array = np.ndarray
 
 #: How far the box may be from between the hands at home: ahead, and upwards [m].
-_AHEAD, _UP = (0.0, 0.08, -0.08, 0.16, -0.16), (0.0, -0.1, 0.1, -0.2, 0.2, -0.3)
+_AHEAD, _UP = (0.0, 0.08, -0.08, 0.16, -0.16), (0.0, -0.1, 0.1, -0.2, 0.2)
 #: Ways to hold a hand that are tried, the nearest ones to how it is at home, and how much a metre off its site counts.
 _GRIPS, _ASIDE = 6, 5.0
 #: How far beside its site a hand may touch [m]: at first hardly, since it is there to work with.
@@ -70,6 +71,14 @@ Path = Callable[[Reference, float], Sequence[Reference]]
 """Where the box shall be carried, from where it stands, to its left (1) or right (-1)."""
 
 
+@dataclass(frozen=True)
+class _CanNotError(Exception):
+    """Why a robot can not do what was asked of it, and how far it got."""
+
+    stage: int
+    why: str
+
+
 def place_box(
     name: str, scene: Callable[[], mujoco.MjSpec], robot: NominalModel, squeeze: float, path: Path
 ) -> StandingBox:
@@ -83,10 +92,11 @@ def place_box(
         if not there:
             raise UsageError(
                 f"robot {name}: nothing of end effector '{hand}' that collides is flat and looks along an axis of its "
-                "site, so it can not press on a box; give it a flat end of a centimetre or more, or take task track"
+                "site, so it can not press on a box; give it a flat end of two centimetres or more, or take task track"
             )
-    failures: Counter[str] = Counter()
-    for beside, start in itertools.product(_BESIDE, _places(name, robot)):
+    failures: Counter[_CanNotError] = Counter()
+    off = max(float(np.linalg.norm(palm.beside())) for flat in grips.values() for palm in flat)
+    for beside, start in itertools.product(_BESIDE if off > _BESIDE[0] else _BESIDE[:1], _places(name, robot)):
         presses = [
             _presses(robot, hand, flat, start, sign, beside)
             for (hand, flat), sign in zip(grips.items(), (1, -1), strict=True)
@@ -94,10 +104,10 @@ def place_box(
         found = _boxes(scene, robot, start, dict(zip(grips, presses, strict=True)), squeeze, path, failures)
         if found:
             return max(found, key=lambda one: one[0])[1]
-    most = failures.most_common(1)[0][0] if failures else "it would be below the floor"
+    why = max(failures, key=lambda error: (error.stage, failures[error])).why if failures else "the floor is in the way"
     raise UsageError(
         f"robot {name}: no place between its hands at home where they could take a box of {_centimetres()} and "
-        f"{BOX_MASS:g} kg from both sides and carry it ({most}); give another home, or take task track"
+        f"{BOX_MASS:g} kg from both sides and carry it ({why}); give another home, or take task track"
     )
 
 
@@ -108,13 +118,13 @@ def _boxes(
     presses: dict[str, list[Press]],
     squeeze: float,
     path: Path,
-    failures: Counter[str],
+    failures: Counter[_CanNotError],
 ) -> list[tuple[float, StandingBox]]:
     """What can be done with a box at `start`, and how well; counts why the rest can not."""
     home = np.array(robot.spec.home)
     near = {hand: [one for one in some if _in_reach(robot, hand, one, start, home)] for hand, some in presses.items()}
     if not all(near.values()):
-        failures[_OUT_OF_REACH] += 1
+        failures[_CanNotError(0, _OUT_OF_REACH)] += 1
         return []
     around = _Touching(scene(), robot, start)
     found: list[tuple[float, StandingBox]] = []
@@ -126,7 +136,7 @@ def _boxes(
             around.require_room(box, home, way)
             found.append((_quality(box, way), box))
         except _CanNotError as error:
-            failures[str(error)] += 1
+            failures[error] += 1
         finally:
             robot.move(home)
     return found
@@ -196,10 +206,6 @@ def _in_reach(robot: NominalModel, hand: str, press: Press, start: Reference, ho
     return there
 
 
-class _CanNotError(Exception):
-    """Why a robot can not do what was asked of it."""
-
-
 def _way(robot: NominalModel, box: StandingBox, home: Array, path: Sequence[Reference]) -> list[_Point]:
     """From before the box on, along the path."""
     way: list[_Point] = []
@@ -207,11 +213,11 @@ def _way(robot: NominalModel, box: StandingBox, home: Array, path: Sequence[Refe
     for gap, at in ((CLEAR, box.start), (0.0, box.start), *((0.0, at) for at in path)):
         solution = reach(robot, {hand: box.hand(hand, at, gap) for hand in box.presses}, q)
         if solution is None:
-            raise _CanNotError(_OUT_OF_REACH if len(way) < 2 else "they do not reach where it goes")
+            raise _CanNotError(*((0, _OUT_OF_REACH) if len(way) < 2 else (1, "they do not reach where it goes")))
         q = solution
         agility = np.array([np.linalg.svd(robot.jacobian(hand), compute_uv=False)[-1] for hand in box.presses])
         if agility.min() < _AGILE:
-            raise _CanNotError("an arm would be stretched out or folded")
+            raise _CanNotError(2, "an arm would be stretched out or folded")
         way.append(_Point(at, q, agility))
     return way
 
@@ -237,7 +243,7 @@ def _require_strength(robot: NominalModel, box: StandingBox, way: list[_Point], 
         if over.max() > 0:
             weak = int(over.argmax())
             most = max(robot.torque_upper[weak], -robot.torque_lower[weak])
-            raise _CanNotError(f"joint '{robot.spec.joints[weak]}' can not give more than {most:.3g}")
+            raise _CanNotError(3, f"joint '{robot.spec.joints[weak]}' can not give more than {most:.3g}")
 
 
 class _Touching:
@@ -260,14 +266,14 @@ class _Touching:
     def require_room(self, box: StandingBox, home: Array, way: list[_Point]) -> None:
         """Raise where something is in the way: of the box, of hands that come to it, or of arms that carry it."""
         if any(self._box in pair for pair in self._usual):
-            raise _CanNotError("something is where the box would stand")
+            raise _CanNotError(4, "something is where the box would stand")
         for q in (home + share * (way[0].q - home) for share in (0.25, 0.5, 0.75, 1.0)):
             if any(pair & self._arms for pair in self._contacts(q, box.start) - self._usual):
-                raise _CanNotError("they would run into something on their way to the box")
+                raise _CanNotError(4, "they would run into something on their way to the box")
         for point in way[1:]:
             for pair in self._contacts(point.q, point.box) - self._usual:
                 if pair & self._arms and not (self._box in pair and pair & self._hands):
-                    raise _CanNotError("an arm would run into something on the way of the box")
+                    raise _CanNotError(4, "an arm would run into something on the way of the box")
 
     def _contacts(self, q: Array, box: Reference) -> set[frozenset[int]]:
         """Pairs of bodies that touch, with the arms at q (n,) and the box at its pose, but for box and stand."""
