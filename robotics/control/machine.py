@@ -44,8 +44,8 @@ three of their joints are its own: they slide along x and y of the world, and tu
 
 Left out, the end effectors are those of the two branches of three or more joints, and a robot with two of them is taken
 for a bimanual one, or where two joints that slide level carry both, for a mobile one. Their circles begin where the
-hands are at home, so let wrists be bent there. To carry a box a hand needs a flat side at its site, two centimetres wide
-or more, that collides; where the box can stand is worked out.
+hands are at home, so let wrists be bent there. To carry a box a hand needs a flat side at its site that collides, two
+centimetres wide or more; where the box can stand is worked out.
 
 A car, kind "car", has four wheels on a free base; two of them, the front ones, hang on hinges about the vertical (or on
 one for both). Which joints those are, on which side and which are driven is seen from where they are, and all lengths
