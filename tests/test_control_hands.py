@@ -111,6 +111,15 @@ def test_a_base_that_turns_what_slides_is_none(tmp_path):
         load_machine(robot_file(tmp_path, turned, named))
 
 
+def test_links_that_are_inside_each_other_are_named(tmp_path):
+    """As those of URDFs may be, where everything collides."""
+    solid = ROVER.replace('<default class="arm"><geom ', '<default class="arm"><geom contype="1" conaffinity="1" ')
+    MobileSession(Trial(robot_file(tmp_path, solid, ROVER_TOML), "track"))
+    jammed = solid.replace('size="0.034"', 'size="0.13"', 1)
+    with pytest.raises(UsageError, match=r"'port_roll_link' and 'port_turret' are .* mm inside each other at home"):
+        MobileSession(Trial(robot_file(tmp_path, jammed, ROVER_TOML), "track"))
+
+
 # -- circles --------------------------------------------------------------------------------------------------------
 
 

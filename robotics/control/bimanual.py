@@ -16,7 +16,7 @@ from robotics.control.circle import Circle
 from robotics.control.hands import OTHERS, SETTINGS, HandsSession, hand_errors, hand_tracking
 from robotics.control.hands_plant import BOX, BOX_HALF, BOX_MASS, HandsPlant, add_box, add_box_on_stand, hang_payload
 from robotics.control.machine import embedded
-from robotics.control.plant import name_of_body
+from robotics.control.plant import name_of_body, require_apart
 from robotics.control.session import settled
 from robotics.control.standing_box import Press, StandingBox, place_box
 from robotics.control.trial import Trial
@@ -55,6 +55,7 @@ class BimanualSession(HandsSession):
         if machine is EMBEDDED:
             controller = BimanualCerebellum(nominal, spec, collision_margin(nominal), SETTINGS, trial.solver)
         else:
+            require_apart(nominal, spec)
             settings = replace(OTHERS, observed=not carrying)  # what the box does is felt
             controller = BimanualCerebellum(nominal, spec, None, settings, trial.solver)
             film(scene, controller.model)

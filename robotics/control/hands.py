@@ -27,7 +27,7 @@ AGILITY = 3.0
 SETTINGS = ArmSettings(hand_weight=10.0, position_margin=0.002, velocity_share=0.97)
 #: The same for robots of others: their grippers are as heavy as they are, nobody knows how well they stop, and what
 #: pulls at them is learned.
-OTHERS = replace(SETTINGS, grip_rate=40.0, position_margin=0.01, observed=True)
+OTHERS = replace(SETTINGS, grip_rate=40.0, position_margin=0.01, velocity_share=0.95, observed=True)
 
 
 class Job(Protocol):

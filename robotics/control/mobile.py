@@ -12,7 +12,7 @@ from robotics.control.circle import turned
 from robotics.control.hands import OTHERS, SETTINGS, HandsSession, hand_errors, hand_tracking
 from robotics.control.hands_plant import HandsPlant, hang_payload
 from robotics.control.machine import embedded
-from robotics.control.plant import name_of_joints_body
+from robotics.control.plant import name_of_joints_body, require_apart
 from robotics.control.session import settled
 from robotics.control.trial import Trial
 from robotics.controllers.arms import HandTarget
@@ -43,6 +43,7 @@ class MobileSession(HandsSession):
         if machine is EMBEDDED:
             controller = MobileCerebellum(nominal, spec, collision_margin(nominal), SETTINGS, trial.solver)
         else:
+            require_apart(nominal, spec)
             base = BaseSettings.within(NominalModel(nominal, spec))
             controller = MobileCerebellum(nominal, spec, None, OTHERS, trial.solver, base=base)
             film(scene, controller.model, spec.joints[2])

@@ -3,12 +3,16 @@
 import mujoco
 import numpy as np
 
+from robotics.controllers.limbs import joints_above
+from robotics.controllers.robot_spec import RobotSpec
 from robotics.errors import UsageError
 
 Array = np.ndarray
 
 #: A collision bit that nobody has: of geoms that touch nothing, and yet are not discarded as URDF's visual ones are.
 UNTOUCHED = 1 << 30
+#: Links that touch may be this deep in each other [m], as finger tips are that close on each other.
+_INSIDE = 0.002
 
 
 def place_joints(model: mujoco.MjModel, data: mujoco.MjData, addresses: Array, q: Array) -> None:
@@ -22,6 +26,22 @@ def place_joints(model: mujoco.MjModel, data: mujoco.MjData, addresses: Array, q
             ratios = model.eq_data[i, :5]
             data.qpos[first] = model.qpos0[first] + np.polynomial.polynomial.polyval(away, ratios)
     mujoco.mj_forward(model, data)
+
+
+def require_apart(model: mujoco.MjModel, spec: RobotSpec) -> None:
+    """Raise UsageError naming two links of a robot that are inside each other at home: what is between them jams."""
+    data = mujoco.MjData(model)
+    place_joints(model, data, np.array([model.joint(j).qposadr[0] for j in spec.joints]), np.array(spec.home))
+    joints = {int(model.joint(joint).id) for joint in spec.joints}
+    for contact in data.contact:
+        first, second = (int(model.geom_bodyid[geom]) for geom in (contact.geom1, contact.geom2))
+        between = joints & (set(joints_above(model, first)) ^ set(joints_above(model, second)))
+        if contact.dist < -_INSIDE and between and first and second:
+            raise UsageError(
+                f"robot {spec.name}: its links '{model.body(first).name}' and '{model.body(second).name}' are "
+                f"{-1e3 * contact.dist:.0f} mm inside each other at home and would jam: let them not collide "
+                "(<contact><exclude/></contact>, or no collision geometry), or give another home"
+            )
 
 
 def hang(scene: mujoco.MjSpec, site: str, mass: float) -> None:
