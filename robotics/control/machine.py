@@ -304,7 +304,9 @@ def _surround(scene: mujoco.MjSpec) -> None:
         floor.material, floor.rgba = floor_material(scene), [1, 1, 1, 1]
         floor.contype = floor.conaffinity = 1  # whatever the model's own geoms are by default
     if not scene.lights:
-        scene.worldbody.add_light(pos=[0, 0, 4], dir=[0, 0, -1], diffuse=[0.6] * 3)
+        sun = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL  # wherever the robot goes
+        scene.worldbody.add_light(type=sun, pos=[0, 0, 4], dir=[0.2, 0.3, -1], diffuse=[0.6] * 3)
+        scene.visual.map.shadowclip = 3.0  # the usual 1 leaves speckles at the edge of what its shadows cover
 
 
 def embedded(kind: str, spec: RobotSpec, scene: Callable[..., mujoco.MjSpec]) -> Machine:
