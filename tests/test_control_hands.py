@@ -212,8 +212,8 @@ def test_a_servo_feels_like_inertia_for_as_long_as_its_command_is_held():
 
 
 def test_arms_that_have_never_seen_it_carry_the_box():
-    session = BimanualSession(Trial(str(ROBOTS / "dual.toml"), "carry", seconds=7.5))
-    while session.now < 7.5:
+    session = BimanualSession(Trial(str(ROBOTS / "dual.toml"), "carry", seconds=8.0))
+    while session.now < 8.0:
         session.tick()
         assert not session.fell()
     results = session.results()
@@ -222,6 +222,11 @@ def test_arms_that_have_never_seen_it_carry_the_box():
     assert results["squeeze"]["within_2N"] > 0.98
     assert session.limits_exceeded == 0
     assert set(session.faults().values()) == {0}
+
+
+def test_a_trial_too_short_to_lift_the_box_says_so():
+    with pytest.raises(UsageError, match="--seconds 5: carry takes 7 s to lift its box"):
+        BimanualSession(Trial(str(ROBOTS / "dual.toml"), "carry", seconds=5.0))
 
 
 PAD = 'type="box" size="0.025 0.035 0.012"'
@@ -238,7 +243,7 @@ PAD = 'type="box" size="0.025 0.035 0.012"'
 )
 def test_arms_that_can_not_carry_are_told_why(tmp_path, model, message):
     with pytest.raises(UsageError, match=message):
-        BimanualSession(Trial(robot_file(tmp_path, model, DUAL_TOML), "carry"))
+        BimanualSession(Trial(robot_file(tmp_path, model, DUAL_TOML), "carry", seconds=8.0))
 
 
 def test_the_flat_of_a_hand_is_found_where_it_is():

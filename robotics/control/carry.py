@@ -25,7 +25,7 @@ class Carry:
     while it turns to and fro."""
 
     REACH_S, GAP, APPROACH = 1.5, 0.012, 0.02  # time to come near [s], how near [m], speed from there on [m/s]
-    ASIDE_S = 1.5  # that hands of others get before, to come beside the box [s]
+    ASIDE_S = 2.0  # that hands of others get before, to come beside the box [s]
     CONTACT, SURE_S = 5.0, 0.06  # force that is felt on contact [N], and for how long
     LIFT = np.array([0.03, 0.0, 0.12])  # [m]: a little sideways, so that the elbows do not both turn back at once
     SHORTEST_S = 5.0
@@ -33,12 +33,13 @@ class Carry:
     def __init__(self, session: HandsSession, standing: StandingBox) -> None:
         self._s, self._standing = session, standing
         self._path = BoxPath(standing.start, self.LIFT, standing.side)
-        if session.trial.seconds < self.SHORTEST_S:
-            raise UsageError(f"--seconds {session.trial.seconds:g}: carry takes {self.SHORTEST_S:g} s to lift its box")
+        self._aside_s = 0.0 if session.known else self.ASIDE_S
+        shortest = self.SHORTEST_S + self._aside_s
+        if session.trial.seconds < shortest:
+            raise UsageError(f"--seconds {session.trial.seconds:g}: carry takes {shortest:g} s to lift its box")
         self._box = Held.box(BOX_MASS, BOX_HALF)
         flat = min(press.half for press in standing.presses.values())
         self._box = replace(self._box, patch=(min(flat, self._box.patch[0]), min(flat, self._box.patch[1])))
-        self._aside_s = 0.0 if session.known else self.ASIDE_S
         self._grasped_s: float | None = None
         self._gap, self._felt_s, self._lost_s = self.GAP, 0.0, 0.0
         self._errors: list[Array] = []
