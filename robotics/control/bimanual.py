@@ -17,8 +17,9 @@ from robotics.control.hands import OTHERS, SETTINGS, HandsSession, hand_errors, 
 from robotics.control.hands_plant import BOX, BOX_HALF, BOX_MASS, HandsPlant, add_box, add_box_on_stand, hang_payload
 from robotics.control.machine import embedded
 from robotics.control.plant import name_of_body, require_apart
+from robotics.control.pressing import Press, StandingBox
 from robotics.control.session import settled
-from robotics.control.standing_box import Press, StandingBox, place_box
+from robotics.control.standing_box import place_box
 from robotics.control.trial import Trial
 from robotics.controllers.arms import HandTarget
 from robotics.controllers.bimanual import BimanualCerebellum

@@ -10,8 +10,8 @@ from robotics.control import overlay
 from robotics.control.box_path import BoxPath
 from robotics.control.hands import HandsSession
 from robotics.control.hands_plant import BOX, BOX_HALF, BOX_MASS
+from robotics.control.pressing import CLEAR, StandingBox
 from robotics.control.session import rms
-from robotics.control.standing_box import CLEAR, StandingBox
 from robotics.controllers.arms import HandTarget
 from robotics.controllers.grasp import Held
 from robotics.controllers.rotation import log_between
