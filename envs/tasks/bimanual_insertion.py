@@ -122,7 +122,7 @@ class BimanualInsertion(BimanualTask):
         }
 
     def observe(self, state: State) -> Observation:
-        """`state`: joint positions; `environment_state`: position [m], orientation wxyz (w >= 0) of peg and socket, then
+        """`state`: joint positions; `environment_state`: position [m], orientation wxyz (w >= 0) of peg and socket, and
         the peg's ends in the socket's frame (2, 3) [m]: a millimetre decides there, and two poses hardly show it."""
         poses = []
         for name in ("peg", "socket"):

@@ -171,7 +171,7 @@ class CarPlant:
 
 
 def _equip(scene: mujoco.MjSpec, spec: CarSpec, chassis: Chassis) -> None:
-    """Give a car what it needs to be driven: a gyro in the frame of the car; and somebody who films it, with a light."""
+    """Give a car what it needs to be driven: a gyro in its own frame; and somebody who films it, with a light."""
     base, frame = next(joint.parent for joint in scene.joints if joint.name == spec.base), chassis.frame
     turn = np.zeros(4)
     mujoco.mju_mat2Quat(turn, frame.ravel())

@@ -95,7 +95,7 @@ def _document(trial: Trial, session: Session, outcome: _Outcome) -> dict[str, An
 
 def _timing(session: Session) -> dict[str, dict[str, float]]:
     """By part of the controller; `PARTS` are always there, and a part that a controller has not takes no time."""
-    measured = {**dict.fromkeys(PARTS, [0.0]), **session.timing_ms}
+    measured = {**{part: [0.0] for part in PARTS}, **session.timing_ms}
     return {name: _percentiles(values) for name, values in sorted(measured.items())}
 
 
