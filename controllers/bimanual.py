@@ -56,7 +56,7 @@ class BimanualCerebellum(ArmCerebellum):
         self._grip: Grip | None = None
         self._elapsed = 0.0
         super().__init__(model, spec, collision, settings, solver)
-        self.model.held_s = self.settings.wbc_period_s
+        self.model.hold(self.settings.wbc_period_s)
 
     def reset(self, q: Array) -> None:
         self._grip = None

@@ -6,6 +6,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robotics.controllers.fields import are_names, are_numbers, is_number
 from robotics.controllers.humanoid.feet import humanoid_feet
 from robotics.controllers.humanoid.standing import Standing
 from robotics.controllers.limbs import Limb, hangs_on, two_limbs
@@ -38,14 +39,16 @@ def complete_spec(
     """
     for field in given:
         if field not in FIELDS:
-            raise unknown_name("field of a robot", field, FIELDS)
+            raise unknown_name("field of a robot", field, (*FIELDS, "torque_limits"))
     _require_kinds(given)
     model = _compiled(scene)
-    name = str(given.get("name", scene.modelname))
-    base = _free_joint(scene, model) if "base" not in given else _named_base(scene, str(given["base"]), name)
+    name = given.get("name", scene.modelname)
+    base = _free_joint(scene, model) if "base" not in given else _named_base(scene, given["base"], name)
     if base is not None and hands is not None:
         raise UsageError(f"robot {name}: its kind is bolted down or drives by joints, but the model has a free base")
-    joints = tuple(given.get("joints") or _actuated(model, base))
+    if base is None and "feet" in given:
+        raise UsageError(f"robot {name}: its model has no free base, but feet: say which kind it is")
+    joints = tuple(given["joints"] if "joints" in given else _actuated(model, base))
     if not joints:
         raise UsageError(f"robot {name}: no joint has an actuator; list its joints")
     there = [joint.name for joint in scene.joints if joint.name]
@@ -69,25 +72,26 @@ def complete_spec(
 def _require_kinds(given: Mapping[str, Any]) -> None:
     """Raise UsageError for a field that is not what its name says; a file may hold anything."""
     for field in ("joints", "feet"):
-        if not _list_of(given.get(field, ()), str):
+        if field in given and not are_names(given[field]):
             raise UsageError(f"{field} is {given[field]!r}: give a list of names")
-    if not _list_of(given.get("home", ()), int | float):
+    if not are_numbers(given.get("home", ())):
         raise UsageError(f"home is {given['home']!r}: give a list of positions, one per joint")
     limits = given.get("velocity_limits", DEFAULT_SPEED)
-    if not isinstance(limits, int | float) and not _list_of(limits, int | float):
+    if not is_number(limits) and not are_numbers(limits):
         raise UsageError(f"velocity_limits is {limits!r}: give a number, or one per joint")
-    effectors = given.get("end_effectors", ())
-    if not _list_of(effectors, Mapping) or not all(
-        {"name", "site"} <= e.keys() <= {"name", "site", "gripper_joint"} and _list_of(list(e.values()), str)
-        for e in effectors
-    ):
+    if "end_effectors" in given and not _are_effectors(given["end_effectors"]):
         raise UsageError(
-            f'end_effectors is {effectors!r}: give a list of {{name = "…", site = "…", gripper_joint = "…"}}'
+            f"end_effectors is {given['end_effectors']!r}: give a list of "
+            '{name = "…", site = "…", gripper_joint = "…"}'
         )
 
 
-def _list_of(value: Any, kind: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(one, kind) for one in value)
+def _are_effectors(value: Any) -> bool:
+    """Whether it is a list of tables, one at least, of what an `EndEffector` has."""
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(each, Mapping) for each in value):
+        return False
+    need, may = {"name", "site"}, {"name", "site", "gripper_joint"}
+    return all(need <= each.keys() <= may and are_names(list(each.values())) for each in value)
 
 
 def _compiled(scene: mujoco.MjSpec) -> mujoco.MjModel:

@@ -37,7 +37,9 @@ class NominalModel:
         self.model, self.spec, self.data = model, spec, mujoco.MjData(model)
         self.n = len(spec.joints)
         self.T = _actuated_to_all(model, spec)
-        self.torque_lower, self.torque_upper = torque_limits(model, spec.joints)
+        #: Lowest and highest torque (2, n), and each by itself (n,).
+        self.torque_range = torque_limits(model, spec.joints)
+        self.torque_lower, self.torque_upper = self.torque_range
         self.position_lower, self.position_upper = _position_limits(model, spec).T
         self.velocity_limit = np.array(spec.velocity_limits)
         moving = np.flatnonzero(self.T.any(axis=1))
@@ -51,12 +53,7 @@ class NominalModel:
         self._site_xpos, self._site_xmat = data.site_xpos, data.site_xmat
         self._friction = self.T.T @ model.dof_frictionloss
         self._has_friction = bool(self._friction.any())
-        #: How long a torque is held [s]. A joint that speeds up meets more damping by then: it feels like inertia. Of
-        #: light joints with geared motors it is most of it (the last joint of a ViperX: 60 % at 2 ms). So does a servo
-        #: that gives the torque, for as long as its command is held.
-        self.held_s = 0.0
-        self._damping = np.einsum("ki,k,kj->ij", self.T, np.asarray(model.dof_damping).reshape(model.nv), self.T)
-        self._servos = np.diag(model.opt.timestep * servo_damping(model, spec.joints))
+        self._felt: Array | None = None
         self._full_mass = np.empty((model.nv, model.nv))
         self._bias = np.empty(model.nv)
         self._jacobian = np.empty((6, model.nv))  # one block: MuJoCo writes its two halves, we read the whole
@@ -79,13 +76,23 @@ class NominalModel:
         mujoco.mj_rne(model, data, 0, self._bias)
         mujoco.mj_fullM(model, data, self._full_mass)
         self.M = self.T.T.dot(self._full_mass).dot(self.T)
-        if self.held_s:
-            self.M += self.held_s * self._damping
-            self.M += self._servos
+        if self._felt is not None:
+            self.M += self._felt
         # frictionloss is a constraint force in MuJoCo, not part of qfrc_passive
         self.h = (self._bias - self._passive).dot(self.T)
         if self._has_friction:
             self.h += self.friction(v, self.FRICTION_BLEND)
+
+    def hold(self, period_s: float) -> None:
+        """From now on torques are held for `period_s` [s], and the mass matrix says what they move by its end.
+
+        A joint that speeds up meets more damping by then: it feels like inertia. Of light joints with geared motors it
+        is most of it (the last joint of a ViperX: 60 % at 2 ms). So does a servo that gives the torque, for as long as
+        its command is held.
+        """
+        model = self.model
+        damping = np.einsum("ki,k,kj->ij", self.T, np.asarray(model.dof_damping).reshape(model.nv), self.T)
+        self._felt = period_s * damping + np.diag(model.opt.timestep * servo_damping(model, self.spec.joints))
 
     def friction(self, v: Array, blend: float) -> Array:
         """Coulomb friction (n,) at joint velocities v (n,), blended in over the speed `blend` [rad/s, m/s]."""

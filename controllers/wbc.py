@@ -171,8 +171,7 @@ class WholeBodyController:
         np.negative(space.pull, out=space.pull)
         self.joint_limits.write_bounds(space.lower, space.upper, model)
         space.inertia[:] = model.M
-        np.subtract(model.torque_lower, model.h, out=space.torque_lower)
-        np.subtract(model.torque_upper, model.h, out=space.torque_upper)
+        np.subtract(model.torque_range, model.h, out=space.torque_range)
         if near:
             space.P[:n, :n] = space.cost_of_motion
             space.gradients[:], space.clearance[:] = C, d
@@ -192,7 +191,8 @@ class _Workspace:
         self.parts = list(zip(np.split(self.A, ends), np.split(self.b, ends), strict=True))
         size = n + 1 if near else n
         held = size + n + near
-        whole, (self.P, q, matrix, lower, upper) = views((size, size), (size,), (n + near, size), (held,), (held,))
+        whole, (self.P, q, matrix, bounds) = views((size, size), (size,), (n + near, size), (2, held))
+        lower, upper = bounds
         lower.fill(-OPEN)
         upper.fill(OPEN)
         if near:
@@ -202,6 +202,6 @@ class _Workspace:
         self.diagonal = np.einsum("ii->i", self.cost_of_motion)
         self.pull = q[:n]
         self.lower, self.upper = lower[:n], upper[:n]
-        self.torque_lower, self.torque_upper = lower[size : size + n], upper[size : size + n]
+        self.torque_range = bounds[:, size : size + n]
         self.inertia, self.gradients, self.clearance = matrix[:n, :n], matrix[n:, :n], lower[size + n :]
         self.qp = QP.of_rows(self.P, q, Rows(matrix, lower, upper, n_box=size, n_equal=0), whole)

@@ -136,6 +136,18 @@ NO_RH = "\n".join(line for line in THREE_LEGS.splitlines() if "RH_" not in line)
         (WALKER, "[robot]\nvelocity_limits = nan", "velocity_limits .* not all positive"),
         (WALKER, "[robot]\ntorque_limits = nan", "torque_limits is nan: give a positive number"),
         (WALKER, '[robot]\ntorque_limits = "strong"', "torque_limits is 'strong'"),
+        (WALKER, "[robot]\nvelocity_limits = true", "velocity_limits is True"),
+        (WALKER, f"[robot]\nvelocity_limits = 1{'0' * 400}", "velocity_limits is 10*: give a number"),
+        (WALKER, "[robot]\ntorque_limits = 1e308", "torque_limits is 1e.308: give a positive number"),
+        (WALKER, f"[robot]\ntorque_limits = 1{'0' * 400}", "torque_limits is 10*: give a positive number"),
+        (WALKER, "[robot]\njoints = []", "joints is .*: give a list of names"),
+        (WALKER, '[robot]\nfeet = ["", "", "", ""]', "feet is .*: give a list of names"),
+        (WALKER, '[robot]\nbase = ""', "base is '': give a name"),
+        (WALKER, "[robot]\nname = 3", "name is 3: give a name"),
+        (WALKER, "[robot]\ntorque_limit = 3", "did you mean 'torque_limits'"),
+        (WALKER, "kind = [1]", "unknown kind of robot"),
+        (WALKER, f"n = 1{'0' * 5000}", "is no TOML"),
+        (WALKER, f"n = {'[' * 5000}", "is no TOML"),
         (WALKER, '[robot]\nend_effectors = "hand"', "end_effectors is 'hand': give a list"),
         (WALKER, '[robot]\nend_effectors = [{name = "hand", sit = "grip"}]', "end_effectors is .*sit"),
         ("<mujoco", "", "MuJoCo can not read it"),
@@ -177,6 +189,15 @@ def test_files_that_are_not_there(tmp_path, monkeypatch):
     (tmp_path / "empty.toml").write_text('model = "gone.xml"')
     with pytest.raises(UsageError, match=r"gone.xml does not exist"):
         Trial(str(tmp_path / "empty.toml"), "trot")
+    for model, message in (
+        ('"."', "is a folder"),
+        (f'"{"x" * 300}"', "does not exist"),
+        ("3", "model is 3: give model, the MJCF or URDF"),
+        ('""', "model is '': give model"),
+    ):
+        (tmp_path / "odd.toml").write_text(f"model = {model}")
+        with pytest.raises(UsageError, match=message):
+            Trial(str(tmp_path / "odd.toml"), "trot")
     monkeypatch.setenv("MENAGERIE_ROOT", str(tmp_path))
     (tmp_path / "walker").mkdir()
     (tmp_path / "walker" / "scene.xml").write_text(WALKER)

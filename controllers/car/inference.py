@@ -15,6 +15,7 @@ from robotics.controllers.car.chassis import car_axes
 from robotics.controllers.car.linkage import drivers
 from robotics.controllers.car.spec import CarSpec
 from robotics.controllers.car.standing import at_rest
+from robotics.controllers.fields import are_names, is_number
 from robotics.controllers.robot_spec import joint_actuators
 from robotics.errors import UsageError, unknown_name
 
@@ -40,7 +41,7 @@ def complete_car(scene: mujoco.MjSpec, given: Mapping[str, Any]) -> CarSpec:
     and can be driven is for `read_chassis` to see.
     """
     _require_kinds(given)
-    name = str(given.get("name", scene.modelname))
+    name = given.get("name", scene.modelname)
     try:
         model = scene.compile()
     except ValueError as error:
@@ -79,11 +80,10 @@ def _require_kinds(given: Mapping[str, Any]) -> None:
     """Raise UsageError for a field that is none of a car's, or not what its name says."""
     for field, value in given.items():
         if field not in FIELDS:
-            raise unknown_name("field of a car", field, FIELDS)
-        if field in ("wheels", "steering") and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
+            raise unknown_name("field of a car", field, (*FIELDS, "torque_limits"))
+        if field in ("wheels", "steering") and not are_names(value):
             raise UsageError(f"{field} is {value!r}: give a list of joints")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if field in _NUMBERS and not (number and 0 < value < np.inf):
+        if field in _NUMBERS and not (is_number(value) and value > 0):
             raise UsageError(f"{field} is {value!r}: give a positive number")
 
 

@@ -141,16 +141,32 @@ def views(*shapes: tuple[int, ...]) -> tuple[Array, list[Array]]:
 class QPSolution(NamedTuple):
     """What a solver returned. `x` is garbage unless `status` is "solved": DAQP, for one, fills it all the same.
 
-    Multipliers follow Px + q + A'y + G'z + z_box = 0, positive where the upper side is active.
+    `multipliers` are in the order of `Rows`: of the bounds, of the rows of A, of those of G. They follow
+    Px + q + A'y + G'z + z_box = 0, positive where the upper side is active.
     """
 
     x: Array
     status: Status
     iterations: int
     solve_time_s: float
-    y: Array = _NONE
-    z: Array = _NONE
-    z_box: Array = _NONE
+    multipliers: Array = _NONE
+    n_box: int = 0
+    n_equal: int = 0
+
+    @property
+    def z_box(self) -> Array:
+        """Multipliers of the bounds (n,), or (0,) without any."""
+        return self.multipliers[: self.n_box]
+
+    @property
+    def y(self) -> Array:
+        """Multipliers of A x = b."""
+        return self.multipliers[self.n_box : self.n_box + self.n_equal]
+
+    @property
+    def z(self) -> Array:
+        """Multipliers of the rows of G."""
+        return self.multipliers[self.n_box + self.n_equal :]
 
     @property
     def solved(self) -> bool:

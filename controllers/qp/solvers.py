@@ -26,17 +26,7 @@ def solve_daqp(qp: QP) -> QPSolution:
     x, _, flag, info = daqp.solve(qp.P, qp.q, rows.matrix, rows.upper, rows.lower, sense)
     elapsed = time.perf_counter() - started
     status: Status = "solved" if flag in (1, 2) else "infeasible" if flag == -1 else "failed"
-    multipliers = np.asarray(info["lam"])
-    n_box, n_equal = rows.n_box, rows.n_equal
-    return QPSolution(
-        x=np.asarray(x),
-        status=status,
-        iterations=int(info["iterations"]),
-        solve_time_s=elapsed,
-        y=multipliers[n_box : n_box + n_equal],
-        z=multipliers[n_box + n_equal :],
-        z_box=multipliers[:n_box],
-    )
+    return QPSolution(x, status, info["iterations"], elapsed, info["lam"], rows.n_box, rows.n_equal)
 
 
 @lru_cache
@@ -60,16 +50,11 @@ def solve_piqp(qp: QP) -> QPSolution:
     elapsed = time.perf_counter() - started
     result = solver.result
     status: Status = {piqp.PIQP_SOLVED: "solved", piqp.PIQP_PRIMAL_INFEASIBLE: "infeasible"}.get(flag, "failed")
+    y, z = np.array(result.y), np.array(result.z_u) - np.array(result.z_l)
     has_box = qp.lower is not None or qp.upper is not None
-    return QPSolution(
-        x=np.array(result.x),
-        status=status,
-        iterations=int(result.info.iter),
-        solve_time_s=elapsed,
-        y=np.array(result.y),
-        z=np.array(result.z_u) - np.array(result.z_l),
-        z_box=np.array(result.z_bu) - np.array(result.z_bl) if has_box else np.zeros(0),
-    )
+    box = np.array(result.z_bu) - np.array(result.z_bl) if has_box else np.zeros(0)
+    multipliers = np.concatenate([box, y, z])
+    return QPSolution(np.array(result.x), status, int(result.info.iter), elapsed, multipliers, len(box), len(y))
 
 
 def solve_cvxpy(qp: QP) -> QPSolution:
@@ -103,15 +88,10 @@ def solve_cvxpy(qp: QP) -> QPSolution:
     if status != "solved":
         return QPSolution(value, status, 0, elapsed)
     iterations = problem.solver_stats.num_iters or 0
-    return QPSolution(
-        value,
-        status,
-        iterations,
-        elapsed,
-        y=equal[0].dual_value if equal else np.zeros(0),
-        z=_multipliers(above, qp.h, rows) - _multipliers(below, qp.g, rows),
-        z_box=_multipliers(top, qp.upper, qp.n) - _multipliers(bottom, qp.lower, qp.n),
-    )
+    y = equal[0].dual_value if equal else np.zeros(0)
+    z = _multipliers(above, qp.h, rows) - _multipliers(below, qp.g, rows)
+    box = _multipliers(top, qp.upper, qp.n) - _multipliers(bottom, qp.lower, qp.n)
+    return QPSolution(value, status, iterations, elapsed, np.concatenate([box, y, z]), len(box), len(y))
 
 
 def _rows(expression, bound: Array | None, upper: bool) -> list:

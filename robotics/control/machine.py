@@ -77,6 +77,7 @@ import numpy as np
 from robotics.controllers.car.chassis import read_chassis
 from robotics.controllers.car.inference import complete_car
 from robotics.controllers.car.spec import CarSpec
+from robotics.controllers.fields import is_name, is_number
 from robotics.controllers.humanoid.sole import soles
 from robotics.controllers.inference import complete_spec
 from robotics.controllers.limbs import require_planar, require_two_arms, rides
@@ -115,20 +116,21 @@ def load_machine(name: str) -> Machine:
         return _machine(path, None, {}, name)
     path = Path(name)
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"robot file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # bytes, numbers, and brackets in brackets without end, too
         raise UsageError(f"robot file {path} is no TOML: {error}") from None
     for field in document:
         if field not in _FILE_FIELDS:
             raise unknown_name(f"field of {path}", field, _FILE_FIELDS)
-    if "model" not in document:
-        raise UsageError(f"robot file {path}: give model, the MJCF or URDF of the robot")
+    if not is_name(document.get("model")):
+        found = f"model is {document['model']!r}: " if "model" in document else ""
+        raise UsageError(f"robot file {path}: {found}give model, the MJCF or URDF of the robot")
     given = document.get("robot", {})
     if not isinstance(given, dict):
         raise UsageError(f"robot file {path}: robot is {given!r}: give a table, [robot]")
-    return _machine(path.parent / str(document["model"]), document.get("kind"), given, str(path))
+    return _machine(path.parent / document["model"], document.get("kind"), given, str(path))
 
 
 def _menagerie(name: str) -> Path:
@@ -158,8 +160,11 @@ def _menagerie(name: str) -> Path:
 
 
 def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Machine:
-    if kind is not None and kind not in KINDS:
+    if kind is not None and kind not in list(KINDS):  # a list, as it may be something that has no hash
         raise unknown_name(f"kind of robot in {source}", str(kind), KINDS)
+    for field in ("name", "base"):
+        if field in given and not is_name(given[field]):
+            raise UsageError(f"{source}: {field} is {given[field]!r}: give a name")
     given = dict(given)
     torque_limits = given.pop("torque_limits", None)
     scene = _load(path, given.get("base"), kind, torque_limits)
@@ -221,6 +226,12 @@ def _check_humanoid(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None
     soles(model, spec)
 
 
+def _check_arm(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
+    if len(spec.end_effectors) != 1:
+        names = ", ".join(effector.name for effector in spec.end_effectors)
+        raise UsageError(f"{source}: an arm has one end effector, this one has {len(spec.end_effectors)}: {names}")
+
+
 def _check_bimanual(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
     require_two_arms(model, spec, "bimanual")
     base = rides(model, spec)
@@ -242,6 +253,7 @@ def _check_car(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
 _CHECKS: dict[str, Callable[[RobotSpec, mujoco.MjModel, str], None]] = {
     "quadruped": _check_quadruped,
     "humanoid": _check_humanoid,
+    "arm": _check_arm,
     "bimanual": _check_bimanual,
     "mobile": _check_mobile,
     "car": _check_car,
@@ -250,8 +262,9 @@ _CHECKS: dict[str, Callable[[RobotSpec, mujoco.MjModel, str], None]] = {
 
 def _load(path: Path, base: str | None, kind: str | None, torque_limits: Any) -> mujoco.MjSpec:
     """The model with a floor, a camera, sensors on its base and a time step that fits 500 Hz."""
-    if not path.exists():
-        raise UsageError(f"robot model {path} does not exist")
+    if not os.path.isfile(path):  # Path's own raises where a name is too long
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
+        raise UsageError(f"robot model {path} {what}: give an MJCF or URDF file")
     try:
         scene = mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
@@ -288,7 +301,7 @@ def _limit(scene: mujoco.MjSpec, limits: Any) -> None:
     """Give every driven joint a torque limit: one number for all, or one per joint with an actuator."""
     joints = [j for j in scene.joints if any(a.target == j.name for a in scene.actuators)]
     values = limits if isinstance(limits, list) else [limits] * len(joints)
-    if not all(isinstance(value, int | float) and value > 0 for value in values):
+    if not all(is_number(value) and value > 0 for value in values):
         raise UsageError(f"torque_limits is {limits!r}: give a positive number, or one per joint")
     if len(values) != len(joints):
         raise UsageError(f"torque_limits has {len(values)} entries for {len(joints)} joints with actuators")
