@@ -10,13 +10,16 @@ from robotics.controllers.fields import are_names, are_numbers, is_number
 from robotics.controllers.humanoid.feet import humanoid_feet
 from robotics.controllers.humanoid.standing import Standing
 from robotics.controllers.limbs import Limb, hangs_on, two_limbs
-from robotics.controllers.robot_spec import EndEffector, RobotSpec
+from robotics.controllers.robot_spec import EndEffector, RobotSpec, position_limits
 from robotics.errors import UsageError, unknown_name
 
 Array = np.ndarray
 
 #: Joint speed limit where nobody gave one [rad/s, m/s]: MJCF has no field for it.
 DEFAULT_SPEED = 20.0
+#: How far beyond its range a joint may rest, as files give few digits, and how far from zero where it has none: solvers
+#: lose what is small beside it [rad, m].
+ROUNDED, FARTHEST = 1e-2, 1e3
 
 FIELDS = ("name", "base", "joints", "home", "velocity_limits", "end_effectors", "feet")
 
@@ -55,8 +58,11 @@ def complete_spec(
     for joint in joints:
         if joint not in there:
             raise unknown_name(f"joint of robot {name}", joint, there)
+        if joints.count(joint) > 1:
+            raise UsageError(f"robot {name}: joints has '{joint}' more than once")
     limits = given.get("velocity_limits", DEFAULT_SPEED)
     home = tuple(given["home"]) if "home" in given else _home(model, joints, name)
+    _require_in_range(model, joints, home, name)
     if base is None:
         effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ()))
         effectors = effectors or _hands(scene, model, joints, name, hands)
@@ -147,8 +153,18 @@ def _home(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> tuple[fl
     if key < 0 and model.nkey == 1:
         key = 0
     if key < 0:
-        raise UsageError(f"robot {name}: no keyframe 'home' to rest in; give home, one position per joint")
+        raise UsageError(
+            f"robot {name}: no keyframe 'home' to rest in; give home, one position per joint, or kind = \"car\""
+        )
     return tuple(float(model.key_qpos[key, model.joint(j).qposadr[0]]) for j in joints)
+
+
+def _require_in_range(model: mujoco.MjModel, joints: tuple[str, ...], home: tuple[float, ...], name: str) -> None:
+    """Raise UsageError for a joint that rests where it can not be."""
+    for joint, at, low, high in zip(joints, home, *position_limits(model, joints), strict=False):
+        low, high = max(low, -FARTHEST), min(high, FARTHEST)
+        if at < low - ROUNDED or at > high + ROUNDED:
+            raise UsageError(f"robot {name}: home puts joint '{joint}' at {at:g}, its range is {low:g} … {high:g}")
 
 
 def _hands(

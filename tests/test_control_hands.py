@@ -95,6 +95,10 @@ HEADING = '<joint name="heading" axis="0 0 1" damping="4" actuatorfrcrange="-80 
         ),
         (DUAL, DUAL_TOML + ONE_HAND.replace("]", ', {name = "left", site = "right_palm"}]'), "both .* called 'left'"),
         (DUAL.replace('<body name="column">', '<body name="column"><freejoint/>'), DUAL_TOML, "has a free base"),
+        (ROVER, ROVER_TOML.replace("port_grip", "port_spin"), "gripper joint 'port_spin' moves the site of .* 'left'"),
+        (ROVER, ROVER_TOML.replace("starboard_grip", "port_grip"), "'port_grip' is that of several end effectors"),
+        (ROVER, ROVER_TOML.replace('"mobile"', '"arm"'), "an arm has one end effector, this one has 2: left, right"),
+        (DUAL, DUAL_TOML + 'feet = ["left_hand"]', "its model has no free base, but feet"),
     ],
 )
 def test_robots_that_can_not_be_meant(tmp_path, model, toml, message):

@@ -96,13 +96,16 @@ def read_chassis(model: mujoco.MjModel, spec: CarSpec) -> Chassis:
     most = min(most, WIDEST)
     require_room(model, data, spec, [hinges(steering, way * most) for way in (-1.0, 1.0)])
     quick = CarParameters.max_steer_rate * np.sqrt(CarParameters().wheelbase / (front + rear))
+    friction = _friction(model, spec)
+    if friction <= 0:
+        raise UsageError(f"robot {spec.name}: its tyres {', '.join(spec.tyres)} have no friction on the ground")
     car = CarParameters(
         mass=float(model.body_subtreemass[base]),
         yaw_inertia=_yaw_inertia(model, data, base),
         front=front,
         rear=rear,
         cornering=spec.cornering or CarParameters.cornering,
-        friction=min(_friction(model, spec), UPRIGHT * min(tracks) / 2 / height),
+        friction=min(friction, UPRIGHT * min(tracks) / 2 / height),
         max_steer=most,
         max_steer_rate=spec.steering_rate or float(quick),
     )

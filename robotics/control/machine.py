@@ -75,12 +75,13 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.car.chassis import read_chassis
+from robotics.controllers.car.inference import FIELDS as CAR_FIELDS
 from robotics.controllers.car.inference import complete_car
 from robotics.controllers.car.spec import CarSpec
 from robotics.controllers.fields import is_name, is_number
 from robotics.controllers.humanoid.sole import soles
-from robotics.controllers.inference import complete_spec
-from robotics.controllers.limbs import require_planar, require_two_arms, rides
+from robotics.controllers.inference import FIELDS, complete_spec
+from robotics.controllers.limbs import joints_above, require_planar, require_two_arms, rides
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.envs.robots.surroundings import add_sky, floor_material
 from robotics.errors import UsageError, unknown_name
@@ -90,6 +91,13 @@ KINDS = {"quadruped": True, "humanoid": True, "arm": False, "bimanual": False, "
 #: How many end effectors a kind has whose base does not float.
 _HANDS = {"arm": 1, "bimanual": 2, "mobile": 2}
 _FILE_FIELDS = ("model", "kind", "robot")
+#: A tick takes 200 steps of this one; shorter ones make no robot better, and no trial ends [s].
+_SHORTEST_STEP = 1e-5
+#: Fields of a compiled model that an MJCF or URDF file gives directly.
+_NUMBERS = (
+    *("qpos0", "body_pos", "body_quat", "body_mass", "body_inertia", "geom_pos", "geom_size", "geom_friction"),
+    *("jnt_axis", "dof_damping", "dof_armature", "site_pos", "actuator_gear", "actuator_ctrlrange"),
+)
 
 
 @dataclass(frozen=True)
@@ -165,6 +173,9 @@ def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Ma
     for field in ("name", "base"):
         if field in given and not is_name(given[field]):
             raise UsageError(f"{source}: {field} is {given[field]!r}: give a name")
+    of_car = [field for field in given if field in CAR_FIELDS and field not in FIELDS]
+    if kind is None and of_car:
+        raise UsageError(f'{source}: {of_car[0]} is said of a car: give kind = "car"')
     given = dict(given)
     torque_limits = given.pop("torque_limits", None)
     scene = _load(path, given.get("base"), kind, torque_limits)
@@ -174,6 +185,7 @@ def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Ma
     spec = complete(scene, given)
     model = scene.compile()
     spec.validate(model)
+    _require_grippers(spec, model)
     floats = spec.base is not None
     found = kind or (_floating(spec, model) if floats else _fixed(spec, model))
     if floats != KINDS[found]:
@@ -215,6 +227,21 @@ def _fixed(spec: RobotSpec, model: mujoco.MjModel) -> str:
     if len(spec.end_effectors) != 2:
         return "arm"
     return "mobile" if len(rides(model, spec)) >= 2 else "bimanual"
+
+
+def _require_grippers(spec: RobotSpec, model: mujoco.MjModel) -> None:
+    """Raise UsageError for a gripper that moves the hand it is to be the gripper of, or another one."""
+    moved = {e.name: joints_above(model, int(model.site_bodyid[model.site(e.site).id])) for e in spec.end_effectors}
+    grippers = [e.gripper_joint for e in spec.end_effectors if e.gripper_joint is not None]
+    for gripper in grippers:
+        hands = [name for name, joints in moved.items() if int(model.joint(gripper).id) in joints]
+        if hands:
+            raise UsageError(
+                f"robot {spec.name}: gripper joint '{gripper}' moves the site of end effector '{hands[0]}' itself: "
+                "give the joint of a finger, or a site that it does not move"
+            )
+        if grippers.count(gripper) > 1:
+            raise UsageError(f"robot {spec.name}: gripper joint '{gripper}' is that of several end effectors")
 
 
 def _check_quadruped(spec: RobotSpec, model: mujoco.MjModel, source: str) -> None:
@@ -277,10 +304,24 @@ def _load(path: Path, base: str | None, kind: str | None, torque_limits: Any) ->
                 scene.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT).set_to_motor()
     if torque_limits is not None:
         _limit(scene, torque_limits)
+    if not scene.option.timestep >= _SHORTEST_STEP:
+        raise UsageError(f"robot model {path}: its timestep is {scene.option.timestep:g} s: give 0.002 or so")
     scene.option.timestep = 0.002 / max(1, round(0.002 / scene.option.timestep))
     scene.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     _surround(scene)
+    _require_no_nan(scene, path)
     return scene
+
+
+def _require_no_nan(scene: mujoco.MjSpec, path: Path) -> None:
+    """Raise UsageError for a model with numbers that are none: MuJoCo compiles it, and nothing ever moves."""
+    try:
+        model = scene.compile()
+    except ValueError:
+        return  # who completes it says why
+    for field in _NUMBERS:
+        if not np.isfinite(getattr(model, field)).all():
+            raise UsageError(f"robot model {path}: some of its {field.replace('_', ' ')} is no number")
 
 
 def _set_free(scene: mujoco.MjSpec, name: str) -> None:
