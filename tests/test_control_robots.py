@@ -172,6 +172,8 @@ def test_robot_files_that_can_not_be_meant(tmp_path, model, toml, message):
     [
         ({"seed": -1}, "--seed -1"),
         ({"conditions": Conditions(delay_s=1e6)}, "--delay 1e.09: torques are at most 1000 ms late"),
+        ({"conditions": Conditions(payload=1e308)}, "--payload 1e.308: it is at most 1e.06"),
+        ({"task": "trot", "twist": Twist(vx=-1e308)}, "--vx -1e.308: it is at most 1e.06"),
         ({"conditions": Conditions(delay_s=float("nan"))}, "--delay nan is no number"),
         (
             {"robot": "arm", "task": "hold", "conditions": Conditions(friction=0.1)},

@@ -14,6 +14,8 @@ Terrain = Literal["flat", "boxes", "stairs"]
 
 #: Each tick of it is kept; no motor is later.
 LONGEST_DELAY_S = 1.0
+#: Nothing that is asked is larger, in whatever unit: sums of squares of what is stay numbers.
+LARGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Trial:
         for name, value in numbers.items():
             if not math.isfinite(value):
                 raise UsageError(f"--{_option(name)} {value} is no number")
+            if abs(value) > LARGEST:
+                raise UsageError(f"--{_option(name)} {value:g}: it is at most {LARGEST:g}")
         for name in ("seconds", "friction"):
             if numbers[name] <= 0:
                 raise UsageError(f"--{name} {numbers[name]}: it must be positive")
