@@ -20,6 +20,8 @@ DEFAULT_SPEED = 20.0
 #: How far beyond its range a joint may rest, as files give few digits, and how far from zero where it has none: solvers
 #: lose what is small beside it [rad, m].
 ROUNDED, FARTHEST = 1e-2, 1e3
+#: How far beyond its range the keyframe of a model may rest, which is then taken back into it [rad, m].
+SLOPPY = 0.2
 
 FIELDS = ("name", "base", "joints", "home", "velocity_limits", "end_effectors", "feet")
 
@@ -156,7 +158,10 @@ def _home(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> tuple[fl
         raise UsageError(
             f"robot {name}: no keyframe 'home' to rest in; give home, one position per joint, or kind = \"car\""
         )
-    return tuple(float(model.key_qpos[key, model.joint(j).qposadr[0]]) for j in joints)
+    rest = np.array([model.key_qpos[key, model.joint(j).qposadr[0]] for j in joints])
+    low, high = position_limits(model, joints)
+    inside = np.clip(rest, low, high)
+    return tuple(map(float, np.where(np.abs(inside - rest) < SLOPPY, inside, rest)))
 
 
 def _require_in_range(model: mujoco.MjModel, joints: tuple[str, ...], home: tuple[float, ...], name: str) -> None:

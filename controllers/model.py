@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.motors import servo_damping
-from robotics.controllers.robot_spec import RobotSpec, torque_limits, view_of
+from robotics.controllers.robot_spec import RobotSpec, position_limits, torque_limits, view_of
 
 Array = np.ndarray
 
@@ -40,7 +40,7 @@ class NominalModel:
         #: Lowest and highest torque (2, n), and each by itself (n,).
         self.torque_range = torque_limits(model, spec.joints)
         self.torque_lower, self.torque_upper = self.torque_range
-        self.position_lower, self.position_upper = _position_limits(model, spec).T
+        self.position_lower, self.position_upper = position_limits(model, spec.joints)
         self.velocity_limit = np.array(spec.velocity_limits)
         moving = np.flatnonzero(self.T.any(axis=1))
         addresses = model.jnt_qposadr[model.dof_jntid[moving]]
@@ -130,13 +130,6 @@ class NominalModel:
         linear, _ = self._halves
         mujoco.mj_jac(self.model, self.data, linear, None, point, body)
         return linear @ self.T
-
-
-def _position_limits(model: mujoco.MjModel, spec: RobotSpec) -> Array:
-    """Lowest and highest position of each joint (n, 2); infinite where it turns without end."""
-    joints = [model.joint(j).id for j in spec.joints]
-    endless = np.array([-np.inf, np.inf])
-    return np.array([model.jnt_range[j] if model.jnt_limited[j] else endless for j in joints])
 
 
 def _actuated_to_all(model: mujoco.MjModel, spec: RobotSpec) -> Array:
