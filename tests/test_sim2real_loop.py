@@ -247,7 +247,7 @@ def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
         (["--target", "twin:nowhere.json"], "no such file"),
         (["--policy", "expert"], "learns nothing"),
         (["--env", "robotics/PickPlace-v0"], "was trained on robotics/Reach-v0"),
-        (["--env", "robotics/QuadrupedVelocity-v0"], "does not stand fast"),
+        (["--env", "robotics/MobileServe-v0"], "neither stands fast on position servos nor can be hung up"),
         (["--parameters", "offset"], "training can draw"),
         (["--compare", "wid"], "wide"),
         (["--demonstrations", "0"], "at least 1"),
