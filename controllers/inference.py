@@ -1,6 +1,6 @@
 """A `RobotSpec` from a model: what its description says without doubt need not be written down again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mujoco
@@ -10,6 +10,7 @@ from robotics.controllers.fields import are_names, are_numbers, is_number
 from robotics.controllers.humanoid.feet import humanoid_feet
 from robotics.controllers.humanoid.standing import Standing
 from robotics.controllers.limbs import Limb, hangs_on, two_limbs
+from robotics.controllers.rest import at_rest, box_corners
 from robotics.controllers.robot_spec import EndEffector, RobotSpec, position_limits
 from robotics.errors import UsageError, unknown_name
 
@@ -71,8 +72,7 @@ def complete_spec(
         feet: tuple[str, ...] = ()
     else:
         effectors = tuple(EndEffector(**e) for e in given.get("end_effectors", ()))
-        feet = () if humanoid is False else _soles(scene, model, joints, home, base, name, given, humanoid is True)
-        feet = feet or _four_feet(scene, model, joints, home, base, name, given)
+        feet = _feet(scene, model, joints, home, base, name, given.get("feet"), humanoid)
     speeds = tuple(limits) if isinstance(limits, list | tuple) else (float(limits),) * len(joints)
     return RobotSpec(name, joints, tuple(map(float, home)), tuple(map(float, speeds)), effectors, base, feet)
 
@@ -246,43 +246,30 @@ def _last_links(model: mujoco.MjModel, joints: tuple[str, ...]) -> list[int]:
     return [b for b in dict.fromkeys(bodies) if b not in above]
 
 
-def _soles(
+def _feet(
     scene: mujoco.MjSpec,
     model: mujoco.MjModel,
     joints: tuple[str, ...],
     home: tuple[float, ...],
     base: str,
     name: str,
-    given: Mapping[str, Any],
-    sure: bool,
+    named: Sequence[str] | None,
+    humanoid: bool | None,
 ) -> tuple[str, ...]:
-    """Balls under two soles; none, unless it is `sure` that they are two, on a robot that stands otherwise."""
-    RobotSpec(name, joints, home, (1.0,) * len(joints)).require_numbers()
-    standing = Standing(scene, name, base, joints, home)
-    return humanoid_feet(standing, _last_links(model, joints), given.get("feet"), sure)
-
-
-def _four_feet(
-    scene: mujoco.MjSpec,
-    model: mujoco.MjModel,
-    joints: tuple[str, ...],
-    home: tuple[float, ...],
-    base: str,
-    name: str,
-    given: Mapping[str, Any],
-) -> tuple[str, ...]:
-    if "feet" in given:
-        return tuple(_foot(scene, foot, name) for foot in given["feet"])
-    feet = tuple(_foot(scene, foot, name) for foot in _legs(model, joints, name))
-    return _in_order(scene, feet, joints, home, base)
-
-
-def _legs(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> list[str]:
-    """Names of the last links of four legs."""
-    last = [model.body(b).name for b in _last_links(model, joints)]
+    """The balls under two soles, or four feet where a robot stands otherwise and is not said to be a humanoid."""
+    last = _last_links(model, joints)
+    if humanoid is not False:
+        RobotSpec(name, joints, home, (1.0,) * len(joints)).require_numbers()
+        soles = humanoid_feet(Standing(scene, name, base, joints, home), last, named, humanoid is True)
+        if soles:
+            return soles
+    if named is not None:
+        return tuple(_foot(scene, foot, name) for foot in named)
     if len(last) != 4:
-        raise UsageError(f"robot {name}: its joints end in {len(last)} links ({', '.join(last)}), not four legs")
-    return last
+        links = ", ".join(model.body(b).name for b in last)
+        raise UsageError(f"robot {name}: its joints end in {len(last)} links ({links}), not four legs")
+    feet = tuple(_foot(scene, model.body(link).name, name) for link in last)
+    return _in_order(scene, feet, joints, home, base)
 
 
 def _foot(scene: mujoco.MjSpec, foot: str, name: str) -> str:
@@ -303,7 +290,7 @@ def _foot(scene: mujoco.MjSpec, foot: str, name: str) -> str:
         return str(geom.name)
     point, _ = _lowest(model, geom.id)
     body = geom.parent
-    data = _at_rest(model)
+    data = at_rest(model)
     local = data.xmat[body.id].reshape(3, 3).T @ (point - data.xpos[body.id])
     ball = body.add_geom(name=f"{geom.name or body.name}_contact", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[1e-3, 0, 0])
     ball.pos, ball.mass, ball.contype, ball.conaffinity = local, 0, 0, 0  # only marks the spot
@@ -315,21 +302,10 @@ def _below(body: mujoco.MjsBody) -> list[mujoco.MjsBody]:
     return [body, *(b for child in body.bodies for b in _below(child))]
 
 
-def _at_rest(model: mujoco.MjModel) -> mujoco.MjData:
-    data = mujoco.MjData(model)
-    key = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "home")
-    if key >= 0:
-        mujoco.mj_resetDataKeyframe(model, data, key)
-    mujoco.mj_kinematics(model, data)
-    return data
-
-
 def _lowest(model: mujoco.MjModel, geom: int) -> tuple[Array, float]:
     """The lowest corner of a geom's box at rest: its middle in the plane (3,), and its height."""
-    data = _at_rest(model)
-    centre, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
-    signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
-    corners = data.geom_xpos[geom] + (centre + signs * half) @ data.geom_xmat[geom].reshape(3, 3).T
+    data = at_rest(model)
+    corners = data.geom_xpos[geom] + box_corners(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T
     bottom = corners[corners[:, 2] < corners[:, 2].min() + 1e-3]
     return bottom.mean(axis=0), float(corners[:, 2].min())
 

@@ -21,6 +21,13 @@ def aimed(q: Array, v: Array, torque: Array, stiffness: Array | float, damping: 
     return q + v * (held_s / 2) + (torque + damping * v) / stiffness
 
 
+def affine_laws(model: mujoco.MjModel, actuators: Sequence[int] | Array) -> tuple[Array, Array]:
+    """k (n,) and b (n, 3) of the actuators; b is zero for plain motors, whose parameters for it mean nothing."""
+    bias = model.actuator_biasprm[actuators, :3].copy()
+    bias[model.actuator_biastype[actuators] == int(mujoco.mjtBias.mjBIAS_NONE)] = 0.0
+    return model.actuator_gainprm[actuators, 0], bias
+
+
 def servo_damping(model: mujoco.MjModel, joints: Sequence[str]) -> Array:
     """How much torque the servo of each joint takes back as it speeds up (n,) [N m s/rad]; 0 of motors."""
     first = [(joint_actuators(model, joint) or [-1])[0] for joint in joints]
@@ -53,9 +60,8 @@ class Motors:
                 raise UsageError(f"the actuator of joint '{joint}' has dynamics of its own; give it a motor or a servo")
         self._actuators = np.array(chosen)
         self._gear = model.actuator_gear[chosen, 0]
-        self._gain, self._bias = model.actuator_gainprm[chosen, 0], model.actuator_biasprm[chosen, :3].copy()
+        self._gain, self._bias = affine_laws(model, chosen)
         plain = model.actuator_biastype[chosen] == int(mujoco.mjtBias.mjBIAS_NONE)
-        self._bias[plain] = 0.0
         model.actuator_ctrllimited[self._actuators[~plain]] = 0
 
     def apply(self, data: mujoco.MjData, torque: Array, q: Array, v: Array) -> None:

@@ -163,7 +163,7 @@ class QuadrupedExpert:
         if not self._joint:
             return np.clip(command, self.space.low, self.space.high).astype(np.float32)
         position, velocity = known[:7], known[7:10]
-        q, v = sensed[6 : 6 + JOINTS], sensed[6 + JOINTS : 6 + 2 * JOINTS]
+        q, v = QuadrupedTask.joints_in(observation).astype(np.float64), sensed[6 + JOINTS : 6 + 2 * JOINTS]
         state = LeggedState(position[:3], position[3:] / np.linalg.norm(position[3:]), velocity, sensed[3:6], q, v)
         if not self._begun:
             self.locomotion.reset(state)

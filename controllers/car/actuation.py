@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from robotics.controllers.motors import affine_laws
 from robotics.controllers.robot_spec import joint_actuators, torque_limits
 from robotics.errors import UsageError
 
@@ -47,8 +48,7 @@ class WheelMotors:
                 raise UsageError(f"robot {name}: actuator '{which}' has dynamics of its own; give the wheel a motor")
         # least squares: a tendon over several wheels splits their sum in its own way
         self._gather = self._moment / (self._moment**2).sum(axis=1)[:, None]
-        self._gain, self._bias = model.actuator_gainprm[chosen, 0], model.actuator_biasprm[chosen, :3].copy()
-        self._bias[model.actuator_biastype[chosen] == int(mujoco.mjtBias.mjBIAS_NONE)] = 0.0
+        self._gain, self._bias = affine_laws(model, chosen)
         self.limits = self._limits(model, wheels, name)
         self.top_speed = self._top_speed(model)
 
@@ -126,9 +126,7 @@ class SteeringActuators:
         self._actuators = np.array([joint_actuators(model, joint)[0] for joint in joints])
         ids, chosen = [model.joint(joint).id for joint in joints], self._actuators
         self._q, self._v = model.jnt_qposadr[ids], model.jnt_dofadr[ids]
-        gain, gear = model.actuator_gainprm[chosen, 0], model.actuator_gear[chosen, 0]
-        bias = model.actuator_biasprm[chosen, :3].copy()
-        bias[model.actuator_biastype[chosen] == int(mujoco.mjtBias.mjBIAS_NONE)] = 0.0
+        (gain, bias), gear = affine_laws(model, chosen), model.actuator_gear[chosen, 0]
         self._servo = bias[:, 1] < 0
         self._per_angle, self._offset = -bias[:, 1] / gain * gear, bias[:, 0] / gain  # of servos
         self._per_torque, self._back = 1 / (gear * gain), bias[:, 2] / gain * gear  # of the others

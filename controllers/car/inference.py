@@ -14,8 +14,8 @@ import numpy as np
 from robotics.controllers.car.chassis import car_axes
 from robotics.controllers.car.linkage import drivers
 from robotics.controllers.car.spec import CarSpec
-from robotics.controllers.car.standing import at_rest
 from robotics.controllers.fields import are_names, is_number
+from robotics.controllers.rest import at_rest
 from robotics.controllers.robot_spec import joint_actuators
 from robotics.errors import UsageError, unknown_name
 

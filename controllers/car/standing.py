@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.car.spec import CarSpec
+from robotics.controllers.rest import at_rest
 from robotics.errors import UsageError
 
 Array = np.ndarray
@@ -46,16 +47,6 @@ def stand(model: mujoco.MjModel, spec: CarSpec) -> mujoco.MjData:
                 f"robot {spec.name}: wheel '{wheel}' does not touch the ground: it hangs {above:.3g} m above it when "
                 "the car stands"
             )
-    return data
-
-
-def at_rest(model: mujoco.MjModel) -> mujoco.MjData:
-    """The keyframe 'home', or the model's own pose."""
-    data = mujoco.MjData(model)
-    key = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "home")
-    if key >= 0:
-        mujoco.mj_resetDataKeyframe(model, data, key)
-    mujoco.mj_forward(model, data)
     return data
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from robotics.controllers.rest import box_corners
+
 Array = np.ndarray
 
 #: Links whose lowest points are so little above the lowest of all stand on the ground, too (share of `height`).
@@ -106,6 +108,4 @@ def _corners(model: mujoco.MjModel, geom: int, kind: mujoco.mjtGeom) -> Array:
         turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)  # with corners half way between the sides of a square
         rim = np.column_stack([radius * np.cos(turn), radius * np.sin(turn), np.full(20, half)])
         return np.concatenate([rim, rim * [1, 1, -1]])
-    centre, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
-    signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
-    return centre + signs * half
+    return box_corners(model, geom)

@@ -7,6 +7,7 @@ import numpy as np
 
 from robotics.controllers.limbs import bodies_of_hands
 from robotics.controllers.model import NominalModel
+from robotics.controllers.rest import box_corners
 
 Array = np.ndarray
 
@@ -41,10 +42,8 @@ def _corners(robot: NominalModel) -> Array:
     model, data = robot.model, robot.data
     arms = set.union(*bodies_of_hands(model, robot.spec).values())
     roots = {int(model.body_rootid[body]) for body in arms}
-    signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
     found = [
-        data.geom_xpos[g]
-        + (model.geom_aabb[g, :3] + signs * model.geom_aabb[g, 3:]) @ data.geom_xmat[g].reshape(3, 3).T
+        data.geom_xpos[g] + box_corners(model, g) @ data.geom_xmat[g].reshape(3, 3).T
         for g in range(model.ngeom)
         if int(model.body_rootid[model.geom_bodyid[g]]) in roots
     ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from robotics.control.camera import NAME
 from robotics.control.hands_plant import HandsPlant
+from robotics.control.robots import is_file
 from robotics.control.session import rms
 from robotics.control.trial import Trial
 from robotics.controllers.arms import ArmSettings
@@ -57,7 +58,7 @@ class HandsSession:
 
     def __init__(self, trial: Trial, controller: BimanualCerebellum, plant: HandsPlant) -> None:
         self.trial, self.controller, self.plant = trial, controller, plant
-        self.known = trial.machine() is None
+        self.known = not is_file(trial.robot)
         self.hands = tuple(e.name for e in controller.model.spec.end_effectors)
         self.period_s = controller.settings.wbc_period_s
         self.model, self.data = plant.model, plant.data

@@ -63,7 +63,6 @@ and weights are the model's. What may be given::
     torque_limits = 5.0                  # only where the model has none [N m]
 """
 
-import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,16 +73,17 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robotics.control.menagerie import menagerie_scene
+from robotics.control.robot_scene import load_scene, require_numbers_of
 from robotics.controllers.car.chassis import read_chassis
 from robotics.controllers.car.inference import FIELDS as CAR_FIELDS
 from robotics.controllers.car.inference import complete_car
 from robotics.controllers.car.spec import CarSpec
-from robotics.controllers.fields import is_name, is_number
+from robotics.controllers.fields import is_name
 from robotics.controllers.humanoid.sole import soles
 from robotics.controllers.inference import FIELDS, complete_spec
 from robotics.controllers.limbs import joints_above, require_planar, require_two_arms, rides
 from robotics.controllers.robot_spec import RobotSpec
-from robotics.envs.robots.surroundings import add_sky, floor_material
 from robotics.errors import UsageError, unknown_name
 
 #: Kind of robot -> whether its base floats. Each has a check in `_CHECKS`.
@@ -91,13 +91,6 @@ KINDS = {"quadruped": True, "humanoid": True, "arm": False, "bimanual": False, "
 #: How many end effectors a kind has whose base does not float.
 _HANDS = {"arm": 1, "bimanual": 2, "mobile": 2}
 _FILE_FIELDS = ("model", "kind", "robot")
-#: A tick takes 200 steps of this one; shorter ones make no robot better, and no trial ends [s].
-_SHORTEST_STEP = 1e-5
-#: Fields of a compiled model that an MJCF or URDF file gives directly.
-_NUMBERS = (
-    *("qpos0", "body_pos", "body_quat", "body_mass", "body_inertia", "geom_pos", "geom_size", "geom_friction"),
-    *("jnt_axis", "dof_damping", "dof_armature", "site_pos", "actuator_gear", "actuator_ctrlrange"),
-)
 
 
 @dataclass(frozen=True)
@@ -120,7 +113,7 @@ class Machine:
 def load_machine(name: str) -> Machine:
     """The robot of a TOML file, or `menagerie:NAME`. Raises UsageError naming what is missing."""
     if name.startswith("menagerie:"):
-        path = _menagerie(name.removeprefix("menagerie:"))
+        path = menagerie_scene(name.removeprefix("menagerie:"))
         return _machine(path, None, {}, name)
     path = Path(name)
     try:
@@ -141,32 +134,6 @@ def load_machine(name: str) -> Machine:
     return _machine(path.parent / document["model"], document.get("kind"), given, str(path))
 
 
-def _menagerie(name: str) -> Path:
-    """The scene of a Menagerie robot, from `MENAGERIE_ROOT` or the package mujoco-menagerie."""
-    root = os.environ.get("MENAGERIE_ROOT")
-    if root is not None:
-        folder = Path(root) / name
-        if not folder.is_dir():
-            there = sorted(p.name for p in Path(root).glob("*/") if (p / "scene.xml").exists())
-            raise unknown_name(f"robot in MENAGERIE_ROOT {root}", name, there)
-        if not (folder / "scene.xml").exists():
-            raise UsageError(f"{folder} has no scene.xml")
-        return folder / "scene.xml"
-    try:
-        import mujoco_menagerie
-    except ImportError:
-        raise UsageError(
-            f"menagerie:{name} needs a copy of MuJoCo Menagerie: set MENAGERIE_ROOT to a clone of it, "
-            "or pip install mujoco-menagerie"
-        ) from None
-    if name not in mujoco_menagerie.names():
-        raise unknown_name("robot of MuJoCo Menagerie", name, mujoco_menagerie.names())
-    try:
-        return Path(mujoco_menagerie.get(name).path()) / "scene.xml"
-    except mujoco_menagerie.MenagerieError as error:
-        raise UsageError(f"menagerie:{name} can not be fetched: {error}; or set MENAGERIE_ROOT to a clone") from None
-
-
 def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Machine:
     if kind is not None and kind not in list(KINDS):  # a list, as it may be something that has no hash
         raise unknown_name(f"kind of robot in {source}", str(kind), KINDS)
@@ -178,7 +145,9 @@ def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Ma
         raise UsageError(f'{source}: {of_car[0]} is said of a car: give kind = "car"')
     given = dict(given)
     torque_limits = given.pop("torque_limits", None)
-    scene = _load(path, given.get("base"), kind, torque_limits)
+    load = partial(load_scene, path, given.get("base"), KINDS.get(kind or "", False), torque_limits)
+    scene = load()
+    require_numbers_of(scene, path)
     hands, humanoid = _HANDS.get(kind or ""), None if kind is None else kind == "humanoid"
     # names what has no name, and so has to see every scene
     complete = complete_car if kind == "car" else partial(complete_spec, hands=hands, humanoid=humanoid)
@@ -195,7 +164,7 @@ def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Ma
         _CHECKS[found](spec, model, source)
 
     def build(friction: float | None) -> mujoco.MjSpec:
-        fresh = _load(path, given.get("base"), kind, torque_limits)
+        fresh = load()
         complete(fresh, given)
         if friction is not None:
             for geom in _touching(fresh, spec.tyres if isinstance(spec, CarSpec) else spec.feet):
@@ -285,82 +254,6 @@ _CHECKS: dict[str, Callable[[RobotSpec, mujoco.MjModel, str], None]] = {
     "mobile": _check_mobile,
     "car": _check_car,
 }
-
-
-def _load(path: Path, base: str | None, kind: str | None, torque_limits: Any) -> mujoco.MjSpec:
-    """The model with a floor, a camera, sensors on its base and a time step that fits 500 Hz."""
-    if not os.path.isfile(path):  # Path's own raises where a name is too long
-        what = "is a folder" if os.path.isdir(path) else "does not exist"
-        raise UsageError(f"robot model {path} {what}: give an MJCF or URDF file")
-    try:
-        scene = mujoco.MjSpec.from_file(str(path))
-    except ValueError as error:
-        raise UsageError(f"robot model {path}: MuJoCo can not read it: {error}") from None
-    if KINDS.get(kind or "") and not any(j.type == mujoco.mjtJoint.mjJNT_FREE for j in scene.joints):
-        _set_free(scene, base or "floating_base")
-    if not scene.actuators:
-        for joint in scene.joints:
-            if joint.type in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
-                scene.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT).set_to_motor()
-    if torque_limits is not None:
-        _limit(scene, torque_limits)
-    if not scene.option.timestep >= _SHORTEST_STEP:
-        raise UsageError(f"robot model {path}: its timestep is {scene.option.timestep:g} s: give 0.002 or so")
-    scene.option.timestep = 0.002 / max(1, round(0.002 / scene.option.timestep))
-    scene.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    _surround(scene)
-    _require_no_nan(scene, path)
-    return scene
-
-
-def _require_no_nan(scene: mujoco.MjSpec, path: Path) -> None:
-    """Raise UsageError for a model with numbers that are none: MuJoCo compiles it, and nothing ever moves."""
-    try:
-        model = scene.compile()
-    except ValueError:
-        return  # who completes it says why
-    for field in _NUMBERS:
-        if not np.isfinite(getattr(model, field)).all():
-            raise UsageError(f"robot model {path}: some of its {field.replace('_', ' ')} is no number")
-
-
-def _set_free(scene: mujoco.MjSpec, name: str) -> None:
-    """URDF has no free joints: the first body floats."""
-    if not scene.worldbody.bodies:
-        raise UsageError(f"robot model {scene.modelname} has no body to float")
-    body = scene.worldbody.bodies[0]
-    if body.joints:
-        joints = ", ".join(f"'{joint.name}'" for joint in body.joints)
-        raise UsageError(
-            f"robot model {scene.modelname}: its kind has a free base, but body '{body.name}' has other joints "
-            f"({joints}): put <freejoint/> in their place"
-        )
-    body.add_freejoint(name=name)
-
-
-def _limit(scene: mujoco.MjSpec, limits: Any) -> None:
-    """Give every driven joint a torque limit: one number for all, or one per joint with an actuator."""
-    joints = [j for j in scene.joints if any(a.target == j.name for a in scene.actuators)]
-    values = limits if isinstance(limits, list) else [limits] * len(joints)
-    if not all(is_number(value) and value > 0 for value in values):
-        raise UsageError(f"torque_limits is {limits!r}: give a positive number, or one per joint")
-    if len(values) != len(joints):
-        raise UsageError(f"torque_limits has {len(values)} entries for {len(joints)} joints with actuators")
-    for joint, value in zip(joints, values, strict=True):
-        joint.actfrcrange, joint.actfrclimited = [-float(value), float(value)], True
-
-
-def _surround(scene: mujoco.MjSpec) -> None:
-    grounds = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
-    if not any(geom.type in grounds for geom in scene.worldbody.geoms):
-        add_sky(scene)
-        floor = scene.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
-        floor.material, floor.rgba = floor_material(scene), [1, 1, 1, 1]
-        floor.contype = floor.conaffinity = 1  # whatever the model's own geoms are by default
-    if not scene.lights:
-        sun = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL  # wherever the robot goes
-        scene.worldbody.add_light(type=sun, pos=[0, 0, 4], dir=[0.2, 0.3, -1], diffuse=[0.6] * 3)
-        scene.visual.map.shadowclip = 3.0  # the usual 1 leaves speckles at the edge of what its shadows cover
 
 
 def embedded(kind: str, spec: RobotSpec, scene: Callable[..., mujoco.MjSpec]) -> Machine:

@@ -51,12 +51,13 @@ def require_servo_robot(env_id: str) -> None:
 
 def logged_task(env_id: str, world: World | None = None) -> LoggedTask:
     """The task behind `env_id`, with its robot as it is logged: one on legs hangs by its base."""
-    task = task_of(env_id, action_mode="joint", **({"world": world} if world is not None and world.values else {}))
+    changed = {"world": world} if world is not None and world.values else {}
+    task = task_of(env_id, action_mode="joint", **changed)
     assert isinstance(task, LoggedTask)
     if isinstance(task, HandTask):
         return task
     task.close()
-    return _hung(type(task))(action_mode="joint", world=world if world is not None and world.values else None)
+    return _hung(type(task))(action_mode="joint", **changed)
 
 
 def _hung(kind: type[QuadrupedTask]) -> type[QuadrupedTask]:
