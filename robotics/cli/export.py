@@ -62,6 +62,7 @@ def _export(function: Any, options: Options) -> dict[str, Any]:
     from robotics.evaluation.one_thread import one_thread
     from robotics.policies.export import export_policy, open_exported
     from robotics.policies.export_check import PARITY, largest_difference, latencies
+    from robotics.policies.packing import packed
 
     unproven = options.out.with_name(f".{options.out.name}.{os.getpid()}.tmp")
     try:
@@ -76,7 +77,7 @@ def _export(function: Any, options: Options) -> dict[str, Any]:
                 )
             values = function.draw(np.random.default_rng(1))
             times = {
-                "torch": latencies(function.run, values, options.repeat),
+                "torch": latencies(packed(function).run, values, options.repeat),
                 options.format: latencies(exported, values, options.repeat),
             }
         os.replace(unproven, options.out)

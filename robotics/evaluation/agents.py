@@ -193,8 +193,9 @@ class _Trained:
     def __init__(self, path: str, env: gym.Env, execution: Execution | None) -> None:
         from robotics.policies.checkpoint import load_policy
         from robotics.policies.execution import ChunkExecutor
+        from robotics.policies.packing import packed
 
-        policy = load_policy(path)
+        policy = packed(load_policy(path))
         require_fit(path, policy.config, env.action_space.shape, getattr(env.unwrapped, "control_hz", None))
         self._executor, self._words = ChunkExecutor(policy, execution), dict[str, np.ndarray]()
 

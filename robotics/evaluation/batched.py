@@ -18,6 +18,7 @@ from robotics.evaluation.smoothness import squared_jerk
 from robotics.policies.base import Policy
 from robotics.policies.checkpoint import load_policy
 from robotics.policies.language import TASK, word_ids
+from robotics.policies.packing import packed
 from robotics.policies.playback import Playback
 from robotics.policies.prediction import predict_chunks
 from robotics.policies.schedule import Execution, Schedule, schedule_for
@@ -50,7 +51,7 @@ def batched_episodes(
     if copies < 1:
         raise UsageError(f"--copies {copies}: at least one is needed")
     name = "the policy" if isinstance(policy, Policy) else str(policy)
-    network = policy.eval() if isinstance(policy, Policy) else load_policy(policy)
+    network = policy.eval() if isinstance(policy, Policy) else packed(load_policy(policy))
     config = network.config
     schedule = schedule_for(execution or Execution(), config, name)
     kwargs = {**environment_options(config, name), **(env_kwargs or {})}

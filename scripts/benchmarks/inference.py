@@ -20,6 +20,7 @@ from provenance import publish
 
 from robotics.policies.base import Policy
 from robotics.policies.export import ChunkFunction, export_policy, open_exported
+from robotics.policies.packing import packed
 from robotics.policies.registry import family, make_policy
 from robotics.training.presets import preset
 from robotics.vocabulary import ENVIRONMENT_STATE, IMAGE_PREFIX, STATE
@@ -98,8 +99,8 @@ def exported_ms(policy: Policy, repeats: int) -> float:
 
 
 def row(title: str, policy: Policy, repeats: int) -> dict[str, Any]:
-    result = chunk_times(policy, repeats)
-    return result | {"onnx_p50_ms": exported_ms(policy, repeats)} if title in EXPORTED else result
+    exported = {"onnx_p50_ms": exported_ms(policy, repeats)} if title in EXPORTED else {}
+    return chunk_times(packed(policy), repeats) | exported
 
 
 if __name__ == "__main__":
