@@ -1,12 +1,14 @@
 """Tasks of the quadruped: what it measures, its two ways of acting, the cerebellum behind both."""
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 import gymnasium as gym
 import mujoco
 import numpy as np
 
+from robotics.controllers.legged.gaits import gait
 from robotics.controllers.legged.locomotion import Locomotion, LocomotionSettings, Twist
 from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.motors import aimed
@@ -19,6 +21,9 @@ from robotics.envs.touch import add_touch_sensor
 #: Of the position servos: soft, as legs on the ground want them [N m/rad, N m s/rad].
 STIFFNESS, DAMPING = 40.0, 1.0
 JOINTS = len(QUADRUPED.joints)
+#: The gait of everything here, which the clock of the observation goes with.
+GAIT = "trot"
+PERIOD = gait(GAIT).period_s
 #: By how much the expert's velocity may jump [m/s].
 SURGE = 0.9
 #: Twists that can be commanded: forwards, to the left [m/s], turning left [rad/s].
@@ -34,7 +39,8 @@ class QuadrupedTask(MujocoTask):
 
     `state` is what the robot's own sensors say, and what it is told: which way is down in its frame (3,), turning rate
     (3,) [rad/s], joint positions (12,) [rad] and velocities (12,) [rad/s], the last servo targets (12,) (in `twist`
-    torques), the commanded twist (3,). `environment_state` is what they do not: position (3,) [m], orientation wxyz,
+    torques), a clock (sine and cosine, one turn a trot: without it, who looks at one moment can not tell which feet are
+    due), the commanded twist (3,). `environment_state` is what they do not: position (3,) [m], orientation wxyz,
     velocity (3,) [m/s] in the world, which feet touch the ground (4,).
     """
 
@@ -87,7 +93,7 @@ class QuadrupedTask(MujocoTask):
 
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
-            "state": gym.spaces.Box(-100.0, 100.0, (9 + 3 * JOINTS,), np.float32),
+            "state": gym.spaces.Box(-100.0, 100.0, (11 + 3 * JOINTS,), np.float32),
             "environment_state": gym.spaces.Box(-1000.0, 1000.0, (14,), np.float32),
         }
 
@@ -95,7 +101,9 @@ class QuadrupedTask(MujocoTask):
         q, v = state.qpos, state.qvel
         w, x, y, z = (q[:, 3 + i] for i in range(4))
         down = np.stack([-2 * (x * z - w * y), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1], axis=-1)
-        felt = [down, v[:, 3:6], q[:, 7:], v[:, 6:], state.ctrl, self.command(state)]
+        turn = 2 * np.pi / PERIOD * state.time
+        clock = np.stack([np.sin(turn), np.cos(turn)], axis=-1)
+        felt = [down, v[:, 3:6], q[:, 7:], v[:, 6:], state.ctrl, clock, self.command(state)]
         touch = np.concatenate([state.sensor(f"{leg}/ground") for leg in LEGS], axis=1) > 0
         return {
             "state": np.concatenate(felt, axis=1),
@@ -136,7 +144,7 @@ class LeggedExecutor:
         self.locomotion.reset(_legged_state(simulation.qpos, simulation.qvel, None))
 
     def plan(self, action: Array, simulation: Simulation) -> None:
-        self.locomotion.walk("trot", Twist(*action.tolist()))
+        self.locomotion.walk(GAIT, Twist(*action.tolist()))
 
     def control(self, simulation: Simulation) -> Array:
         touch = np.array([simulation.sensor(f"{leg}/ground")[0] > 0 for leg in LEGS])
@@ -149,13 +157,19 @@ class LeggedExecutor:
 class QuadrupedExpert:
     """Passes the command on, or, in `joint`, lets the cerebellum decide once per control step where the servos aim."""
 
+    settings = LocomotionSettings()
+
     def reset(self, env: gym.Env) -> None:
         task = env.unwrapped
         assert isinstance(task, QuadrupedTask)
         self.space, self._joint = task.action_space, task.action_mode == "joint"
         self._period_s = 1.0 / task.control_hz
-        self.locomotion = Locomotion(nominal_quadruped(), QUADRUPED, LocomotionSettings(wbc_period_s=self._period_s))
+        settings = replace(self.settings, wbc_period_s=self._period_s)
+        self.locomotion = Locomotion(nominal_quadruped(), QUADRUPED, settings)
         self._begun = False
+
+    def resume(self) -> None:
+        """Somebody else moves the robot: the expert has seen all of it, and its gait goes on."""
 
     def act(self, observation: Observation) -> Array:
         sensed, known = (observation[key].astype(np.float64) for key in ("state", "environment_state"))
@@ -169,7 +183,7 @@ class QuadrupedExpert:
             self.locomotion.reset(state)
             self._begun = True
         state = LeggedState(*list(vars(state).values())[:6], touch=known[10:14] > 0.5)
-        self.locomotion.walk("trot", Twist(*command.tolist()))
+        self.locomotion.walk(GAIT, Twist(*command.tolist()))
         torque = self.locomotion.torque(state)
         aim = aimed(q, v, torque, STIFFNESS, DAMPING, self._period_s)
         return np.clip(aim, self.space.low, self.space.high).astype(np.float32)

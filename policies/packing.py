@@ -38,8 +38,11 @@ def packed(module: Module) -> Module:
     """
     if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         for name, child in module.named_children():
-            replaced = type(child) is nn.Linear and _worth_it(child.weight)
-            setattr(module, name, PackedLinear(child) if replaced else packed(child))
+            if isinstance(child, nn.Linear):
+                if not isinstance(child, PackedLinear) and _worth_it(child.weight):
+                    setattr(module, name, PackedLinear(child))
+            else:
+                packed(child)
     return module
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from robotics.envs.base import Array
-from robotics.envs.legged import QuadrupedTask
+from robotics.controllers.legged.locomotion import LocomotionSettings
+from robotics.controllers.legged.path import PathSettings
+from robotics.envs.base import Array, Expert
+from robotics.envs.legged import QuadrupedExpert, QuadrupedTask
 from robotics.envs.rewards import tolerance
 from robotics.envs.state import Simulation, State, measured_once
 
@@ -98,3 +100,25 @@ class QuadrupedVelocity(QuadrupedTask):
     def lost(self, state: State) -> Array:
         """Fallen, or done."""
         return self.fallen(state) | (state.time >= DURATION - 1e-6)
+
+    def expert(self) -> Expert:
+        return QuadrupedVelocityExpert()
+
+
+# -- expert ---------------------------------------------------------------------------------------------------------
+
+
+class QuadrupedVelocityExpert(QuadrupedExpert):
+    """Trots by the clock, from the first step on, at the velocity that is commanded now.
+
+    It hurries nowhere and returns to no path: what it does follows from what can be observed, but for a load that it
+    feels in time, so that a policy can learn it.
+    """
+
+    settings = LocomotionSettings(
+        stand_s=0.0,
+        ramp_s=0.02,
+        hurry=0.0,
+        trim_gain=0.0,
+        path=PathSettings(max_pull=0.0, max_turn=0.05, leash=(0.0, 0.05), gain=0.0),
+    )

@@ -11,9 +11,9 @@ import numpy as np
 
 from robotics.datasets.features import DONE, REWARD, SUCCESS
 from robotics.datasets.noise import ActionNoise
-from robotics.environments import instruction, make_env, observation_dict
+from robotics.datasets.seed_worlds import SeedWorlds
+from robotics.environments import instruction, observation_dict
 from robotics.errors import UsageError
-from robotics.sim2real.applicability import task_of
 from robotics.sim2real.drawing import Draw
 from robotics.vocabulary import ACTION, to_dataset
 
@@ -44,7 +44,7 @@ class Source:
     randomisation: Draw | None = None
 
     def demonstrator(self) -> "Demonstrator":
-        return Demonstrator(make_env(self.env_id, **self.env_kwargs), self)
+        return Demonstrator(self)
 
     @contextmanager
     def open(self) -> Iterator[Callable[[int], Demonstration]]:
@@ -56,13 +56,17 @@ class Source:
 class Demonstrator:
     """An environment and its expert. As a context manager it closes the environment."""
 
-    def __init__(self, env: gym.Env, source: Source) -> None:
-        self.env, self._source = env, source
-        if not hasattr(env.unwrapped, "expert"):
+    def __init__(self, source: Source) -> None:
+        self._source, self._worlds = source, SeedWorlds(source.env_id, source.env_kwargs, source.randomisation)
+        if not hasattr(self.env.unwrapped, "expert"):
             raise UsageError(f"environment '{source.env_id}' has no expert() to demonstrate it")
-        self.robot_type: str | None = getattr(env.unwrapped, "robot_type", None)
-        self.fps = _control_rate(env, source.env_id)
-        self._nominal = None if source.randomisation is None else task_of(source.env_id, **source.env_kwargs)
+        self.robot_type: str | None = getattr(self.env.unwrapped, "robot_type", None)
+        self.fps = _control_rate(self.env, source.env_id)
+
+    @property
+    def env(self) -> gym.Env:
+        """That of the last attempt."""
+        return self._worlds.env
 
     @property
     def frame_limit(self) -> int | None:
@@ -71,12 +75,12 @@ class Demonstrator:
 
     def attempt(self, seed: int) -> Demonstration:
         """Let a fresh expert act from `seed` to the end of the episode. Depends on nothing that happened before."""
-        self._enter_world(seed)
-        expert = self.env.unwrapped.expert()  # type: ignore[attr-defined]
-        observation, _ = self.env.reset(seed=seed)
-        expert.reset(self.env)
-        task = instruction(self.env, self._source.env_id)
-        space = self.env.action_space
+        env = self._worlds.enter(seed)
+        expert = env.unwrapped.expert()  # type: ignore[attr-defined]
+        observation, _ = env.reset(seed=seed)
+        expert.reset(env)
+        task = instruction(env, self._source.env_id)
+        space = env.action_space
         assert isinstance(space, gym.spaces.Box)
         noise = ActionNoise(space, self._source.noise, self.fps, np.random.default_rng((seed, NOISE_STREAM)))
         columns: dict[str, list[Any]] = defaultdict(list)
@@ -84,25 +88,17 @@ class Demonstrator:
         while not done:
             action = np.asarray(expert.act(observation))
             _record(columns, {**to_dataset(observation_dict(observation)), ACTION: action})
-            observation, reward, terminated, truncated, info = self.env.step(noise.disturb(action))
+            observation, reward, terminated, truncated, info = env.step(noise.disturb(action))
             done, success = terminated or truncated, bool(info.get("success", False))
             _record(columns, {REWARD: [reward], DONE: [done], SUCCESS: [success]})
         frames = {key: as_column(values) for key, values in columns.items()} if success else {}
         return Demonstration(seed, success, task, frames)
 
-    def _enter_world(self, seed: int) -> None:
-        """Another environment for another world: masses, delays and cameras are decided when a scene is compiled."""
-        source = self._source
-        if source.randomisation is not None and self._nominal is not None:
-            self.env.close()
-            world = source.randomisation.world(self._nominal, seed)
-            self.env = make_env(source.env_id, **source.env_kwargs, world=world)
-
     def __enter__(self) -> "Demonstrator":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.env.close()
+        self._worlds.__exit__()
 
 
 def _record(columns: dict[str, list[Any]], values: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from robotics.envs import worlds
 from robotics.envs.base import MujocoTask
 from robotics.errors import UsageError, unknown_name
 from robotics.sim2real.applicability import applicable
@@ -29,7 +30,7 @@ class Draw(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def world(self, task: MujocoTask, seed: int) -> World:
+    def world(self, task: MujocoTask, seed: int) -> worlds.World:
         """The world of the attempt with this seed, in the nominal `task`."""
         ...
 

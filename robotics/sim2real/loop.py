@@ -46,7 +46,7 @@ from robotics.sim2real.identification.identify import DOCUMENT as SYSID
 from robotics.sim2real.identification.identify import Settings, identify
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.posterior import Posterior, posterior, require_known
-from robotics.sim2real.targets import open_target
+from robotics.sim2real.targets import InTarget, open_target
 from robotics.sim2real.trials import Trials
 from robotics.sim2real.world import World
 from robotics.training.retrain import origin_of, retrain
@@ -92,17 +92,6 @@ class Request:
     seed: int = 1_000_000
     workers: int = 1
     copies: int = 1
-
-
-@dataclass(frozen=True)
-class InTarget:
-    """The target as the world of every demonstration. Noted by name: what a twin hides is not written down."""
-
-    target: str
-
-    def world(self, task: Any, seed: int) -> World:
-        """The target's, whatever the seed."""
-        return open_target(self.target).world
 
 
 def real2sim2real(request: Request, out: Path, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:

@@ -36,6 +36,17 @@ class Target:
         return {"world": self.world} if self.world.values else {}
 
 
+@dataclass(frozen=True)
+class InTarget:
+    """The target as the world of every demonstration. Noted by name: what a twin hides is not written down."""
+
+    target: str
+
+    def world(self, task: Any, seed: int) -> World:
+        """The target's, whatever the seed."""
+        return open_target(self.target).world
+
+
 def open_target(text: str, env_id: str | None = None, key: str | None = None) -> Target:
     """The target that `text` names; with `env_id` also UsageError for a twin of another environment.
 

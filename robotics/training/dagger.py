@@ -26,6 +26,8 @@ from robotics.evaluation.agents import environment_options
 from robotics.outputs import write_json
 from robotics.policies.base import PolicyConfig
 from robotics.progress import progress
+from robotics.sim2real.drawing import Draw
+from robotics.sim2real.draws import draw_of
 from robotics.training.config import TrainConfig
 from robotics.training.data import INTERVENTION
 from robotics.training.relabel import Relabelling
@@ -54,12 +56,14 @@ class Source:
     env_kwargs: dict[str, Any]
     images: str
     config: PolicyConfig
+    randomisation: Draw | None = None
 
 
 def dagger_source(run: Path, datasets: Sequence[Dataset], config: PolicyConfig, training: TrainConfig) -> Source | None:
-    """The environment of `--eval-env`, or the one that the datasets come from; None when there are to be no rounds.
+    """The environment of `--eval-env`, or the one that the datasets come from, in worlds that are drawn as theirs were;
+    None when there are to be no rounds.
 
-    Raises UsageError when neither is known, or when the datasets come from different ones.
+    Raises UsageError when neither is known, or when the datasets come from different environments or worlds.
     """
     if not training.dagger_rounds and not (run / FOLDER).exists():
         return None
@@ -72,8 +76,10 @@ def dagger_source(run: Path, datasets: Sequence[Dataset], config: PolicyConfig, 
         )
     if len(origins) > 1:
         raise UsageError(f"--dagger-rounds: the datasets are of {' and '.join(sorted(origins))}; choose by --eval-env")
-    origin = datasets[0].provenance
-    return Source(origins.pop(), env_options(config, origin), str(origin.get("images", "video")), config)
+    origin, draw = datasets[0].provenance, draw_of(datasets[0].provenance)
+    if any(draw_of(dataset.provenance) != draw for dataset in datasets):
+        raise UsageError("--dagger-rounds: the datasets are of worlds drawn differently; train on one of them")
+    return Source(origins.pop(), env_options(config, origin), str(origin.get("images", "video")), config, draw)
 
 
 def env_options(config: PolicyConfig, provenance: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +166,7 @@ class Dagger:
             "env_kwargs": kwargs,
             "policy": "dagger",
             "images": source.images,
+            "randomisation": None if source.randomisation is None else asdict(source.randomisation),
             "seeds": self._seeds(),
             "rounds": [asdict(entry) for entry in self._journal],
         }
@@ -175,6 +182,7 @@ class Dagger:
             last.beta,
             config.n_action_steps,
             config.chunk_size,
+            self._source.randomisation,
         )
         seeds = self._seeds()[-missing:]
         solved, number = 0, len(self._journal)

@@ -17,10 +17,12 @@ import numpy as np
 
 from robotics.datasets.demonstration import Demonstration, as_column
 from robotics.datasets.features import DONE, REWARD, SUCCESS
-from robotics.environments import instruction, make_env, observation_dict
+from robotics.datasets.seed_worlds import SeedWorlds
+from robotics.environments import instruction, observation_dict
 from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.agents import Agent, open_policy
 from robotics.evaluation.one_thread import one_thread
+from robotics.sim2real.drawing import Draw
 from robotics.training.data import INTERVENTION
 from robotics.vocabulary import ACTION, to_dataset
 
@@ -35,6 +37,7 @@ class Relabelling:
     Attributes:
         beta: chance that the expert acts for the next block.
         learner_steps, expert_steps: lengths of their blocks [control steps].
+        randomisation: gives every episode its world.
     """
 
     env_id: str
@@ -43,18 +46,16 @@ class Relabelling:
     beta: float
     learner_steps: int
     expert_steps: int
+    randomisation: Draw | None = None
 
     @contextmanager
     def open(self) -> Iterator[Callable[[int], Demonstration]]:
-        env = make_env(self.env_id, **self.env_kwargs)
-        try:
-            if not hasattr(env.unwrapped, "expert"):
+        with SeedWorlds(self.env_id, self.env_kwargs, self.randomisation) as worlds:
+            if not hasattr(worlds.env.unwrapped, "expert"):
                 raise UsageError(f"--dagger-rounds: environment '{self.env_id}' has no expert() to ask")
-            learner = open_policy(self.policy).agent(env)
+            learner = open_policy(self.policy).agent(worlds.env)
             with one_thread():
-                yield lambda seed: relabelled(env, learner, self, seed)
-        finally:
-            env.close()
+                yield lambda seed: relabelled(worlds.enter(seed), learner, self, seed)
 
 
 def relabelled(env: gym.Env, learner: Agent, turns: Relabelling, seed: int) -> Demonstration:

@@ -18,8 +18,8 @@ _FROM_DATA = {"input_shapes", "action_dim", "fps", "robot_type", "action_mode"}
 def retrain(run: Path, data: Path, out: Path, *, steps: int | None = None, resume: bool = False) -> int:
     """Train what `run` holds on `data` instead, into `out`; returns the steps it took.
 
-    Family, architecture, inputs and optimisation are those of `run`. Left out are its rollouts during training and its
-    rounds of DAgger, which would act in the environment of the old data.
+    Family, architecture, inputs, optimisation and rounds of DAgger are those of `run`; the rounds are in the worlds of
+    the new data. Left out are its rollouts during training.
 
     Args:
         steps: other than those of the recipe.
@@ -28,7 +28,7 @@ def retrain(run: Path, data: Path, out: Path, *, steps: int | None = None, resum
     kind = family(document["family"])[0]
     policy = from_document(kind, document["policy"], run / CONFIG)
     training = asdict(from_document(TrainConfig, document["training"], run / CONFIG))
-    training |= {"eval_env": None, "dagger_rounds": 0, **({} if steps is None else {"steps": steps})}
+    training |= {"eval_env": None, **({} if steps is None else {"steps": steps})}
     training["save_every"] = min(training["save_every"], training["steps"])
     counters = train(
         document["family"],
