@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from robotics.environments import make_env
+from robotics.envs.legged import PERIOD, QUADRUPED
 from robotics.envs.tasks.quadruped_terrain import DURATION as CROSSING
 from robotics.envs.tasks.quadruped_terrain import LANE, SCAN, STAIRS, CrossingState, crossed
 from robotics.envs.tasks.quadruped_velocity import DURATION, VelocityState, followed
@@ -121,3 +122,24 @@ def test_the_push_comes_once_and_ends():
         given += task.data.xfrc_applied[task._base, 1] / task.control_hz
     assert given == pytest.approx(impulse, rel=1e-6)
     assert not task.data.xfrc_applied.any()
+
+
+def test_the_clock_turns_once_a_trot_from_the_beginning_of_every_episode():
+    env = make_env("robotics/QuadrupedVelocity-v0")
+    steps = round(PERIOD * env.unwrapped.control_hz)
+    for seed in (0, 1):
+        observation, _ = env.reset(seed=seed)
+        clocks = [observation["state"][-5:-3]]
+        for _ in range(2 * steps):
+            observation = env.step(np.array(QUADRUPED.home, np.float32))[0]
+            clocks.append(observation["state"][-5:-3])
+        angles = np.unwrap(np.arctan2(*np.array(clocks).T))
+        assert np.allclose(angles, 2 * np.pi / steps * np.arange(2 * steps + 1), atol=1e-4)
+    env.close()
+
+
+def test_a_push_does_not_hurry_the_velocity_expert_out_of_time_with_the_clock():
+    env = make_env("robotics/QuadrupedVelocity-v0")
+    _, _, expert = run(env, 0, steps=125, push=[0.0, 0.5, 0.0])
+    assert expert.locomotion._gait_t == pytest.approx(125 / env.unwrapped.control_hz)
+    env.close()

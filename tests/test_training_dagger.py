@@ -2,17 +2,23 @@
 
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 
 from robotics.datasets.check import check
+from robotics.datasets.demonstration import Source
 from robotics.datasets.reader import Dataset
 from robotics.environments import make_env
-from robotics.errors import UsageError
+from robotics.errors import DataError, UsageError
 from robotics.evaluation.bench import bench
 from robotics.policies.checkpoint import load_policy
+from robotics.sim2real.drawing import Randomisation
+from robotics.sim2real.draws import InCalibration, draw_of
+from robotics.sim2real.posterior import Posterior
+from robotics.sim2real.targets import InTarget
 from robotics.training import dagger
 from robotics.training.data import INTERVENTION, TrainingData, choose_inputs
 from robotics.training.relabel import Relabelling, relabelled
@@ -195,3 +201,46 @@ def test_rounds_need_an_environment_with_an_expert(data, tmp_path, provenance, m
     path.write_text(json.dumps({key: value for key, value in document.items() if value is not None}))
     with pytest.raises(UsageError, match=message):
         toy_run(other, tmp_path / "run", training_options=ROUNDS)
+
+
+# -- worlds -----------------------------------------------------------------------------------------------------------
+
+
+DRAWS = [Randomisation("medium"), Posterior({"delay": [0.01, 0.02]}), InTarget("factors:mass=1.2"), InCalibration({})]
+
+
+@pytest.mark.parametrize("draw", DRAWS, ids=lambda draw: type(draw).__name__)
+def test_what_a_dataset_notes_of_its_worlds_can_be_drawn_again(draw):
+    assert draw_of({"randomisation": json.loads(json.dumps(asdict(draw)))}) == draw
+
+
+def test_a_calibrated_dataset_gives_its_calibration_and_a_plain_one_nothing():
+    assert draw_of({"calibration": {"robot": "arm", "parameters": {"delay": 0.01}}}) == InCalibration({"delay": 0.01})
+    assert draw_of({"randomisation": None, "calibration": None}) is None
+
+
+def test_a_note_of_another_kind_is_an_error():
+    with pytest.raises(DataError, match="not how any world is drawn"):
+        draw_of({"randomisation": {"colour": "blue"}})
+
+
+def test_the_expert_relabels_in_the_worlds_of_the_demonstrations(tmp_path):
+    """An expert that acts all the time in a round does what it did when it demonstrated."""
+    env_id, draw = "robotics/Reach-v0", Randomisation("wide")
+    with Source(env_id, {}, randomisation=draw).demonstrator() as demonstrator:
+        demonstrated = demonstrator.attempt(3).frames
+    with Relabelling(env_id, {}, "zero", 1.0, 4, 6, draw).open() as relabel:
+        frames = relabel(3).frames
+    with Relabelling(env_id, {}, "zero", 1.0, 4, 6).open() as relabel:
+        nominal = relabel(3).frames
+    assert np.array_equal(frames["action"], demonstrated["action"])
+    assert not np.array_equal(frames["observation.state"], nominal["observation.state"])
+
+
+def test_rounds_are_in_the_worlds_of_all_datasets_or_of_none(data, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    path = other / "meta" / "robotics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"randomisation": {"severity": "mild", "ranges": None}}))
+    with pytest.raises(UsageError, match="worlds drawn differently"):
+        toy_run([data, other], tmp_path / "run", training_options=ROUNDS)
