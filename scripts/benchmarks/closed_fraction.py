@@ -16,7 +16,9 @@ import argparse
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from robotics.errors import RoboticsError
 from robotics.evaluation.agents import open_policy
 from robotics.evaluation.batched import evaluate_batched
 from robotics.evaluation.seeds import evaluation_seeds
+from robotics.outputs import read_json, write_json
 from robotics.sim2real.closing import closed_over
 from robotics.sim2real.loop import Request, real2sim2real
 from robotics.sim2real.targets import open_target
@@ -96,6 +99,13 @@ def twin_of(seed: int, env_id: str, severity: str, work: Path) -> str:
     return f"twin:{path}"
 
 
+def once(path: Path, measure: Callable[[], float]) -> float:
+    """The number in `path`, measured if it is not there."""
+    if not path.exists():
+        write_json(path, {"success": measure()})
+    return float(read_json(path)["success"])
+
+
 def success(env_id: str, run: Path, target: str | None, episodes: int) -> float:
     """Of a policy on a target, or in the simulation."""
     kwargs = {} if target is None else {"world": open_target(target, env_id).world}
@@ -152,14 +162,22 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     recipe = RECIPES[options.task]
     run, seeds = given(env_id, recipe, work, options.workers), list(range(1, options.twins + 1))
-    simulated = success(env_id, run, None, options.episodes)
+    targets = {seed: twin_of(seed, env_id, options.severity, work) for seed in seeds}
+    noted = work / f"survey_{options.episodes}"
+    noted.mkdir(exist_ok=True)
+    simulated = once(noted / "simulation.json", partial(success, env_id, run, None, options.episodes))
     survey = {
-        seed: success(env_id, run, twin_of(seed, env_id, options.severity, work), options.episodes) for seed in seeds
+        seed: once(noted / f"{options.severity}{seed}.json", partial(success, env_id, run, target, options.episodes))
+        for seed, target in targets.items()
     }
     print("survey", simulated, survey, flush=True)
     costly = [seed for seed in seeds if simulated - survey[seed] >= WORTH - 1e-9]
     expert = {
-        seed: expert_success(env_id, twin_of(seed, env_id, options.severity, work), options.workers) for seed in costly
+        seed: once(
+            noted / f"expert_{options.severity}{seed}.json",
+            partial(expert_success, env_id, targets[seed], options.workers),
+        )
+        for seed in costly
     }
     print("expert", expert, flush=True)
     documents: dict[int, dict[str, Any]] = {}
@@ -171,7 +189,7 @@ def main() -> None:
             beyond[seed] = str(error).partition(";")[0]
             continue
         print(seed, {name: documents[seed]["arms"][name]["target"]["rate"] for name in ARMS}, flush=True)
-    targets = [document["arms"] for document in documents.values()]
+    looped = [document["arms"] for document in documents.values()]
     row = {
         "episodes": options.episodes,
         "recipe": asdict(recipe),
@@ -180,8 +198,8 @@ def main() -> None:
         "expert_by_twin": expert,
         "looped_on": list(documents),
         "beyond_the_expert": beyond,
-        "success": {name: [round(arms[name]["target"]["rate"], 4) for arms in targets] for name in ARMS},
-        "closed": {name: closed_over(targets, name) if targets else None for name in ARMS[1:-1]},
+        "success": {name: [round(arms[name]["target"]["rate"], 4) for arms in looped] for name in ARMS},
+        "closed": {name: closed_over(looped, name) if looped else None for name in ARMS[1:-1]},
         "minutes": round((time.monotonic() - started) / 60, 1),
         "commit": commit,
     }
