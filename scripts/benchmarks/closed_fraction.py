@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,23 +41,19 @@ from robotics.training.train import train
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a task's policies are trained, all of them: family, demonstrations, and what differs from the preset."""
+    """How a task's policies are trained, all of them; `training` is what differs from the preset."""
 
     family: str
+    preset: str
     demonstrations: int
-    policy: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any]
 
 
 RECIPES = {
-    "TransferCube": Recipe("dit", 50, training={"steps": 1500}),
-    "PickPlace": Recipe("dit", 50, training={"steps": 8000}),
-    # Legs answer at every step, and stumble into what no demonstration shows: one action at a time, with DAgger
+    "TransferCube": Recipe("dit", "small", 50, {"steps": 1500}),
+    "PickPlace": Recipe("dit", "small", 50, {"steps": 8000}),
     "QuadrupedVelocity": Recipe(
-        "bc",
-        40,
-        policy={"chunk_size": 1, "n_action_steps": 1},
-        training={"steps": 8000, "dagger_rounds": 4, "dagger_episodes": 20, "dagger_beta": 0.3},
+        "bc", "reactive", 40, {"steps": 8000, "dagger_rounds": 4, "dagger_episodes": 20, "dagger_beta": 0.3}
     ),
 }
 SEVERITIES = ("mild", "medium", "hard")
@@ -83,7 +79,7 @@ def given(env_id: str, recipe: Recipe, work: Path, workers: int) -> Path:
         recipe.family,
         data,
         run,
-        policy_options=recipe.policy,
+        preset_name=recipe.preset,
         training_options=options,
         resume=begun,
         overwrite=run.exists() and not begun,

@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=2 .venv/bin/python scripts/benchmarks/skill.py --exam KEY [--only PickPlace/act …] [--work DIR]
 
-State observations, preset `small`, at most 45 minutes of training. `act+dagger` is ACT with three rounds of DAgger.
+State observations, small presets, at most 45 minutes of training. `act+dagger` is ACT with three rounds of DAgger,
+`bc+dagger` a perceptron that decides at every step, with five.
 Success has its Wilson interval; on PushT the overlap of block and goal counts, the largest of each episode, with the
 bootstrap interval of its mean. Rows that are not asked for stay, each with the commit it was measured at. Data and runs
 are kept in --work, and what is there is not made again: an interrupted call goes on where it stopped.
@@ -31,11 +32,12 @@ from robotics.evaluation.statistics import bootstrap_mean, wilson
 from robotics.training.train import train
 
 DEMONSTRATIONS, EPISODES, BUDGET_S = 50, 200, 45 * 60.0
-#: Method -> policy family, and what is asked of its training beyond the preset.
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "act": ("act", {}),
-    "dit": ("dit", {}),
-    "act+dagger": ("act", {"dagger_rounds": 3, "dagger_episodes": 30}),
+#: Method -> policy family, preset, and what is asked of its training beyond it.
+METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "act": ("act", "small", {}),
+    "dit": ("dit", "small", {}),
+    "act+dagger": ("act", "small", {"dagger_rounds": 3, "dagger_episodes": 30}),
+    "bc+dagger": ("bc", "reactive", {"dagger_rounds": 5, "dagger_episodes": 30}),
 }
 #: A T that is pushed slides as it likes: on PushT a chunk is left after a quarter of it.
 SHORT = 12
@@ -45,6 +47,7 @@ TARGETS = {
     **{f"BimanualInsertion/{method}": 0.80 for method in ("act", "dit")},
     **{f"PushT/{method}": 0.92 for method in ("act", "dit")},
     **{f"{task}/act+dagger": 0.99 for task in ("TransferCube", "PickPlace")},
+    "QuadrupedVelocity/bc+dagger": 0.95,
 }
 #: The reward term of PushT that is the overlap, 0 … 1.
 OVERLAP = "covered"
@@ -71,7 +74,7 @@ class Largest(gym.Wrapper):
 
 def measured(task: str, method: str, exam: str, work: Path, workers: int) -> dict[str, Any]:
     """One row: collect, train, evaluate."""
-    env_id, (family, settings) = f"robotics/{task}-v0", METHODS[method]
+    env_id, (family, recipe, settings) = f"robotics/{task}-v0", METHODS[method]
     data, run = work / "data" / task, work / task / method
     collect(env_id, DEMONSTRATIONS, 0, data, workers=workers, resume=data.exists())
     options = {"time_budget_s": BUDGET_S, "eval_workers": workers, "device": "cpu", **settings}
@@ -80,6 +83,7 @@ def measured(task: str, method: str, exam: str, work: Path, workers: int) -> dic
         family,
         data,
         run,
+        preset_name=recipe,
         policy_options={"n_action_steps": SHORT} if task == "PushT" else {},
         training_options=options,
         resume=begun,
@@ -148,7 +152,8 @@ def main() -> None:
     sys.argv[1:] = [argument.replace(options.exam, "KEY") for argument in sys.argv[1:]]  # a result keeps its command
     for name in options.only:
         commit = provenance()["commit"]  # of what is measured: the tree may change meanwhile
-        row = measured(*name.split("/"), options.exam, options.work, options.workers)
+        task, method = name.split("/")
+        row = measured(task, method, options.exam, options.work, options.workers)
         publish("skill", {"rows": rows_of("skill", TARGETS, **{name: {**row, "commit": commit}})})
     into_readme("skill", table(rows_of("skill", TARGETS)))
 
