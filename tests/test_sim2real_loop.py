@@ -11,8 +11,9 @@ from robotics.cli.main import main
 from robotics.datasets.collect import collect
 from robotics.datasets.reader import read_provenance
 from robotics.environments import make_env
-from robotics.errors import DataError, UsageError
+from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.reports.loop import write_loop_page
+from robotics.sim2real import loop
 from robotics.sim2real.closing import closed_fraction, closed_over, gain, verdict
 from robotics.sim2real.excited_logs import log_motions, logged_task, nominal_model, require_servo_robot
 from robotics.sim2real.factors import FACTORS
@@ -238,6 +239,19 @@ def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
     (out / "real2sim2real.json").write_text("{}")
     with pytest.raises(DataError, match="no document"):
         write_loop_page(out)
+
+
+def test_a_comparison_whose_expert_fails_costs_no_more_than_itself(reach_run, tmp_path, capsys, monkeypatch):
+    def failing(env_id, episodes, seed, out, **options):
+        if out.name == "wide":
+            raise RoboticsError("only 0 of 12 attempts succeeded; the successful ones are elsewhere")
+        return collect(env_id, episodes, seed, out, **options)
+
+    monkeypatch.setattr(loop, "collect", failing)
+    assert main([*asked(reach_run, tmp_path / "loop", "--compare", "wide"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document["arms"]) == ["before", "after"] and list(document["left_out"]) == ["wide"]
+    assert document["verdict"][-1] == "'wide' is not compared with: only 0 of 12 attempts succeeded"
 
 
 @pytest.mark.parametrize(

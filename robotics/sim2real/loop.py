@@ -12,6 +12,7 @@ seeds:
      "arms": {"before" | "after" | "nominal" | "medium" | "wide" | "identified" | "oracle":
               {"what", "sim": A, "target": A,       A as "sim" in gap.json
                "gain": null | {"difference", "ci95", "mcnemar_mid_p"}}},     on the target, minus `before`
+     "left_out": {arm: why},                        comparisons whose expert fails in the worlds that they learn in
      "closed_fraction": null | {"value": float | null, "ci95": [low, high] | null},    without an oracle: null
      "not_modelled": [text], "verdict": [text]}
 
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from robotics.datasets.collect import collect
-from robotics.errors import RoboticsError, UsageError, unknown_name
+from robotics.errors import DataError, RoboticsError, UsageError, unknown_name
 from robotics.evaluation.agents import BUILT_IN, AgentSource, open_policy
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.outputs import prepare_folder, read_json, write_atomically, write_json
@@ -144,9 +145,16 @@ class _Loop:
             "oracle": InTarget(self.request.target),
         }
         draws |= {name: (COMPARISONS[name], others[name]) for name in self.request.compare}
-        steps = {}
+        steps, left_out = {}, {}
         for name, (what, draw) in draws.items():
-            run, steps[name] = self._trained(name, draw)
+            try:
+                run, steps[name] = self._trained(name, draw)
+            except RoboticsError as error:  # a comparison that can not be made costs no more than itself
+                if name not in self.request.compare or isinstance(error, UsageError | DataError):
+                    raise
+                left_out[name] = str(error)
+                _say(f"{name} is left out: {error}")
+                continue
             measured = self._measured(name, open_policy(str(run)))
             arms[name] = {"what": what, **measured, "gain": gain(measured["target"], arms["before"]["target"])}
         arms["before"]["gain"] = None
@@ -167,10 +175,11 @@ class _Loop:
             "randomisation": drawn.ranges,
             "training": {"demonstrations": self.demonstrations, "steps": steps},
             "arms": arms,
+            "left_out": left_out,
             "closed_fraction": closed,
             "versions": versions(),
             "not_modelled": list(NOT_MODELLED),
-            "verdict": verdict(arms, identified, closed, self.target.title),
+            "verdict": [*verdict(arms, identified, closed, self.target.title), *map(_on_left_out, left_out.items())],
         }
         write_json(self.out / DOCUMENT, document)
         return document
@@ -275,6 +284,10 @@ def _once(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if not path.exists():
         write_json(path, work())
     return read_json(path)
+
+
+def _on_left_out(arm: tuple[str, str]) -> str:
+    return f"'{arm[0]}' is not compared with: {arm[1].partition(';')[0]}"
 
 
 def _say(text: str) -> None:

@@ -41,23 +41,31 @@ from robotics.training.train import train
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a task's policies are trained, all of them; `training` is what differs from the preset."""
+    """How a task's policies are trained, all of them, and which there are besides `before` and `after`.
+
+    `training` is what differs from the preset.
+    """
 
     family: str
     preset: str
     demonstrations: int
     training: dict[str, Any]
+    compare: tuple[str, ...] = ("medium", "identified", "oracle")
 
 
 RECIPES = {
     "TransferCube": Recipe("dit", "small", 50, {"steps": 1500}),
     "PickPlace": Recipe("dit", "small", 50, {"steps": 8000}),
+    # In worlds of half the ranges its expert succeeds in 7 of 90: policies that are late by up to 75 ms can not walk
     "QuadrupedVelocity": Recipe(
-        "bc", "reactive", 40, {"steps": 8000, "dagger_rounds": 4, "dagger_episodes": 20, "dagger_beta": 0.3}
+        "bc",
+        "reactive",
+        40,
+        {"steps": 8000, "dagger_rounds": 4, "dagger_episodes": 20, "dagger_beta": 0.3},
+        compare=("identified", "oracle"),
     ),
 }
 SEVERITIES = ("mild", "medium", "hard")
-ARMS = ("before", "medium", "identified", "after", "oracle")
 FIRST_SEED = 1_000_000
 #: So much of the logs is fitted [s]: it takes minutes a twin.
 FITTED_S = 30.0
@@ -134,7 +142,7 @@ def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work
         twin_of(seed, env_id, options.severity, work),
         fit_seconds=FITTED_S,
         starts=0,
-        compare=("medium", "identified", "oracle"),
+        compare=RECIPES[options.task].compare,
         episodes=options.episodes,
         seed=FIRST_SEED,
         workers=options.workers,
@@ -157,6 +165,7 @@ def main() -> None:
     started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     recipe = RECIPES[options.task]
+    arms = ("before", "after", *recipe.compare)
     run, seeds = given(env_id, recipe, work, options.workers), list(range(1, options.twins + 1))
     targets = {seed: twin_of(seed, env_id, options.severity, work) for seed in seeds}
     noted = work / f"survey_{options.episodes}"
@@ -184,7 +193,7 @@ def main() -> None:
         except RoboticsError as error:
             beyond[seed] = str(error).partition(";")[0]
             continue
-        print(seed, {name: documents[seed]["arms"][name]["target"]["rate"] for name in ARMS}, flush=True)
+        print(seed, {name: documents[seed]["arms"][name]["target"]["rate"] for name in arms}, flush=True)
     looped = [document["arms"] for document in documents.values()]
     row = {
         "episodes": options.episodes,
@@ -194,8 +203,8 @@ def main() -> None:
         "expert_by_twin": expert,
         "looped_on": list(documents),
         "beyond_the_expert": beyond,
-        "success": {name: [round(arms[name]["target"]["rate"], 4) for arms in looped] for name in ARMS},
-        "closed": {name: closed_over(looped, name) if looped else None for name in ARMS[1:-1]},
+        "success": {name: [round(one[name]["target"]["rate"], 4) for one in looped] for name in arms},
+        "closed": {name: closed_over(looped, name) if looped else None for name in arms[1:-1]},
         "minutes": round((time.monotonic() - started) / 60, 1),
         "commit": commit,
     }
