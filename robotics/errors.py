@@ -20,9 +20,9 @@ class DataError(RoboticsError):
     """A file, folder or document is missing, damaged or of another kind. The message names it."""
 
 
-def unknown_name(kind: str, name: str, choices: Iterable[str], cure: str = "") -> UsageError:
+def unknown_name(kind: str, name: object, choices: Iterable[str], cure: str = "") -> UsageError:
     """The error for a name that does not exist: says what exists, and what was probably meant."""
-    choices = sorted(choices)
+    name, choices = str(name), sorted(choices)
     close = get_close_matches(name, choices, n=1, cutoff=0.5)
     if not close and name:
         # `TransferCube` for `robotics/TransferCube-v0`: difflib alone finds prefixes and cases too far apart

@@ -306,6 +306,7 @@ def test_a_simulation_that_blows_up_ends_and_says_so(env, tmp_path, monkeypatch)
     ("options", "message"),
     [
         ({"cameras": ("top", "fornt")}, "unknown camera 'fornt'"),
+        ({"cameras": (3,)}, "unknown camera '3'"),
         ({"action_mode": "torqe"}, "unknown action mode"),
         ({"render_mode": "rgb"}, "unknown render mode"),
         ({"image_size": (0, 96)}, "image sizes"),

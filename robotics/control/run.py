@@ -22,6 +22,8 @@ from robotics.versions import versions
 VIDEO_HZ, VIDEO_SIZE = 50, (480, 640)
 #: Parts of a controller whose times every document has.
 PARTS = ("mpc", "wbc", "tick")
+#: A run whose controller fell back on something safe for more of its ticks than this did not go well.
+GIVEN_UP = 0.05
 
 
 def run_trial(trial: Trial, video: Path | None = None, session: Session | None = None) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def run_trial(trial: Trial, video: Path | None = None, session: Session | None =
     with FrameSpool() as frames:
         outcome = _loop(trial, session, frames if video else None)
         if video is not None:
-            develop(frames, _caption(trial, outcome), VIDEO_HZ, 1.0, video)
+            develop(frames, _caption(trial, session, outcome), VIDEO_HZ, 1.0, video)
     return _document(trial, session, outcome)
 
 
@@ -104,10 +106,13 @@ def _percentiles(values: list[float]) -> dict[str, float]:
     return {"p50": round(float(p50), 4), "p99": round(float(p99), 4), "max": round(max(values), 4)}
 
 
-def _caption(trial: Trial, outcome: _Outcome) -> Caption:
-    t = trial.twist
+def _caption(trial: Trial, session: Session, outcome: _Outcome) -> Caption:
+    title, t = f"{trial.robot}: {trial.task}", trial.twist
     moving = f"vx {t.vx:g} m/s, vy {t.vy:g} m/s, wz {t.wz:g} rad/s · "
     detail = (moving if trial.task in find_robot(trial.robot).moving_tasks else "") + f"seed {trial.seed}"
     if outcome.fell:
-        return Caption(f"{trial.robot}: {trial.task}", detail, f"failed after {outcome.simulated_s:.1f} s", False)
-    return Caption(f"{trial.robot}: {trial.task}", detail, f"went well for {outcome.simulated_s:.1f} s", True)
+        return Caption(title, detail, f"failed after {outcome.simulated_s:.1f} s", False)
+    given_up = session.faults().get("fallback_ticks", 0) / len(session.timing_ms["tick"])
+    if given_up > GIVEN_UP:
+        return Caption(title, detail, f"no solution in {given_up:.0%} of {outcome.simulated_s:.1f} s", False)
+    return Caption(title, detail, f"went well for {outcome.simulated_s:.1f} s", True)
