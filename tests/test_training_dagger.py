@@ -220,8 +220,10 @@ def test_a_calibrated_dataset_gives_its_calibration_and_a_plain_one_nothing():
 
 
 def test_a_note_of_another_kind_is_an_error():
-    with pytest.raises(DataError, match="not how any world is drawn"):
+    with pytest.raises(DataError, match="not how any are drawn"):
         draw_of({"randomisation": {"colour": "blue"}})
+    with pytest.raises(DataError, match="not how any are drawn"):
+        draw_of({"calibration": "mine"})
 
 
 def test_the_expert_relabels_in_the_worlds_of_the_demonstrations(tmp_path):

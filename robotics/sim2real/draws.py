@@ -30,11 +30,12 @@ def draw_of(provenance: Mapping[str, Any]) -> Draw | None:
 
     DataError for a note that is none of ours.
     """
-    noted = provenance.get("randomisation")
+    noted, calibration = provenance.get("randomisation"), provenance.get("calibration")
+    if noted is None and calibration is None:
+        return None
     if noted is None:
-        calibrated = provenance.get("calibration")
-        return None if calibrated is None else InCalibration(dict(calibrated["parameters"]))
+        noted = {"parameters": calibration.get("parameters")} if isinstance(calibration, dict) else calibration
     for kind in KINDS:
         if isinstance(noted, dict) and set(noted) == {field.name for field in fields(kind)}:
             return kind(**noted)
-    raise DataError(f"randomisation {noted!r}: not how any world is drawn")
+    raise DataError(f"worlds noted as {noted!r}: not how any are drawn")
