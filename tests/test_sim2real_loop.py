@@ -15,7 +15,7 @@ from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.reports.loop import write_loop_page
 from robotics.sim2real import loop
 from robotics.sim2real.closing import closed_fraction, closed_over, gain, verdict
-from robotics.sim2real.excited_logs import log_motions, logged_task, nominal_model, require_servo_robot
+from robotics.sim2real.excited_logs import families_of, log_motions, logged_task, nominal_model, require_servo_robot
 from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.posterior import FACTORS_OF, Posterior, posterior, require_known
@@ -162,6 +162,11 @@ def test_objects_are_fixed_where_they_lie(tmp_path):
     assert not subject.bodies and (subject.model.jnt_type != mujoco.mjtJoint.mjJNT_FREE).all()
     assert subject.model.body("cube").pos == pytest.approx(task.state.joint("cube")[0, :3])
     task.close()
+
+
+def test_of_legs_the_stiffness_of_the_servos_is_believed():
+    assert "stiffness" not in families_of("robotics/QuadrupedVelocity-v0") and families_of(REACH) is None
+    require_known(families_of("robotics/QuadrupedVelocity-v0"))
 
 
 def test_a_robot_on_legs_is_hung_up(tmp_path):

@@ -22,7 +22,8 @@ class Options:
     """Motion of the target to log."""
     parameters: str | None = None
     """Families to identify, by commas: stiffness, damping, armature, mass, friction, stribeck, load_friction,
-    backlash, delay; stiffness, damping, friction, load_friction and delay when not given."""
+    backlash, delay; when not given stiffness, damping, friction, load_friction and delay, of legs damping, friction,
+    backlash and delay."""
     fit_seconds: float = 60.0
     """At most this much of the motion is fitted."""
     starts: int = 8

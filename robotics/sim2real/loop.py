@@ -36,6 +36,7 @@ from robotics.sim2real.closing import closed_fraction, gain, verdict
 from robotics.sim2real.drawing import Draw, Randomisation
 from robotics.sim2real.excited_logs import (
     FIRST_SEED,
+    families_of,
     log_motions,
     logged_task,
     motions_in,
@@ -114,11 +115,12 @@ class _Loop:
                 raise unknown_name("policy to compare with", name, COMPARISONS)
         require_known(request.parameters)
         motions_in(request.log_seconds)
-        self.settings = Settings(families=request.parameters, fit_s=request.fit_seconds, starts=request.starts)
         self.target = open_target(request.target, request.env)
         if not self.target.world.values:
             raise UsageError(f"--target {request.target} is the simulation itself: there is no gap to close")
         require_servo_robot(request.env)
+        families = request.parameters or families_of(request.env)
+        self.settings = Settings(families=families, fit_s=request.fit_seconds, starts=request.starts)
         self.source = open_policy(request.policy)
         self.recipe = _run_behind(request.policy)
         self.env_kwargs, known = origin_of(self.recipe, request.env)
