@@ -39,8 +39,8 @@ METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "act+dagger": ("act", "small", {"dagger_rounds": 3, "dagger_episodes": 30}),
     "bc+dagger": ("bc", "reactive", {"dagger_rounds": 5, "dagger_episodes": 30}),
 }
-#: A T that is pushed slides as it likes: on PushT a chunk is left after a quarter of it. Chunks of 96 left after 24 looked
-#: better on 50 development seeds (0.86 by DiT), and were not on the exam's 200 (0.77, by ACT 0.64).
+#: A T that is pushed slides as it likes: on PushT a chunk is left after a quarter of it. Chunks of 96 left after 24
+#: looked better on 50 development seeds (0.86 by DiT), and were not on the exam's 200 (0.77, by ACT 0.64).
 SHORT = 12
 #: What issue and literature ask for: success, or overlap on PushT.
 TARGETS = {
