@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +102,10 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, RecursionError) as error:  # also integers too long, and nesting too deep
         raise DataError(f"{path}: not a JSON document ({error})") from None
+
+
+def kept_json(path: Path, make: Callable[[], Any]) -> Any:
+    """The document in `path`; what `make` gives, written there, if there is none yet."""
+    if not path.exists():
+        write_json(path, make())
+    return read_json(path)

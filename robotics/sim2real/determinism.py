@@ -11,8 +11,8 @@ from robotics.environments import observation_dict
 from robotics.errors import RoboticsError
 from robotics.evaluation.agents import Agent, AgentSource
 from robotics.evaluation.bench import one_thread
-from robotics.sim2real.trials import WorldStage
 from robotics.sim2real.world import World
+from robotics.sim2real.world_stage import WorldStage
 
 
 def require_determinism(

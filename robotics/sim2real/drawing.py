@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from robotics.envs import worlds
 from robotics.envs.base import MujocoTask
 from robotics.errors import UsageError, unknown_name
 from robotics.sim2real.applicability import applicable
+from robotics.sim2real.calibrated import CalibratedWorld
 from robotics.sim2real.factors import Factor
 from robotics.sim2real.presets import preset, with_ranges
 from robotics.sim2real.world import World
@@ -30,7 +30,7 @@ class Draw(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def world(self, task: MujocoTask, seed: int) -> worlds.World:
+    def world(self, task: MujocoTask, seed: int) -> World | CalibratedWorld:
         """The world of the attempt with this seed, in the nominal `task`."""
         ...
 

@@ -22,7 +22,7 @@ trained in the target itself, which only a simulation allows: its demonstrations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from robotics.datasets.collect import collect
 from robotics.errors import DataError, RoboticsError, UsageError, unknown_name
 from robotics.evaluation.agents import BUILT_IN, AgentSource, open_policy
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
-from robotics.outputs import prepare_folder, read_json, write_atomically, write_json
+from robotics.outputs import kept_json, prepare_folder, read_json, write_atomically, write_json
 from robotics.sim2real.closing import closed_fraction, gain, verdict
 from robotics.sim2real.drawing import Draw, Randomisation
 from robotics.sim2real.excited_logs import (
@@ -201,7 +201,7 @@ class _Loop:
                 for place, world in worlds.items()
             }
 
-        return _once(self.out / "measured" / f"{name}.json", measure)
+        return kept_json(self.out / "measured" / f"{name}.json", measure)
 
     def _logs(self) -> tuple[float, int]:
         """Length [s] and number of the motions that were logged."""
@@ -213,7 +213,7 @@ class _Loop:
             logs = log_motions(self.request.env, self.target.world, seconds, seed, self.out / "logs")
             return {"motions": len(logs), "seconds": round(sum(one.duration_s for one in logs), 3)}
 
-        written = _once(self.out / "logs.json", log)
+        written = kept_json(self.out / "logs.json", log)
         return written["seconds"], written["motions"]
 
     def _identified(self) -> dict[str, Any]:
@@ -279,13 +279,6 @@ def _run_behind(policy: str) -> Path:
     if run is None:
         raise UsageError(f"--policy {policy} is not inside a run folder of `robotics train`: its recipe is not known")
     return run
-
-
-def _once(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The document in `path`, made by `work` if it is not there."""
-    if not path.exists():
-        write_json(path, work())
-    return read_json(path)
 
 
 def _on_left_out(arm: tuple[str, str]) -> str:

@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
-from robotics.environments import make_env
 from robotics.evaluation.agents import AgentSource
 from robotics.evaluation.bench import one_thread
 from robotics.evaluation.rollout import Episode, run_episode
 from robotics.progress import progress
 from robotics.sim2real.world import World
+from robotics.sim2real.world_stage import WorldStage
 from robotics.workers import in_order
 
 Trial = tuple[World, int]
@@ -54,27 +53,6 @@ class _Serial:
                 yield lambda i: Outcome.of(run_episode(stage.env(self.trials[i][0]), agent, self.trials[i][1]))
         finally:
             stage.close()
-
-
-class WorldStage:
-    """One environment at a time, made anew when another world is asked for."""
-
-    def __init__(self, env_id: str, env_kwargs: Mapping[str, Any]) -> None:
-        self._env_id, self._env_kwargs = env_id, env_kwargs
-        self._world: World | None = None
-        self._env: gym.Env | None = None
-
-    def env(self, world: World) -> gym.Env:
-        if self._env is None or world != self._world:
-            self.close()
-            more = {"world": world} if world.values else {}
-            self._env, self._world = make_env(self._env_id, **self._env_kwargs, **more), world
-        return self._env
-
-    def close(self) -> None:
-        if self._env is not None:
-            self._env.close()
-        self._env = None
 
 
 class Trials:

@@ -16,7 +16,6 @@ import argparse
 import os
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from robotics.errors import RoboticsError
 from robotics.evaluation.agents import open_policy
 from robotics.evaluation.batched import evaluate_batched
 from robotics.evaluation.seeds import evaluation_seeds
-from robotics.outputs import read_json, write_json
+from robotics.outputs import kept_json
 from robotics.sim2real.closing import closed_over
 from robotics.sim2real.loop import Request, real2sim2real
 from robotics.sim2real.targets import open_target
@@ -82,15 +81,13 @@ def given(env_id: str, recipe: Recipe, work: Path, workers: int) -> Path:
     data, run = work / "demonstrations", work / "before"
     collect(env_id, recipe.demonstrations, 0, data, workers=workers, resume=data.exists())
     options = {"save_every": recipe.training["steps"], "device": "cpu", **recipe.training}
-    begun = (run / "checkpoints" / "last").exists()
     train(
         recipe.family,
         data,
         run,
         preset_name=recipe.preset,
         training_options=options,
-        resume=begun,
-        overwrite=run.exists() and not begun,
+        resume=run.exists(),
     )
     return run
 
@@ -101,13 +98,6 @@ def twin_of(seed: int, env_id: str, severity: str, work: Path) -> str:
     if not path.exists():
         make_twin(env_id, severity, seed, path, key=KEY)
     return f"twin:{path}"
-
-
-def once(path: Path, measure: Callable[[], float]) -> float:
-    """The number in `path`, measured if it is not there."""
-    if not path.exists():
-        write_json(path, {"success": measure()})
-    return float(read_json(path)["success"])
 
 
 def success(env_id: str, run: Path, target: str | None, episodes: int) -> float:
@@ -169,16 +159,15 @@ def main() -> None:
     run, seeds = given(env_id, recipe, work, options.workers), list(range(1, options.twins + 1))
     targets = {seed: twin_of(seed, env_id, options.severity, work) for seed in seeds}
     noted = work / f"survey_{options.episodes}"
-    noted.mkdir(exist_ok=True)
-    simulated = once(noted / "simulation.json", partial(success, env_id, run, None, options.episodes))
+    simulated = kept_json(noted / "simulation.json", partial(success, env_id, run, None, options.episodes))
     survey = {
-        seed: once(noted / f"{options.severity}{seed}.json", partial(success, env_id, run, target, options.episodes))
-        for seed, target in targets.items()
+        seed: kept_json(noted / f"{options.severity}{seed}.json", partial(success, env_id, run, at, options.episodes))
+        for seed, at in targets.items()
     }
     print("survey", simulated, survey, flush=True)
     costly = [seed for seed in seeds if simulated - survey[seed] >= WORTH - 1e-9]
     expert = {
-        seed: once(
+        seed: kept_json(
             noted / f"expert_{options.severity}{seed}.json",
             partial(expert_success, env_id, targets[seed], options.workers),
         )

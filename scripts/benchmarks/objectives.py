@@ -22,7 +22,7 @@ from robotics.datasets.collect import collect
 from robotics.evaluation.batched import evaluate_batched
 from robotics.evaluation.one_thread import one_thread
 from robotics.evaluation.statistics import wilson
-from robotics.outputs import read_json, write_json
+from robotics.outputs import kept_json
 from robotics.policies.checkpoint import load_policy
 from robotics.policies.dit import DiT
 from robotics.policies.dit_config import Objective
@@ -48,14 +48,16 @@ def trained(task: str, objective: Objective, seed: int, options: argparse.Namesp
 def measured(task: str, run: Path, evaluations: int, options: argparse.Namespace) -> dict[str, Any]:
     """Successes of a run, sampled in so many evaluations."""
     path = run / f"evaluations-{evaluations}-of-{options.episodes}.json"
-    if not path.is_file():
+
+    def measure() -> dict[str, Any]:
         policy = sampled_in(run, evaluations)
         seeds = range(FIRST_SEED, FIRST_SEED + options.episodes)
         episodes = evaluate_batched(task, policy, seeds, copies=options.copies)
         with one_thread():
             times = chunk_times(policy, repeats=50)
-        write_json(path, {"successes": sum(bool(episode.success) for episode in episodes), **times})
-    return read_json(path)
+        return {"successes": sum(bool(episode.success) for episode in episodes), **times}
+
+    return kept_json(path, measure)
 
 
 def sampled_in(run: Path, evaluations: int) -> DiT:

@@ -79,7 +79,6 @@ def measured(task: str, method: str, exam: str, work: Path, workers: int) -> dic
     data, run = work / "data" / task, work / task / method
     collect(env_id, DEMONSTRATIONS, 0, data, workers=workers, resume=data.exists())
     options = {"time_budget_s": BUDGET_S, "eval_workers": workers, "device": "cpu", **settings}
-    begun = (run / "checkpoints" / "last").exists()
     counters = train(
         family,
         data,
@@ -87,8 +86,7 @@ def measured(task: str, method: str, exam: str, work: Path, workers: int) -> dic
         preset_name=recipe,
         policy_options={"n_action_steps": SHORT} if task == "PushT" else {},
         training_options=options,
-        resume=begun,
-        overwrite=run.exists() and not begun,
+        resume=run.exists(),
     )
     seeds = evaluation_seeds(EPISODES, 0, exam)
     started = time.monotonic()
