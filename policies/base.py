@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -55,6 +55,9 @@ class PolicyConfig:
     learns none."""
     shared_backbone: bool = True
     """One image network for all cameras, or one each."""
+    image_stride: Literal[16, 32] = field(default=32, metadata=CAME_LATER)
+    """How many pixels a cell of the image network's map spans. 32 is ResNet-18; 16 leaves out its last stage, for small
+    images, of which 32 leaves nine cells of 96x96."""
     random_shift: int = 0
     """Largest random shift of an image in training [pixels]."""
     colour_jitter: float = 0.0
@@ -69,6 +72,8 @@ class PolicyConfig:
             if not right or min(shape) < 1:
                 raise UsageError(f"input '{key}' has shape {shape}; a policy takes {wanted}")
         require_positive(self, "action_dim", "chunk_size", "n_action_steps")
+        if self.image_stride not in (16, 32):
+            raise UsageError(f"image_stride is {self.image_stride}; it must be 16 or 32")
         if self.n_action_steps > self.chunk_size:
             raise UsageError(f"n_action_steps {self.n_action_steps} exceeds chunk_size {self.chunk_size}")
         require_not_negative(self, "input_noise", "input_sparsity", "random_shift")

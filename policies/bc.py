@@ -10,7 +10,6 @@ from robotics.policies.base import ACTION_IS_PAD, Policy
 from robotics.policies.bc_config import BCConfig
 from robotics.policies.losses import masked_mse
 from robotics.policies.observation_tokens import ObservationTokens
-from robotics.policies.resnet import STRIDE
 from robotics.vocabulary import ACTION
 
 
@@ -47,6 +46,7 @@ class BC(Policy):
         single = len(self.config.vector_dims) + self.config.language
         parts = [tokens[:, :single].flatten(1)]
         if self.config.image_shapes:
-            sizes = [-(-h // STRIDE) * -(-w // STRIDE) for h, w, _ in self.config.image_shapes.values()]
+            stride = self.config.image_stride
+            sizes = [-(-h // stride) * -(-w // stride) for h, w, _ in self.config.image_shapes.values()]
             parts += [cells.mean(dim=1) for cells in tokens[:, single:].split(sizes, dim=1)]
         return self.layers(torch.cat(parts, dim=1)).unflatten(1, (self.config.chunk_size, self.config.action_dim))

@@ -23,6 +23,13 @@ class Condition:
     context: Tensor
     memory: tuple[KeysValues | None, ...]
 
+    def repeat(self, times: int) -> "Condition":
+        """Each observation's part, so many times in a row."""
+        if times == 1:
+            return self
+        memory = [kv and (kv[0].repeat_interleave(times, 0), kv[1].repeat_interleave(times, 0)) for kv in self.memory]
+        return Condition(self.context.repeat_interleave(times, 0), tuple(memory))
+
 
 class Denoiser(nn.Module, ABC):
     """Noisy chunks (B, H, C) at a time in [0, 1], seen in the light of a condition, to chunks (B, H, C).

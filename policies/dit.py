@@ -60,9 +60,10 @@ class DiT(Policy):
 
     def loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective's own error on normalised actions."""
-        is_pad = batch[ACTION_IS_PAD]
+        draws, is_pad = self.config.noise_draws, batch[ACTION_IS_PAD]
         actions = hold_last(self.normalizer.normalize(ACTION, batch[ACTION]), is_pad)
-        loss = self._objective(self._network(self.encode(batch)), actions, is_pad)
+        actions, is_pad = actions.repeat_interleave(draws, 0), is_pad.repeat_interleave(draws, 0)
+        loss = self._objective(self._network(self.encode(batch).repeat(draws)), actions, is_pad)
         return loss + self.observation.tokens.penalty(), {self.config.objective: loss.detach()}
 
     def predict_chunk(self, observation: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Tensor:

@@ -1,11 +1,12 @@
 """The architecture and the objective of the diffusion transformer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from robotics.errors import UsageError
 from robotics.policies.base import PolicyConfig, require_not_negative, require_positive, require_whole_queries
 from robotics.policies.ddim import Prediction
+from robotics.policies.documents import CAME_LATER
 from robotics.policies.normalization import Mode
 
 Objective = Literal["flow", "ddim", "mip", "regression"]
@@ -68,6 +69,9 @@ class DiTConfig(BackboneConfig):
     """How the network is trained and sampled."""
     prediction: Prediction = "sample"
     """What the network of ddim predicts: the actions, or the noise."""
+    noise_draws: int = field(default=1, metadata=CAME_LATER)
+    """Noises, each at a time of its own, that every observation is trained with: it is encoded once for all, and an
+    image network costs far more than another noise."""
     max_delay: int = 0
     """Training-time real-time chunking (arXiv 2512.05964): up to this many first actions are given in training, so that
     the policy can continue a chunk that is being executed [control steps]; flow only."""
@@ -81,6 +85,9 @@ class DiTConfig(BackboneConfig):
             raise UsageError(f"ddim clips to [-1, 1] and needs normalization min_max, not {self.normalization}")
         if self.objective != "ddim" and self.prediction != "sample":
             raise UsageError(f"prediction {self.prediction} belongs to ddim, not to {self.objective}")
+        require_positive(self, "noise_draws")
+        if self.noise_draws > 1 and self.objective == "regression":
+            raise UsageError(f"noise_draws {self.noise_draws}: regression draws no noise")
         require_not_negative(self, "max_delay")
         if self.max_delay and self.objective != "flow":
             raise UsageError(f"max_delay {self.max_delay} belongs to flow, not to {self.objective}")

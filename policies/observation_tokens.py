@@ -40,10 +40,10 @@ class ObservationTokens(nn.Module):
         if self.image_keys:
             self.augmentation = ImageAugmentation(config.random_shift, config.colour_jitter)
             if self.shared:
-                self.backbone = ResNet18()
+                self.backbone = ResNet18(config.image_stride)
             else:
-                self.backbones = nn.ModuleList(ResNet18() for _ in self.image_keys)
-            self.project = nn.Linear(CHANNELS, dim)
+                self.backbones = nn.ModuleList(ResNet18(config.image_stride) for _ in self.image_keys)
+            self.project = nn.Linear(CHANNELS[config.image_stride], dim)
             self.cameras = nn.Parameter(torch.zeros(len(self.image_keys), dim))
 
     def forward(self, observation: Mapping[str, Tensor], normalizer: Normalizer) -> Tokens:

@@ -5,17 +5,18 @@ same; the affine weights of `bn*` then belong to a GroupNorm). GroupNorm, becaus
 moving average of the weights do not fit together (Chi et al. 2023, Diffusion Policy, §"Visual encoder").
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Channels of the returned feature map, and by how much it is smaller than the image.
-CHANNELS, STRIDE = 512, 32
+#: By how much the feature map is smaller than the image -> its channels. 16 leaves out the last stage.
+CHANNELS = {16: 256, 32: 512}
 
 
 class ResNet18(nn.Module):
-    """Images (B, 3, h, w), normalised, to features (B, 512, ⌈h/32⌉, ⌈w/32⌉)."""
+    """Images (B, 3, h, w), normalised, to features (B, CHANNELS[stride], ⌈h/stride⌉, ⌈w/stride⌉)."""
 
-    def __init__(self) -> None:
+    def __init__(self, stride: int = 32) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = _norm(64)
@@ -23,14 +24,16 @@ class ResNet18(nn.Module):
         self.layer1 = nn.Sequential(BasicBlock(64, 64), BasicBlock(64, 64))
         self.layer2 = nn.Sequential(BasicBlock(64, 128, stride=2), BasicBlock(128, 128))
         self.layer3 = nn.Sequential(BasicBlock(128, 256, stride=2), BasicBlock(256, 256))
-        self.layer4 = nn.Sequential(BasicBlock(256, CHANNELS, stride=2), BasicBlock(CHANNELS, CHANNELS))
+        if stride == 32:
+            self.layer4 = nn.Sequential(BasicBlock(256, 512, stride=2), BasicBlock(512, 512))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.maxpool(F.relu(self.bn1(self.conv1(images))))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.layer4(x) if hasattr(self, "layer4") else x
 
 
 class BasicBlock(nn.Module):
@@ -52,5 +55,16 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(x)) + shortcut)
 
 
+class GroupNorm(nn.GroupNorm):
+    """In the precision its input comes in, its sums in fp32.
+
+    Autocast would widen the input to fp32 and hand that on, and an image network is bound by what it moves.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
 def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(channels // 16, channels)
+    return GroupNorm(channels // 16, channels)

@@ -90,6 +90,7 @@ def test_it_overfits_one_batch(objective, backbone):
         {"actions_per_query": 3},
         {"objective": "mip"},
         {"max_delay": 3},
+        {"noise_draws": 3},
     ],
 )
 def test_every_parameter_learns(backbone, changes):
@@ -114,6 +115,22 @@ def test_an_untrained_network_gives_zero_and_learns_from_there(backbone):
         dit(data)[0].backward()
         optimizer.step()
     assert dit.denoiser(noise, torch.rand(4), dit.encode(data)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("objective", ["flow", "ddim", "mip"])
+def test_several_noises_are_a_batch_in_which_every_observation_comes_as_often(objective, backbone):
+    """The same loss and the same gradients, from one look at each observation."""
+    data = batch()
+    often = {key: value.repeat_interleave(3, 0) for key, value in data.items()}
+    found = []
+    for draws, values in ((3, data), (1, often)):
+        dit = stirred(objective=objective, backbone=backbone, noise_draws=draws)
+        torch.manual_seed(7)
+        loss, _ = dit(values)
+        loss.backward()
+        found.append([loss.detach(), *(p.grad for p in dit.parameters() if p.grad is not None)])
+    assert all(torch.allclose(one, other, rtol=1e-3, atol=1e-5) for one, other in zip(*found, strict=True))
 
 
 # -- what must matter -----------------------------------------------------------------------------------------------
@@ -337,6 +354,8 @@ def test_only_flow_has_a_velocity():
         ({"objective": "mip", "max_delay": 2}, "max_delay 2 belongs to flow"),
         ({"max_delay": 6}, "below chunk_size"),
         ({"sampling_steps": 0}, "at least 1"),
+        ({"noise_draws": 0}, "at least 1"),
+        ({"objective": "regression", "noise_draws": 2}, "regression draws no noise"),
         ({"actions_per_query": 4}, "multiple of actions_per_query"),
         ({"decoder_layers": 1, "backbone": "in_context", "language": True, "input_shapes": EVERYTHING}, "in turn"),
         ({"colour_jitter": 1.0}, "colour_jitter is 1.0"),

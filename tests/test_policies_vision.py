@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from robotics.errors import UsageError
 from robotics.policies.augmentation import ImageAugmentation, recoloured, shifted
 from robotics.policies.bc_config import BCConfig
 from robotics.policies.language import BUCKETS, MAX_WORDS, TASK, InstructionToken, word_ids
@@ -84,6 +85,18 @@ def test_cameras_share_a_network_or_have_their_own():
 def test_cameras_of_different_sizes():
     network, observation = tokens(shapes={WRIST: (64, 64, 3)})
     assert network(observation, Normalizer({}, "mean_std"))[0].shape == (2, 2 + 4, 16)
+
+
+def test_a_smaller_stride_gives_a_finer_map_of_the_same_first_stages():
+    fine, observation = tokens(image_stride=16)
+    coarse, _ = tokens()
+    normalizer = Normalizer({}, "mean_std")
+    assert [len(n(observation, normalizer)[0][0]) for n in (fine, coarse)] == [2 * 2 * 4, 2 * 1 * 2]
+    kept = set(fine.backbone.state_dict())
+    left_out = set(coarse.backbone.state_dict()) - kept
+    assert left_out and all(name.startswith("layer4.") for name in left_out)
+    with pytest.raises(UsageError, match="image_stride is 8; it must be 16 or 32"):
+        tokens(image_stride=8)
 
 
 # -- instructions ---------------------------------------------------------------------------------------------------
