@@ -88,7 +88,7 @@ class DiT(Policy):
                     delay = torch.randint(self.config.max_delay + 1, (count,), device=device)
                     time, given = given_prefix(time, delay, actions.shape[1])
                     ignored = is_pad | given
-                return flow_loss(network, actions, noise, time, ignored)
+                return flow_loss(network, actions, noise, time, ignored, self.config.flow_error)
             case "ddim":
                 level = torch.randint(LEVELS, (count,), device=device)
                 return ddim_loss(network, actions, noise, level, is_pad, self.config.prediction)

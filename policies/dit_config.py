@@ -7,6 +7,7 @@ from robotics.errors import UsageError
 from robotics.policies.base import PolicyConfig, require_not_negative, require_positive, require_whole_queries
 from robotics.policies.ddim import Prediction
 from robotics.policies.documents import CAME_LATER
+from robotics.policies.flow import FlowError
 from robotics.policies.normalization import Mode
 
 Objective = Literal["flow", "ddim", "mip", "regression"]
@@ -69,6 +70,9 @@ class DiTConfig(BackboneConfig):
     """How the network is trained and sampled."""
     prediction: Prediction = "sample"
     """What the network of ddim predicts: the actions, or the noise."""
+    flow_error: FlowError = field(default="velocity", metadata=CAME_LATER)
+    """What flow is trained on: the error of the velocity, or of the actions at its end; the latter learns to see from
+    fewer images."""
     noise_draws: int = field(default=1, metadata=CAME_LATER)
     """Noises, each at a time of its own, that every observation is trained with: it is encoded once for all, and an
     image network costs far more than another noise."""
@@ -85,6 +89,8 @@ class DiTConfig(BackboneConfig):
             raise UsageError(f"ddim clips to [-1, 1] and needs normalization min_max, not {self.normalization}")
         if self.objective != "ddim" and self.prediction != "sample":
             raise UsageError(f"prediction {self.prediction} belongs to ddim, not to {self.objective}")
+        if self.flow_error != "velocity" and self.objective != "flow":
+            raise UsageError(f"flow_error {self.flow_error} belongs to flow, not to {self.objective}")
         require_positive(self, "noise_draws")
         if self.noise_draws > 1 and self.objective == "regression":
             raise UsageError(f"noise_draws {self.noise_draws}: regression draws no noise")

@@ -91,6 +91,7 @@ def test_it_overfits_one_batch(objective, backbone):
         {"objective": "mip"},
         {"max_delay": 3},
         {"noise_draws": 3},
+        {"flow_error": "action"},
     ],
 )
 def test_every_parameter_learns(backbone, changes):
@@ -295,6 +296,8 @@ def test_losses_are_zero_for_networks_that_know():
     # an error of the actions that makes an error of one in the velocity
     off = flow_loss(lambda x, t: actions + (1 - t)[:, None, None], actions, noise, 0.8 * time, nobody)
     assert off == pytest.approx(1.0)
+    one_off = flow_loss(lambda x, t: actions + 1, actions, noise, time, nobody, "action")
+    assert one_off == pytest.approx(1.0)
 
 
 def test_two_looks_weigh_as_published():
@@ -355,6 +358,7 @@ def test_only_flow_has_a_velocity():
         ({"max_delay": 6}, "below chunk_size"),
         ({"sampling_steps": 0}, "at least 1"),
         ({"noise_draws": 0}, "at least 1"),
+        ({"objective": "ddim", "flow_error": "action"}, "flow_error action belongs to flow"),
         ({"objective": "regression", "noise_draws": 2}, "regression draws no noise"),
         ({"actions_per_query": 4}, "multiple of actions_per_query"),
         ({"decoder_layers": 1, "backbone": "in_context", "language": True, "input_shapes": EVERYTHING}, "in turn"),
