@@ -28,6 +28,12 @@ def affine_laws(model: mujoco.MjModel, actuators: Sequence[int] | Array) -> tupl
     return model.actuator_gainprm[actuators, 0], bias
 
 
+def servo_gains(model: mujoco.MjModel) -> tuple[Array, Array]:
+    """Stiffness [N m/rad] and damping [N m s/rad] (nu,) of a model whose actuators all are position servos."""
+    stiffness, bias = affine_laws(model, range(model.nu))
+    return stiffness, -bias[:, 2]
+
+
 def servo_damping(model: mujoco.MjModel, joints: Sequence[str]) -> Array:
     """How much torque the servo of each joint takes back as it speeds up (n,) [N m s/rad]; 0 of motors."""
     first = [(joint_actuators(model, joint) or [-1])[0] for joint in joints]

@@ -163,8 +163,8 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.nominal = nominal_values(self.model, parameters)
         self.state: State = SerialState(self.model, self.data, fields, parameters)
         self._simulation = Simulation(self.state, 0)
-        self._signals = None if self.altered is None else self.altered.signals()
-        self._executor = self.make_executor()
+        self.signals = None if self.altered is None else self.altered.signals()
+        self.executor = self.make_executor()
         self._held = np.zeros(1, np.int64)
         self._scratch: mujoco.MjData | None = None
         self._eye: Eye | None = None
@@ -326,13 +326,13 @@ class MujocoTask(gym.Env[Observation, Array]):
             if self._scratch is None:
                 self._scratch = mujoco.MjData(self.model)
             mujoco.mj_setConst(self.model, self._scratch)
-        if self._executor is not None:
-            self._executor.reset(self._simulation)
-        if self._signals is not None:
-            self._signals.reset(self._simulation, self.np_random.spawn(1)[0])
+        if self.executor is not None:
+            self.executor.reset(self._simulation)
+        if self.signals is not None:
+            self.signals.reset(self._simulation, self.np_random.spawn(1)[0])
         mujoco.mj_forward(self.model, self.data)
-        if self._signals is not None:
-            self._signals.measure(self._simulation)
+        if self.signals is not None:
+            self.signals.measure(self._simulation)
         self._held[:] = 0
         terms = {name: float(term[0]) for name, term in self.terms(self.state).items()}
         return self._observation(), {"success": False, **terms}
@@ -340,11 +340,11 @@ class MujocoTask(gym.Env[Observation, Array]):
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         name = self.spec.id if self.spec else type(self).__name__
         values = self.checked(action, self.action_space.shape, name)
-        if self._signals is not None:
-            values = self._signals.command(values)
+        if self.signals is not None:
+            values = self.signals.command(values)
         fault = self._advance(values)
-        if self._signals is not None:
-            self._signals.measure(self._simulation)
+        if self.signals is not None:
+            self.signals.measure(self._simulation)
         judgement = self.judge(self.state, self._held, np.array([fault is not None]))
         info = judgement.info(0)
         if fault is not None:
@@ -355,17 +355,17 @@ class MujocoTask(gym.Env[Observation, Array]):
         """One control step; what went wrong, if anything did: then the simulation stands at its default state."""
         fault = None
         self.disturb(self.state)
-        if self._signals is not None:
-            self._signals.before(self._simulation)
+        if self.signals is not None:
+            self.signals.before(self._simulation)
         try:
-            if self._executor is None:
+            if self.executor is None:
                 ctrl = self.controls(action[None], self.data.ctrl[None])[0]
-                self.data.ctrl[:] = ctrl if self._signals is None else self._signals.drive(ctrl)
+                self.data.ctrl[:] = ctrl if self.signals is None else self.signals.drive(ctrl)
                 mujoco.mj_step(self.model, self.data, nstep=self.substeps)
             else:
-                self._executor.plan(action, self._simulation)
+                self.executor.plan(action, self._simulation)
                 for _ in range(self.substeps):
-                    self.data.ctrl[:] = self._executor.control(self._simulation)
+                    self.data.ctrl[:] = self.executor.control(self._simulation)
                     mujoco.mj_step(self.model, self.data)
         except mujoco.FatalError as error:
             fault = str(error)
@@ -378,7 +378,7 @@ class MujocoTask(gym.Env[Observation, Array]):
 
     def faults(self) -> dict[str, int]:
         """Counters of the controller inside the step, where the action mode has one."""
-        return self._executor.faults() if self._executor is not None else {}
+        return self.executor.faults() if self.executor is not None else {}
 
     def render(self) -> Array | None:
         if self.render_mode is None:
@@ -394,7 +394,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         self._eye = self._film = None
 
     def _observation(self) -> Observation:
-        state = self.state if self._signals is None else SensedState(self.state, [self._signals])
+        state = self.state if self.signals is None else SensedState(self.state, [self.signals])
         observation = {key: values[0] for key, values in self.seen(state).items()}
         if self.cameras:
             if self._eye is None:

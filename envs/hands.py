@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import ArmCerebellum, HandTarget, ServoTargets
+from robotics.controllers.motors import servo_gains
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.envs.base import Array, Executor, MujocoTask, Observation
 from robotics.envs.robots import Actuation
@@ -165,7 +166,7 @@ class HandExpert:
 def servo_targets(model: mujoco.MjModel, cerebellum: ArmCerebellum) -> ServoTargets:
     """The cerebellum for the position servos of `model`."""
     low, high = model.actuator_ctrlrange.T
-    return ServoTargets(cerebellum, model.actuator_gainprm[:, 0], -model.actuator_biasprm[:, 2], low, high)
+    return ServoTargets(cerebellum, *servo_gains(model), low, high)
 
 
 def hand_targets(spec: RobotSpec, action: Array) -> dict[str, HandTarget]:

@@ -10,7 +10,7 @@ import numpy as np
 from robotics.controllers.humanoid.biped import Biped
 from robotics.controllers.humanoid.settings import BipedSettings
 from robotics.controllers.legged.model import LeggedState
-from robotics.controllers.motors import aimed
+from robotics.controllers.motors import aimed, servo_gains
 from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
 from robotics.envs.robots.humanoid import CORNERS, HUMANOID, SIDES, humanoid_scene, nominal_humanoid
 from robotics.envs.state import Simulation, State, measured_once
@@ -180,7 +180,8 @@ class HumanoidExpert:
     def reset(self, env: gym.Env) -> None:
         task = env.unwrapped
         assert isinstance(task, HumanoidTask)
-        self.space, self._joint = task.action_space, task.action_mode == "joint"
+        self.space = task.action_space
+        self._servos = servo_gains(task.believed) if task.action_mode == "joint" else None
         self._period_s = period_s = 1.0 / task.control_hz
         # A foot that has been told to swing lifts off at once: at this rate, one step on the ground is one too many
         settings = BipedSettings(wbc_period_s=period_s, plan_period_s=period_s, both_feet_s=0.0)
@@ -192,7 +193,7 @@ class HumanoidExpert:
         sensed, known = (observation[key].astype(np.float64) for key in ("state", "environment_state"))
         (height, rate, side), goal = sensed[-3:], known[-3:]
         reaching = 0 if side > 0 else 1
-        if not self._joint:
+        if self._servos is None:
             hands = known[:3] + self._resting
             hands[reaching] = goal
             return np.clip([height, *hands.ravel()], self.space.low, self.space.high).astype(np.float32)
@@ -205,7 +206,7 @@ class HumanoidExpert:
         self.biped.crouch(height, rate)
         self.biped.hands.reach(HANDS[reaching], goal)
         torque = self.biped.torque(state)
-        aim = aimed(q, v, torque, STIFFNESS, DAMPING, self._period_s)
+        aim = aimed(q, v, torque, *self._servos, self._period_s)
         return np.clip(aim, self.space.low, self.space.high).astype(np.float32)
 
     def faults(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 from robotics.controllers.legged.gaits import gait
 from robotics.controllers.legged.locomotion import Locomotion, LocomotionSettings, Twist
 from robotics.controllers.legged.model import LeggedState
-from robotics.controllers.motors import aimed
+from robotics.controllers.motors import aimed, servo_gains
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
 from robotics.envs.robots.quadruped import LEGS, QUADRUPED, nominal_quadruped, quadruped_scene
@@ -162,7 +162,8 @@ class QuadrupedExpert:
     def reset(self, env: gym.Env) -> None:
         task = env.unwrapped
         assert isinstance(task, QuadrupedTask)
-        self.space, self._joint = task.action_space, task.action_mode == "joint"
+        self.space = task.action_space
+        self._servos = servo_gains(task.believed) if task.action_mode == "joint" else None
         self._period_s = 1.0 / task.control_hz
         settings = replace(self.settings, wbc_period_s=self._period_s)
         self.locomotion = Locomotion(nominal_quadruped(), QUADRUPED, settings)
@@ -174,7 +175,7 @@ class QuadrupedExpert:
     def act(self, observation: Observation) -> Array:
         sensed, known = (observation[key].astype(np.float64) for key in ("state", "environment_state"))
         command = self._shaped(self.prepared(sensed[-3:], known), known)
-        if not self._joint:
+        if self._servos is None:
             return np.clip(command, self.space.low, self.space.high).astype(np.float32)
         position, velocity = known[:7], known[7:10]
         q, v = QuadrupedTask.joints_in(observation).astype(np.float64), sensed[6 + JOINTS : 6 + 2 * JOINTS]
@@ -185,7 +186,7 @@ class QuadrupedExpert:
         state = LeggedState(*list(vars(state).values())[:6], touch=known[10:14] > 0.5)
         self.locomotion.walk(GAIT, Twist(*command.tolist()))
         torque = self.locomotion.torque(state)
-        aim = aimed(q, v, torque, STIFFNESS, DAMPING, self._period_s)
+        aim = aimed(q, v, torque, *self._servos, self._period_s)
         return np.clip(aim, self.space.low, self.space.high).astype(np.float32)
 
     def prepared(self, command: Array, known: Array) -> Array:

@@ -29,6 +29,11 @@ class Signals(Protocol):
         """The action to carry out in this control step, given the one that was just sent."""
         ...
 
+    def pending(self) -> tuple[list[Array], float]:
+        """Actions that were sent and whose control step is still to come, oldest first; and by how much later than its
+        control step an action reaches the actuators, on average [s]."""
+        ...
+
     def drive(self, ctrl: Array) -> Array:
         """Actuator commands (nu,) as they arrive at the joints, in a mode without an executor."""
         ...

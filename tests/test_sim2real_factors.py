@@ -231,7 +231,7 @@ def signals(values: dict[str, float], env_id: str = ARM) -> tuple[WorldSignals, 
     """Signals of a task that has just been reset, and it."""
     altered = task(env_id, values)
     altered.reset(seed=5)
-    return altered._signals, altered
+    return altered.signals, altered
 
 
 def watch(values: dict[str, float], steps: int = 60, env_id: str = ARM):

@@ -9,6 +9,8 @@ import numpy as np
 
 from robotics.controllers.legged.locomotion import LocomotionSettings
 from robotics.controllers.legged.path import PathSettings
+from robotics.controllers.legged.srbd_mpc import SrbdSettings
+from robotics.controllers.legged.wbc import LeggedWbcSettings
 from robotics.envs.base import Array, Expert
 from robotics.envs.legged import QuadrupedExpert, QuadrupedTask
 from robotics.envs.rewards import tolerance
@@ -22,6 +24,8 @@ DURATION, CHANGE, SETTLE = 6.0, (2.5, 3.5), 1.5
 COMMANDS = (np.array([-0.5, -0.3, -0.8]), np.array([1.0, 0.3, 0.8]))
 #: Mean errors that still count as following [m/s, rad/s].
 OFF, TURNING_OFF = 0.12, 0.2
+#: Of the ground, as the expert believes: less than half of what it is, so that it also walks where feet slip sooner.
+FRICTION = 0.35
 
 
 # -- success: a pure function of the state --------------------------------------------------------------------------
@@ -121,4 +125,6 @@ class QuadrupedVelocityExpert(QuadrupedExpert):
         hurry=0.0,
         trim_gain=0.0,
         path=PathSettings(max_pull=0.0, max_turn=0.05, leash=(0.0, 0.05), gain=0.0),
+        srbd=SrbdSettings(friction=FRICTION),
+        wbc=LeggedWbcSettings(friction=FRICTION),
     )

@@ -13,6 +13,7 @@ from robotics.datasets.features import DONE, REWARD, SUCCESS
 from robotics.datasets.noise import ActionNoise
 from robotics.datasets.seed_worlds import SeedWorlds
 from robotics.environments import instruction, observation_dict
+from robotics.envs.teacher import Teacher
 from robotics.errors import UsageError
 from robotics.sim2real.drawing import Draw
 from robotics.vocabulary import ACTION, to_dataset
@@ -74,11 +75,11 @@ class Demonstrator:
         return self.env.spec.max_episode_steps if self.env.spec else None
 
     def attempt(self, seed: int) -> Demonstration:
-        """Let a fresh expert act from `seed` to the end of the episode. Depends on nothing that happened before."""
+        """Let a fresh teacher act from `seed` to the end of the episode. Depends on nothing that happened before."""
         env = self._worlds.enter(seed)
-        expert = env.unwrapped.expert()  # type: ignore[attr-defined]
+        teacher = Teacher(env)
         observation, _ = env.reset(seed=seed)
-        expert.reset(env)
+        teacher.reset()
         task = instruction(env, self._source.env_id)
         space = env.action_space
         assert isinstance(space, gym.spaces.Box)
@@ -86,7 +87,7 @@ class Demonstrator:
         columns: dict[str, list[Any]] = defaultdict(list)
         done = success = False
         while not done:
-            action = np.asarray(expert.act(observation))
+            action = np.asarray(teacher.act(observation))
             _record(columns, {**to_dataset(observation_dict(observation)), ACTION: action})
             observation, reward, terminated, truncated, info = env.step(noise.disturb(action))
             done, success = terminated or truncated, bool(info.get("success", False))

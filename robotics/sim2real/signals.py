@@ -38,6 +38,11 @@ class Delays:
         longest = self.constant_s + JITTER_CUT * self.jitter_s
         return int(np.ceil(longest / self.timestep_s - 1e-9)) + 1 if longest > 0 else 0
 
+    @property
+    def mean_s(self) -> float:
+        """How late the actuators get a command on average, beyond the queue [s]: jitter is the size of normal draws."""
+        return self.constant_s + self.jitter_s * float(np.sqrt(2 / np.pi))
+
     def native(self, late_s: float = 0.0) -> float:
         """`actuator_delay` [s] for commands that are `late_s` later than the constant delay, to the timestep.
 
@@ -77,6 +82,9 @@ class WorldSignals:
             self._actions.append(action.copy())
         self._actions.append(action.copy())
         return self._actions.popleft()
+
+    def pending(self) -> tuple[list[Array], float]:
+        return list(self._actions), self._delays.mean_s
 
     def drive(self, ctrl: Array) -> Array:
         self.ctrl = ctrl.copy()

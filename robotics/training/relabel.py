@@ -19,6 +19,7 @@ from robotics.datasets.demonstration import Demonstration, as_column
 from robotics.datasets.features import DONE, REWARD, SUCCESS
 from robotics.datasets.seed_worlds import SeedWorlds
 from robotics.environments import instruction, observation_dict
+from robotics.envs.teacher import Teacher
 from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.agents import Agent, open_policy
 from robotics.evaluation.one_thread import one_thread
@@ -60,9 +61,9 @@ class Relabelling:
 
 def relabelled(env: gym.Env, learner: Agent, turns: Relabelling, seed: int) -> Demonstration:
     """The episode of `seed`, whatever its outcome. Depends on nothing that happened before."""
-    expert = env.unwrapped.expert()  # type: ignore[attr-defined]
+    teacher = Teacher(env)
     observation, _ = env.reset(seed=seed)
-    expert.reset(env)
+    teacher.reset()
     task = instruction(env, turns.env_id)
     draw = np.random.default_rng((seed, TURNS_STREAM))
     columns: dict[str, list[Any]] = defaultdict(list)
@@ -73,12 +74,12 @@ def relabelled(env: gym.Env, learner: Agent, turns: Relabelling, seed: int) -> D
             before, expert_acts = expert_acts, bool(draw.random() < turns.beta)
             left = turns.expert_steps if expert_acts else turns.learner_steps
             if expert_acts and not before:
-                _take_over(expert, env)
+                teacher.take_over()
             if not expert_acts:
                 learner.reset(env, seed)
-        if not expert_acts and hasattr(expert, "resume"):
-            expert.resume()
-        label = np.asarray(expert.act(observation))
+        if not expert_acts:
+            teacher.watch()
+        label = np.asarray(teacher.act(observation))
         action = label if expert_acts else learner.act(observation)
         if not np.isfinite(action).all():
             raise RoboticsError(
@@ -91,11 +92,3 @@ def relabelled(env: gym.Env, learner: Agent, turns: Relabelling, seed: int) -> D
             columns[key].append(np.array(value))
         left -= 1
     return Demonstration(seed, success, task, {key: as_column(values) for key, values in columns.items()})
-
-
-def _take_over(expert: Any, env: gym.Env) -> None:
-    """Let an expert that plans ahead begin where the learner has brought it, moving on if it can."""
-    if hasattr(expert, "resume"):
-        expert.resume()
-    else:
-        expert.reset(env)

@@ -3,13 +3,13 @@
     OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/closed_fraction.py [--severity hard] [--work DIR]
 
 The policies are those of `RECIPES`: success in simulation is 98 to 100 %. First the survey of twins of seeds 1, 2, … :
-`before`, which learned in the simulation as it is, on every twin, and the expert, where the policy loses `WORTH` or
-more: what the expert can not do, nothing can be learned from. Then, on each twin that costs the policy so much and the
-expert can do, the loop, all on the same seeds: `medium` learned in worlds of half the registry's ranges, nothing
-identified (in worlds of all of them the expert itself fails nine times of ten); `identified` in the one world that
-120 s of logs tell of (30 s of them are fitted, from the nominal values alone); `after` in worlds around it; `oracle` in
-the twin itself. Closed is (p_arm - p_before) / (p_oracle - p_before) of the means over those twins; its interval has
-twins and seeds drawn again. What is in --work is not made again.
+`before`, which learned in the simulation as it is, on every twin, and the teacher (`robotics.envs.teacher`), where the
+policy loses `WORTH` or more: what it can not do there, nothing can be learned from. Then, on each twin that costs the
+policy so much and the teacher can do, the loop, all on the same seeds: `medium` and `wide` learned in worlds of half
+and of all of the registry's ranges, nothing identified; `identified` in the one world that 120 s of logs tell of (30 s
+of them are fitted, from the nominal values alone); `after` in worlds around it; `oracle` in the twin itself. Closed is
+(p_arm - p_before) / (p_oracle - p_before) of the means over those twins; its interval has twins and seeds drawn again.
+What is in --work is not made again.
 """
 
 import argparse
@@ -25,22 +25,22 @@ import numpy as np
 from provenance import provenance, publish, rows_of
 
 from robotics.datasets.collect import collect
+from robotics.datasets.demonstration import Source
 from robotics.errors import RoboticsError
-from robotics.evaluation.agents import open_policy
 from robotics.evaluation.batched import evaluate_batched
 from robotics.evaluation.seeds import evaluation_seeds
 from robotics.outputs import kept_json
 from robotics.sim2real.closing import closed_over
 from robotics.sim2real.loop import Request, real2sim2real
 from robotics.sim2real.targets import open_target
-from robotics.sim2real.trials import Trials
 from robotics.sim2real.twin import make_twin
 from robotics.training.train import train
+from robotics.workers import in_order
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a task's policies are trained, all of them, and which there are besides `before` and `after`.
+    """How a task's policies are trained, all of them.
 
     `training` is what differs from the preset.
     """
@@ -49,28 +49,25 @@ class Recipe:
     preset: str
     demonstrations: int
     training: dict[str, Any]
-    compare: tuple[str, ...] = ("medium", "identified", "oracle")
 
 
 RECIPES = {
     "TransferCube": Recipe("dit", "small", 50, {"steps": 1500}),
     "PickPlace": Recipe("dit", "small", 50, {"steps": 8000}),
-    # In worlds of half the ranges its expert succeeds in 7 of 90: policies that are late by up to 75 ms can not walk
     "QuadrupedVelocity": Recipe(
-        "bc",
-        "reactive",
-        40,
-        {"steps": 8000, "dagger_rounds": 4, "dagger_episodes": 20, "dagger_beta": 0.3},
-        compare=("identified", "oracle"),
+        "bc", "reactive", 40, {"steps": 8000, "dagger_rounds": 4, "dagger_episodes": 20, "dagger_beta": 0.3}
     ),
 }
+#: Policies of every loop besides `before` and `after`; those that know nothing of the twin come first.
+UNKNOWING = ("medium", "wide")
+COMPARED = (*UNKNOWING, "identified", "oracle")
 SEVERITIES = ("mild", "medium", "hard")
 FIRST_SEED = 1_000_000
 #: So much of the logs is fitted [s]: it takes minutes a twin.
 FITTED_S = 30.0
 #: Success that a twin must cost for the loop to be run on it: there must be something to close.
 WORTH = 0.05
-#: Episodes that the expert is tried in on a twin, and how often it must succeed for the loop to learn from it.
+#: Episodes that the teacher is tried in on a twin, and how often it must succeed for the loop to learn from it.
 TRIED, ABLE = 20, 0.5
 #: Twins are sealed with it, so that the same call draws the same ones.
 KEY = "closed fraction"
@@ -109,30 +106,28 @@ def success(env_id: str, run: Path, target: str | None, episodes: int) -> float:
     )
 
 
-def expert_success(env_id: str, target: str, workers: int) -> float:
-    """Of the expert on a target."""
-    world, expert = open_target(target, env_id).world, open_policy("expert")
-    trials = [(world, seed) for seed in evaluation_seeds(TRIED, FIRST_SEED)]
-    return float(np.mean([one.success for one in Trials(env_id, {}, expert, workers).run(trials, "the expert")]))
+def teacher_success(env_id: str, target: str, workers: int) -> float:
+    """Of the teacher on a target."""
+    source = Source(env_id, {"world": open_target(target, env_id).world})
+    with in_order(source, evaluation_seeds(TRIED, FIRST_SEED), workers) as attempts:
+        return float(np.mean([attempt.success for attempt in attempts]))
 
 
 def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """The loop's document for one twin."""
     out = work / f"loop_{options.severity}{seed}"
-    # Training in worlds at random knows nothing of the twin: what an earlier loop trained to the end serves all
-    trained = next(work.glob("loop_*/runs/medium/checkpoints/last"), None)
-    if trained is not None and not (out / "runs" / "medium").exists():
-        for part in ("demonstrations", "runs"):
-            shutil.copytree(
-                trained.parents[3] / part / "medium", out / part / "medium", symlinks=True, dirs_exist_ok=True
-            )
+    for name in UNKNOWING:  # what an earlier loop trained to the end serves all
+        trained = next(work.glob(f"loop_*/runs/{name}/checkpoints/last"), None)
+        if trained is not None and not (out / "runs" / name).exists():
+            for part in ("demonstrations", "runs"):
+                shutil.copytree(trained.parents[3] / part / name, out / part / name, symlinks=True, dirs_exist_ok=True)
     request = Request(
         env_id,
         str(run),
         twin_of(seed, env_id, options.severity, work),
         fit_seconds=FITTED_S,
         starts=0,
-        compare=RECIPES[options.task].compare,
+        compare=COMPARED,
         episodes=options.episodes,
         seed=FIRST_SEED,
         workers=options.workers,
@@ -155,7 +150,7 @@ def main() -> None:
     started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     recipe = RECIPES[options.task]
-    arms = ("before", "after", *recipe.compare)
+    arms = ("before", "after", *COMPARED)
     run, seeds = given(env_id, recipe, work, options.workers), list(range(1, options.twins + 1))
     targets = {seed: twin_of(seed, env_id, options.severity, work) for seed in seeds}
     noted = work / f"survey_{options.episodes}"
@@ -166,16 +161,16 @@ def main() -> None:
     }
     print("survey", simulated, survey, flush=True)
     costly = [seed for seed in seeds if simulated - survey[seed] >= WORTH - 1e-9]
-    expert = {
+    teacher = {
         seed: kept_json(
-            noted / f"expert_{options.severity}{seed}.json",
-            partial(expert_success, env_id, targets[seed], options.workers),
+            noted / f"teacher_{options.severity}{seed}.json",
+            partial(teacher_success, env_id, targets[seed], options.workers),
         )
         for seed in costly
     }
-    print("expert", expert, flush=True)
+    print("teacher", teacher, flush=True)
     documents: dict[int, dict[str, Any]] = {}
-    beyond: dict[int, str] = {seed: "the expert can not do it" for seed in costly if expert[seed] < ABLE}
+    beyond: dict[int, str] = {seed: "the teacher can not do it" for seed in costly if teacher[seed] < ABLE}
     for seed in (seed for seed in costly if seed not in beyond):
         try:
             documents[seed] = on_twin(seed, env_id, run, options, work)
@@ -189,7 +184,7 @@ def main() -> None:
         "recipe": asdict(recipe),
         "in_simulation": simulated,
         "before_by_twin": survey,
-        "expert_by_twin": expert,
+        "teacher_by_twin": teacher,
         "looped_on": list(documents),
         "beyond_the_expert": beyond,
         "success": {name: [round(one[name]["target"]["rate"], 4) for one in looped] for name in arms},

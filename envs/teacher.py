@@ -1,0 +1,90 @@
+"""The expert as a teacher: told what only a simulation knows, where a world is not the nominal one.
+
+Who demonstrates in a simulation may know all of it (teacher and student: Lee et al., "Learning Quadrupedal Locomotion
+over Challenging Terrain", 2020). Its student sees what the sensors say, and learns to act ahead of what it sees.
+"""
+
+import copy
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+
+from robotics.envs.base import Array, MujocoTask, Observation
+from robotics.envs.state import SerialState
+
+#: MjModel fields of the servos, which are the same actuators in every world.
+_SERVOS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
+
+
+class Teacher:
+    """The expert of `env`, which knows the servos as they are, and sees the truth at the moment when its next action
+    arrives. Where `env` is nominal, nothing errs and nothing is late, it is the expert and no more.
+
+    It is not told of masses, friction and contacts. Chance is not foreseen: actions are as late as they are on average.
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        self._env, task = env, env.unwrapped
+        self._foresight: _Foresight | None = None
+        if isinstance(task, MujocoTask) and task.altered is not None:
+            task.believed = copy.copy(task.believed)
+            for field in _SERVOS:
+                getattr(task.believed, field)[:] = getattr(task.model, field)
+            if task.signals is not None:
+                self._foresight = _Foresight(task)
+        self._expert: Any = task.expert()  # type: ignore[attr-defined]
+
+    def reset(self) -> None:
+        """Forget the last episode; the environment has just been reset."""
+        self._expert.reset(self._env)
+
+    def act(self, observation: Observation) -> Array:
+        """The action now, in the state of the environment that was observed."""
+        return self._expert.act(observation if self._foresight is None else self._foresight.see(observation))
+
+    def watch(self) -> None:
+        """Somebody else has acted."""
+        if hasattr(self._expert, "resume"):
+            self._expert.resume()
+
+    def take_over(self) -> None:
+        """Begin where somebody else has brought the robot, moving on if the expert can."""
+        if hasattr(self._expert, "resume"):
+            self._expert.resume()
+        else:
+            self.reset()
+
+
+class _Foresight:
+    """What will be seen of `task` when an action that is sent now arrives."""
+
+    def __init__(self, task: MujocoTask) -> None:
+        self._task, self._ahead = task, mujoco.MjData(task.model)
+        fields = task.used_fields([] if task.altered is None else [task.altered])
+        self._state = SerialState(task.model, self._ahead, *fields)
+
+    def see(self, observation: Observation) -> Observation:
+        """`observation` of now, foreseen but for its images."""
+        task, state = self._task, self._task.state
+        assert task.signals is not None
+        pending, late_s = task.signals.pending()
+        late = round(late_s / task.model.opt.timestep)
+        if task.executor is None and (pending or late):  # a controller inside the step sees the truth by itself
+            try:
+                self._pass(pending, late)
+            except mujoco.FatalError:  # it breaks in due time
+                return observation
+            state = self._state
+        return {**observation, **{key: values[0] for key, values in task.seen(state).items()}}
+
+    def _pass(self, pending: list[Array], late: int) -> None:
+        """Let the time pass until then: the control steps of actions that were sent, then `late` physics steps."""
+        task, ahead = self._task, self._ahead
+        mujoco.mj_copyData(ahead, task.model, task.data)
+        for action in pending:
+            task.disturb(self._state)
+            ahead.ctrl[:] = task.controls(action[None], ahead.ctrl[None])[0]
+            mujoco.mj_step(task.model, ahead, nstep=task.substeps)
+        if late:
+            mujoco.mj_step(task.model, ahead, nstep=late)
