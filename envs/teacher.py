@@ -26,13 +26,13 @@ class Teacher:
 
     def __init__(self, env: gym.Env) -> None:
         self._env, task = env, env.unwrapped
-        self._foresight: _Foresight | None = None
+        self._foresight: Foresight | None = None
         if isinstance(task, MujocoTask) and task.altered is not None:
             task.believed = copy.copy(task.believed)
             for field in _SERVOS:
                 getattr(task.believed, field)[:] = getattr(task.model, field)
             if task.signals is not None:
-                self._foresight = _Foresight(task)
+                self._foresight = Foresight(task)
         self._expert: Any = task.expert()  # type: ignore[attr-defined]
 
     def reset(self) -> None:
@@ -56,7 +56,7 @@ class Teacher:
             self.reset()
 
 
-class _Foresight:
+class Foresight:
     """What will be seen of `task` when an action that is sent now arrives."""
 
     def __init__(self, task: MujocoTask) -> None:

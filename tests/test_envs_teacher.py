@@ -1,0 +1,87 @@
+"""Teachers in worlds that are not the nominal one: what they foresee comes true, and what it is worth."""
+
+import numpy as np
+import pytest
+
+from robotics.datasets.demonstration import Source
+from robotics.environments import make_env
+from robotics.envs.teacher import Foresight, Teacher
+from robotics.sim2real.world import World
+from robotics.training.relabel import Relabelling
+from tests.vector import actions, assert_same
+
+ARM, TWO_ARMS, BASE, LEGS = (
+    f"robotics/{name}-v0" for name in ("PickPlace", "TransferCube", "MobileServe", "QuadrupedTerrain")
+)
+WALK = "robotics/QuadrupedVelocity-v0"
+
+
+# Legs observe their last commands, too: those that are sent while one is on its way through the actuators, nobody knows
+@pytest.mark.parametrize(
+    ("env_id", "delay", "late_s"),
+    [
+        *((env_id, "policy_latency", 0.06) for env_id in (ARM, TWO_ARMS, BASE, LEGS)),
+        *((env_id, "command_delay", 0.02) for env_id in (ARM, TWO_ARMS, BASE)),
+    ],
+)
+def test_what_is_foreseen_comes_true(env_id, delay, late_s):
+    """Whatever was sent meanwhile; and nothing of the present simulation is touched."""
+    env = make_env(env_id, world=World.of({delay: late_s}, encoder_noise=0.01, dropout=0.2, actuator_gain=0.8))
+    steps = round(late_s * env.unwrapped.control_hz)
+    observation, _ = env.reset(seed=4)
+    task, foresight, foreseen, true = env.unwrapped, Foresight(env.unwrapped), [], []
+    for action in actions(env.action_space, 4, 24):
+        before = task.data.qpos.copy(), task.data.time, task.state.userdata.copy()
+        foreseen.append(foresight.see(observation))
+        assert_same(before, (task.data.qpos, task.data.time, task.state.userdata))
+        observation, *_ = env.step(action)
+        true.append({key: values[0] for key, values in task.seen(task.state).items()})
+    for index in range(steps, len(true) - steps + 1):  # the first action is not known when it is foreseen
+        assert_same(foreseen[index], true[index + steps - 1])
+
+
+def test_a_teacher_of_the_nominal_world_is_its_expert():
+    env, same = make_env(ARM), make_env(ARM)
+    (observation, _), _ = env.reset(seed=2), same.reset(seed=2)
+    teacher, expert = Teacher(env), same.unwrapped.expert()
+    teacher.reset()
+    expert.reset(same)
+    for _ in range(20):
+        assert_same(action := teacher.act(observation), expert.act(observation))
+        observation = env.step(action)[0]
+
+
+def test_a_teacher_knows_the_servos_and_nothing_else_of_the_robot():
+    env = make_env(ARM, world=World.of(actuator_gain=0.5, mass=1.3, distractors=3))
+    env.reset(seed=1)
+    nominal = env.unwrapped.believed
+    mass, gain = nominal.body_mass.copy(), nominal.actuator_gainprm.copy()
+    Teacher(env).reset()
+    told = env.unwrapped.believed
+    np.testing.assert_array_equal(told.actuator_gainprm, env.unwrapped.model.actuator_gainprm)
+    np.testing.assert_array_equal(told.body_mass, mass)
+    np.testing.assert_array_equal(nominal.actuator_gainprm, gain)
+    assert (told.actuator_gainprm != gain).any()
+
+
+def test_a_teacher_walks_where_the_expert_comes_too_late():
+    world = World.of(policy_latency=0.07, command_delay=0.01, actuator_gain=0.7)
+    with Source(WALK, {"world": world}).demonstrator() as demonstrator:
+        assert demonstrator.attempt(1_000_001).success
+    env = make_env(WALK, world=world)
+    observation, _ = env.reset(seed=1_000_001)
+    expert, ended, info = env.unwrapped.expert(), False, {}
+    expert.reset(env)
+    while not ended:
+        observation, _, terminated, truncated, info = env.step(expert.act(observation))
+        ended = terminated or truncated
+    assert not info["success"]
+
+
+def test_labels_of_dagger_are_the_teachers():
+    """Where it alone acts, the relabelled episode is its demonstration."""
+    kwargs = {"world": World.of(policy_latency=0.05)}
+    with Source(ARM, kwargs).open() as attempt, Relabelling(ARM, kwargs, "zero", 1.0, 10, 10_000).open() as relabelled:
+        demonstrated, labelled = attempt(3), relabelled(3)
+    assert labelled.success
+    np.testing.assert_array_equal(labelled.frames["action"], demonstrated.frames["action"])
