@@ -1,6 +1,7 @@
 """What an environment asks of a world other than its own: another model, other signals. `robotics.sim2real` has them.
 
-The environment knows only these protocols. Its controllers and its expert keep believing in the nominal model.
+The environment knows only these protocols. Its controllers and its expert keep believing in the nominal model; who
+teaches in such a world is told more (`robotics.envs.teacher`).
 """
 
 from collections.abc import Collection, Sequence
