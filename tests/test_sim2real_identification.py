@@ -16,6 +16,7 @@ from robotics.sim2real.identification.calibration import calibrate, read_calibra
 from robotics.sim2real.identification.excitation import excite
 from robotics.sim2real.identification.fit import Fit, _Problem
 from robotics.sim2real.identification.identify import Settings, identify
+from robotics.sim2real.identification.judgement import Errors
 from robotics.sim2real.identification.parameters import FAMILIES, Parameter, choose
 from robotics.sim2real.identification.plant import STRIBECK_SPEED
 from robotics.sim2real.identification.replay import Replay, _held
@@ -541,3 +542,13 @@ def test_intervals_from_few_blocks_hold_the_truth_as_often_as_they_say():
         (one,) = certainty(fitted, [slope], rng)
         held += one.interval[0] <= 1.0 <= one.interval[1]
     assert 0.93 <= held / trials <= 0.97
+
+
+def test_the_interval_of_a_median_is_the_exact_one():
+    """By the binomial, between the 6th and the 15th of 20 lies the median in 95.9 %, between the next ones in 88.5 %."""
+
+    def written(count: int) -> dict:
+        return Errors([str(i) for i in range(count)], ["x"], np.zeros((count, 1)), np.arange(1.0, count + 1)).document()
+
+    assert written(20)["mean_distance_median_ci95"] == [6.0, 15.0]
+    assert written(5)["mean_distance_median_ci95"] is None, "of five, even the extremes hold the median too seldom"

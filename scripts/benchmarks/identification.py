@@ -139,10 +139,9 @@ def cube(logs: Path) -> dict[str, Any]:
         path = Path(folder) / "log.toml"
         path.write_text(described_text)
         document = judged(str(EXAMPLES / "cube.toml"), path, Settings(fit_s=200.0, starts=8))
-    widths = {
-        kind: document["heldout"][kind]["mean_distance_median"] / (2 * CUBE_HALF_WIDTH_M)
-        for kind in ("nominal", "fitted")
-    }
+    held, width = document["heldout"], 2 * CUBE_HALF_WIDTH_M
+    widths: dict[str, Any] = {kind: held[kind]["mean_distance_median"] / width for kind in ("nominal", "fitted")}
+    widths["fitted_ci95"] = [end / width for end in held["fitted"]["mean_distance_median_ci95"]]
     return summary(document) | {"median_error_in_widths": widths}
 
 

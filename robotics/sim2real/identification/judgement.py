@@ -47,7 +47,14 @@ class Errors:
             "per_signal": dict(zip(self.signals, np.sqrt(self.squared.mean(axis=0)).tolist(), strict=True)),
             "per_motion": dict(zip(self.names, self.per_motion.tolist(), strict=True)),
             "mean_distance_median": float(np.median(self.mean_distance)),
+            "mean_distance_median_ci95": _median_interval(self.mean_distance),
         }
+
+
+def _median_interval(values: Array) -> list[float] | None:
+    """The exact 95 % interval of a median, whatever the distribution; None of too few values."""
+    interval = stats.quantile_test(values, p=0.5).confidence_interval(0.95)
+    return [float(interval.low), float(interval.high)] if np.isfinite([interval.low, interval.high]).all() else None
 
 
 def replay_errors(subject: Subject, logs: Sequence[Log], parameters: Sequence[Parameter], values: Array) -> Errors:
