@@ -545,7 +545,7 @@ def test_intervals_from_few_blocks_hold_the_truth_as_often_as_they_say():
 
 
 def test_the_interval_of_a_median_is_the_exact_one():
-    """By the binomial, between the 6th and the 15th of 20 lies the median in 95.9 %, between the next ones in 88.5 %."""
+    """By the binomial, the median lies between the 6th and the 15th of 20 in 95.9 %, between the next in 88.5 %."""
 
     def written(count: int) -> dict:
         return Errors([str(i) for i in range(count)], ["x"], np.zeros((count, 1)), np.arange(1.0, count + 1)).document()
