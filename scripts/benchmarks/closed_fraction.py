@@ -186,7 +186,7 @@ def main() -> None:
         "before_by_twin": survey,
         "teacher_by_twin": teacher,
         "looped_on": list(documents),
-        "beyond_the_expert": beyond,
+        "beyond_the_teacher": beyond,
         "success": {name: [round(one[name]["target"]["rate"], 4) for one in looped] for name in arms},
         "closed": {name: closed_over(looped, name) if looped else None for name in arms[1:-1]},
         "minutes": round((time.monotonic() - started) / 60, 1),
