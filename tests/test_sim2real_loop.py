@@ -231,6 +231,10 @@ def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
     page = (out / "report.html").read_text()
     assert "before and after" in page and "is not measured" in page and "http" not in page.replace("http://www.w3", "")
 
+    (out / "report.html").unlink()
+    assert main(["report", str(out)]) == 0 and (out / "report.html").read_text() == page
+    capsys.readouterr()
+
     stamps = {path: path.stat().st_mtime_ns for path in (out / "logs").iterdir()}
     (out / "measured" / "after.json").unlink()
     assert main([*asked(reach_run, out), "--resume", "--json"]) == 0
