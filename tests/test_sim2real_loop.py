@@ -164,8 +164,8 @@ def test_objects_are_fixed_where_they_lie(tmp_path):
     task.close()
 
 
-def test_of_legs_the_stiffness_of_the_servos_is_believed():
-    assert "stiffness" not in families_of("robotics/QuadrupedVelocity-v0") and families_of(REACH) is None
+def test_of_legs_no_friction_by_load_is_identified():
+    assert "load_friction" not in families_of("robotics/QuadrupedVelocity-v0") and families_of(REACH) is None
     require_known(families_of("robotics/QuadrupedVelocity-v0"))
 
 

@@ -23,18 +23,18 @@ from robotics.sim2real.world import World
 
 #: Motions are not shorter than this [s], and there are at least so many: three in ten judge, and one is no evidence.
 MOTION_S, FEWEST, SHORTEST_S = 15.0, 8, 2.0
-#: Highest frequency [Hz] and speed [rad/s, m/s] of the motions.
-TOP_HZ, SPEED = 3.0, 1.5
+#: Highest frequency [Hz] and speed [rad/s, m/s] of the motions of arms, and of legs. Those are shaken as fast as they
+#: walk: moving like arms, they weigh so little that a log could tell how far they stay behind, but neither whether
+#: stiff servos push against much friction or soft ones against little, nor a delay from damping.
+OF_ARMS, OF_LEGS = (3.0, 1.5), (8.0, 6.0)
 #: The robot holds its home for so long first [s].
 SETTLE_S = 0.5
 #: Seed of the first motion: where neither demonstrations nor evaluation are.
 FIRST_SEED = 900_000
 #: A robot on legs is hung up by its base, so high that they swing free [m], as is done in laboratories.
 HUNG_AT = 1.0
-#: What is identified of legs that swing free. They weigh so little that a log tells how far they stay behind, but not
-#: whether stiff servos push against much friction or soft ones against little: the stiffness is believed, which whoever
-#: commands soft servos has set. Fitted too, it was off by up to 90 % on a twin, and by other amounts for every joint.
-OF_LEGS = ("damping", "friction", "backlash", "delay")
+#: What is identified of legs: their feet push on the ground, on which a load's friction depends, and hang here.
+LEG_FAMILIES = ("stiffness", "damping", "friction", "backlash", "delay")
 #: Tasks of robots whose joints can be logged.
 LoggedTask: TypeAlias = HandTask | QuadrupedTask
 
@@ -57,7 +57,7 @@ def families_of(env_id: str) -> tuple[str, ...] | None:
     """What is identified of the robot of `env_id` unless told otherwise; None for what is usual of robots like it."""
     task = task_of(env_id)
     task.close()
-    return OF_LEGS if isinstance(task, QuadrupedTask) else None
+    return LEG_FAMILIES if isinstance(task, QuadrupedTask) else None
 
 
 def logged_task(env_id: str, world: World | None = None) -> LoggedTask:
@@ -173,7 +173,8 @@ def _motion(nominal: LoggedTask, target: LoggedTask, seconds: float, seed: int, 
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / "model.xml"
         model.write_text(nominal_model(nominal))
-        excitation = excite(str(model), seconds, nominal.control_hz, TOP_HZ, SPEED, seed)
+        fastest = OF_LEGS if isinstance(nominal, QuadrupedTask) else OF_ARMS
+        excitation = excite(str(model), seconds, nominal.control_hz, *fastest, seed)
     joints, space = nominal.SPEC.joints, target.action_space
     order = [excitation.joints.index(joint) for joint in joints]
     commands = np.clip(excitation.command[:, order], space.low, space.high).astype(np.float32)
