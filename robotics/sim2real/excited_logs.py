@@ -33,7 +33,7 @@ SETTLE_S = 0.5
 FIRST_SEED = 900_000
 #: A robot on legs is hung up by its base, so high that they swing free [m], as is done in laboratories.
 HUNG_AT = 1.0
-#: What is identified of legs: their feet push on the ground, on which a load's friction depends, and hang here.
+#: What is identified of legs: no friction by load, since nothing loads legs that hang.
 LEG_FAMILIES = ("stiffness", "damping", "friction", "backlash", "delay")
 #: Tasks of robots whose joints can be logged.
 LoggedTask: TypeAlias = HandTask | QuadrupedTask
