@@ -15,6 +15,8 @@ from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.reports.loop import write_loop_page
 from robotics.sim2real import loop
 from robotics.sim2real.closing import closed_fraction, closed_over, gain, verdict
+from robotics.sim2real.drawing import Randomisation
+from robotics.sim2real.dropout import measured_dropout
 from robotics.sim2real.excited_logs import families_of, log_motions, logged_task, nominal_model, require_servo_robot
 from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.identification.subject import load_subject
@@ -80,11 +82,34 @@ def test_worlds_depend_on_their_seed_alone_and_stay_in_the_ranges(reach):
         assert 0.01 <= world["command_delay"] <= 0.03
 
 
+def test_what_logs_do_not_tell_is_drawn_from_the_registry(reach):
+    """And nothing that they do tell, under whatever name."""
+    told = {"friction": [0.01, 0.02], "delay": [0.01, 0.02]}
+    for seed in range(20):
+        alone, with_rest = (Posterior(told, rest).world(reach, seed).as_dict() for rest in (None, "medium"))
+        assert set(alone) == {"added_friction", "command_delay"}
+        others = Randomisation("medium").world(reach, seed).as_dict()
+        same = {"joint_friction", "added_friction", "command_delay", "policy_latency", "sensing_delay"}
+        assert with_rest == {**{name: value for name, value in others.items() if name not in same}, **alone}
+        assert "encoder_noise" in with_rest and same <= {*others, "policy_latency", "sensing_delay"}
+    assert Posterior(told, "medium").middle().rest is None
+
+
+@pytest.mark.parametrize("world", [{"dropout": 0.1}, {"dropout": 0.1, "encoder_noise": 0.002}, {}])
+def test_lost_measurements_are_counted(world, tmp_path):
+    """Of a robot that moves, with and without noise; one that loses none loses none."""
+    found = measured_dropout(log_motions(REACH, World.of(world), 24.0, 3, tmp_path))
+    low, high = found["ci95"]
+    assert low <= world.get("dropout", 0.0) <= high and high - low < 0.05
+    assert (found["value"] == 0) == (world == {})
+
+
 def test_every_family_has_factors_of_one_kind():
     for names in FACTORS_OF.values():
         assert len({(FACTORS[name].unit, FACTORS[name].nominal) for name in names}) == 1
-    with pytest.raises(UsageError, match="offset: training can draw"):
-        require_known(["delay", "offset"])
+    for name in ("offset", "dropout"):
+        with pytest.raises(UsageError, match=f"{name}: training can draw"):
+            require_known(["delay", name])
 
 
 # -- verdicts ---------------------------------------------------------------------------------------------------------
@@ -224,7 +249,8 @@ def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
     low, high = document["randomisation"]["delay"]
     assert low < 0.03 < high
     noted = read_provenance(out / "demonstrations" / "after")["randomisation"]
-    assert noted == {"ranges": document["randomisation"]}
+    assert noted == {"ranges": document["randomisation"], "rest": document["rest"]}
+    assert document["randomisation"]["dropout"][0] == document["logs"]["dropout"]["value"] == 0
     before, after = read_run(reach_run), read_run(out / "runs" / "after")
     assert after["policy"] == before["policy"] and after["training"]["lr"] == before["training"]["lr"]
     assert after["training"]["steps"] == 4

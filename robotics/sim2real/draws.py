@@ -1,7 +1,7 @@
 """Draws of worlds that a dataset notes, and what they were: who acts anew for its policy does so in the same worlds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from robotics.errors import DataError
@@ -36,6 +36,7 @@ def draw_of(provenance: Mapping[str, Any]) -> Draw | None:
     if noted is None:
         noted = {"parameters": calibration.get("parameters")} if isinstance(calibration, dict) else calibration
     for kind in KINDS:
-        if isinstance(noted, dict) and set(noted) == {field.name for field in fields(kind)}:
+        needed = {field.name for field in fields(kind) if field.default is MISSING}
+        if isinstance(noted, dict) and needed <= noted.keys() <= {field.name for field in fields(kind)}:
             return kind(**noted)
     raise DataError(f"worlds noted as {noted!r}: not how any are drawn")

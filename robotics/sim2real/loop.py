@@ -5,9 +5,10 @@ seeds:
 
     {"schema": 1, "kind": "real2sim2real", "env", "policy", "label", "seed", "episodes", "versions",
      "target": as in gap.json,
-     "logs": {"motions", "seconds"},
+     "logs": {"motions", "seconds", "dropout": {"value", "ci95", …}},     share of measurements that were lost
      "identification": {"promoted", "verdict", "parameters", "replay_rmse", "improvement"},    as in sysid.json
-     "randomisation": {family: [low, high]},        what the worlds of training were drawn from, in factors' units
+     "randomisation": {family: [low, high]},        what the worlds of training were drawn from, in factors' units;
+     "rest": null | severity,                       and all other factors, from the registry's ranges
      "training": {"demonstrations", "steps": by arm},
      "arms": {"before" | "after" | "nominal" | "medium" | "wide" | "identified" | "oracle":
               {"what", "sim": A, "target": A,       A as "sim" in gap.json
@@ -34,6 +35,7 @@ from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.outputs import kept_json, prepare_folder, read_json, write_atomically, write_json
 from robotics.sim2real.closing import closed_fraction, gain, verdict
 from robotics.sim2real.drawing import Draw, Randomisation
+from robotics.sim2real.dropout import measured_dropout
 from robotics.sim2real.excited_logs import (
     FIRST_SEED,
     families_of,
@@ -47,7 +49,7 @@ from robotics.sim2real.gap import arm
 from robotics.sim2real.identification.identify import DOCUMENT as SYSID
 from robotics.sim2real.identification.identify import Settings, identify
 from robotics.sim2real.identification.subject import load_subject
-from robotics.sim2real.posterior import Posterior, posterior, require_known
+from robotics.sim2real.posterior import MEASURED, Posterior, posterior, require_known
 from robotics.sim2real.targets import InTarget, open_target
 from robotics.sim2real.trials import Trials
 from robotics.sim2real.world import World
@@ -69,7 +71,7 @@ AFTER = "trained anew in worlds around what was identified"
 #: Seed of the first demonstration, behind those that runs and their rounds of DAgger usually begin with.
 FIRST_DEMONSTRATION = 700_000
 NOT_MODELLED = (
-    "sensing: noise, bias and dropout of the target are neither identified nor trained for",
+    "sensing: noise and bias of the target are not identified",
     "a delay of sensors is taken for one of commands: from joints alone they look the same",
     "contacts and objects: the logs are of free motion",
     "a world has one value per factor for all joints, however the joints differ",
@@ -136,9 +138,9 @@ class _Loop:
         arms: dict[str, dict[str, Any]] = {
             "before": {"what": "the policy as it was given", **self._measured("before", self.source)}
         }
-        seconds, motions = self._logs()
+        logged = self._logs()
         identified = self._identified()
-        drawn = self._posterior(identified)
+        drawn = self._posterior({**identified["parameters"], "dropout": logged["dropout"]})
         draws: dict[str, tuple[str, Draw | None]] = {"after": (AFTER, drawn)}
         others: dict[str, Draw | None] = {
             "nominal": None,
@@ -170,11 +172,12 @@ class _Loop:
             "seed": self.request.seed,
             "episodes": self.request.episodes,
             "target": self.target.public,
-            "logs": {"motions": motions, "seconds": seconds},
+            "logs": logged,
             "identification": {
                 key: identified[key] for key in ("promoted", "verdict", "parameters", "replay_rmse", "improvement")
             },
             "randomisation": drawn.ranges,
+            "rest": drawn.rest,
             "training": {"demonstrations": self.demonstrations, "steps": steps},
             "arms": arms,
             "left_out": left_out,
@@ -203,18 +206,18 @@ class _Loop:
 
         return kept_json(self.out / "measured" / f"{name}.json", measure)
 
-    def _logs(self) -> tuple[float, int]:
-        """Length [s] and number of the motions that were logged."""
+    def _logs(self) -> dict[str, Any]:
+        """Length [s] and number of the motions that were logged, and what was lost of them."""
 
         def log() -> dict[str, Any]:
             _say("the target is logged")
             shutil.rmtree(self.out / "logs", ignore_errors=True)  # of an interrupted call
             seed, seconds = self.request.seed % 10_000, self.request.log_seconds
             logs = log_motions(self.request.env, self.target.world, seconds, seed, self.out / "logs")
-            return {"motions": len(logs), "seconds": round(sum(one.duration_s for one in logs), 3)}
+            duration = round(sum(one.duration_s for one in logs), 3)
+            return {"motions": len(logs), "seconds": duration, "dropout": measured_dropout(logs)}
 
-        written = kept_json(self.out / "logs.json", log)
-        return written["seconds"], written["motions"]
+        return kept_json(self.out / "logs.json", log)
 
     def _identified(self) -> dict[str, Any]:
         """The document of `robotics sysid`."""
@@ -229,9 +232,9 @@ class _Loop:
         task.close()
         return identify(str(model), self.out / "logs", folder, self.settings, note=_say)
 
-    def _posterior(self, identified: Mapping[str, Any]) -> Posterior:
-        found = posterior(identified["parameters"], load_subject(str(self.out / "model.xml")).model)
-        if not found.ranges:
+    def _posterior(self, parameters: Mapping[str, Mapping[str, Any]]) -> Posterior:
+        found = posterior(parameters, load_subject(str(self.out / "model.xml")).model)
+        if not found.ranges.keys() - MEASURED:
             raise RoboticsError(
                 f"nothing that training could draw is identifiable from {self.out / 'logs'}: give more --log-seconds "
                 "or other --parameters"

@@ -13,6 +13,7 @@ import numpy as np
 
 from robotics.envs.base import MujocoTask
 from robotics.errors import UsageError
+from robotics.sim2real.drawing import Randomisation
 from robotics.sim2real.factors import FACTORS, Factor
 from robotics.sim2real.roles import roles_of
 from robotics.sim2real.world import World
@@ -30,6 +31,14 @@ FACTORS_OF: Mapping[str, tuple[str, ...]] = {
     "load_friction": ("load_friction",),
     "backlash": ("backlash",),
     "delay": ("command_delay",),
+    "dropout": ("dropout",),
+}
+#: Families that are counted in the logs, not fitted to them.
+MEASURED = ("dropout",)
+#: Other factors that logs of joints can not tell from those of a family: what is known of one is known of all.
+ALIKE: Mapping[str, tuple[str, ...]] = {
+    "delay": ("policy_latency", "sensing_delay"),
+    "friction": ("joint_friction",),
 }
 #: Families whose parameters are torques, and those that count half of what the factor does.
 _TORQUES, _HALVES = ("friction", "stribeck"), ("backlash",)
@@ -43,13 +52,15 @@ _STREAM = 0x9057
 class Posterior:
     """One world per episode, drawn from its seed: every family uniform within its range, in its factor's unit.
 
-    Drawn on a logarithmic scale where the factor is relative. `ranges` are lists, as in the JSON of a dataset.
+    Drawn on a logarithmic scale where the factor is relative. `ranges` are lists, as in the JSON of a dataset. What logs
+    do not tell, all other factors, is drawn from the registry's ranges up to the severity `rest`, if there is one.
     """
 
     ranges: dict[str, list[float]]
+    rest: str | None = None
 
     def middle(self) -> "Posterior":
-        """The one world in the middle of all ranges."""
+        """The one world in the middle of all ranges, the rest nominal."""
         middles = {}
         for family, (low, high) in self.ranges.items():
             one = FACTORS[FACTORS_OF[family][0]]
@@ -58,7 +69,7 @@ class Posterior:
 
     def world(self, task: MujocoTask, seed: int) -> World:
         """The world of this seed; the same for every task."""
-        rng, values = np.random.default_rng((seed, _STREAM)), {}
+        rng, values = np.random.default_rng((seed, _STREAM)), self._others(task, seed)
         for family, (low, high) in self.ranges.items():
             names = FACTORS_OF[family]
             one = FACTORS[names[0]]
@@ -66,12 +77,21 @@ class Posterior:
             values.update(dict.fromkeys(names, float(np.clip(drawn, low, high))))
         return World.of(values)
 
+    def _others(self, task: MujocoTask, seed: int) -> dict[str, float]:
+        """Values of the factors that logs do not tell."""
+        if self.rest is None:
+            return {}
+        known = {name for family in self.ranges for name in (*FACTORS_OF[family], *ALIKE.get(family, ()))}
+        drawn = Randomisation(self.rest).world(task, seed).as_dict()
+        return {name: value for name, value in drawn.items() if name not in known}
+
 
 def require_known(families: Sequence[str] | None) -> None:
     """UsageError for a family that training has no factor for."""
+    known = [name for name in FACTORS_OF if name not in MEASURED]
     for name in families or ():
-        if name not in FACTORS_OF:
-            raise UsageError(f"--parameters {name}: training can draw {', '.join(FACTORS_OF)}")
+        if name not in known:
+            raise UsageError(f"--parameters {name}: training can draw {', '.join(known)}")
 
 
 def posterior(parameters: Mapping[str, Mapping[str, Any]], model: mujoco.MjModel) -> Posterior:
