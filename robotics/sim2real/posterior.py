@@ -52,8 +52,8 @@ _STREAM = 0x9057
 class Posterior:
     """One world per episode, drawn from its seed: every family uniform within its range, in its factor's unit.
 
-    Drawn on a logarithmic scale where the factor is relative. `ranges` are lists, as in the JSON of a dataset. What logs
-    do not tell, all other factors, is drawn from the registry's ranges up to the severity `rest`, if there is one.
+    Drawn on a logarithmic scale where the factor is relative. `ranges` are lists, as in the JSON of a dataset. All
+    other factors, of which logs tell nothing, are drawn from the registry's ranges up to the severity `rest`, if any.
     """
 
     ranges: dict[str, list[float]]
