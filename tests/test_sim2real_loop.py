@@ -299,6 +299,7 @@ def test_a_comparison_whose_expert_fails_costs_no_more_than_itself(reach_run, tm
         (["--env", "robotics/MobileServe-v0"], "neither stands fast on position servos nor can be hung up"),
         (["--parameters", "offset"], "training can draw"),
         (["--compare", "wid"], "wide"),
+        (["--rest", "medum"], "medium"),
         (["--demonstrations", "0"], "at least 1"),
         (["--log-seconds", "3"], "give at least 16"),
         (["--log-seconds", "nan"], "give at least 16"),

@@ -22,8 +22,8 @@ class Options:
     """Motion of the target to log."""
     parameters: str | None = None
     """Families to identify, by commas: stiffness, damping, armature, mass, friction, stribeck, load_friction,
-    backlash, delay; when not given stiffness, damping, friction, load_friction and delay, of legs damping, friction,
-    backlash and delay."""
+    backlash, delay; when not given stiffness, damping, friction, load_friction and delay, of legs backlash instead of
+    load_friction. Lost measurements are counted besides."""
     fit_seconds: float = 60.0
     """At most this much of the motion is fitted."""
     starts: int = 8
@@ -32,6 +32,8 @@ class Options:
     """Of the expert, in worlds around what was identified; as many as the policy learned from when not given."""
     steps: int | None = None
     """Optimiser steps of the training; those of the policy's recipe when not given."""
+    rest: str | None = None
+    """mild, medium or wide: also draw all that logs do not tell of, up to this much of the registry's ranges."""
     compare: str = ""
     """Policies to train besides, by commas: nominal (no worlds), medium or wide (worlds at random), identified (the
     one world that was identified), oracle (in the target itself: gives the closed fraction)."""
@@ -65,6 +67,7 @@ def run(options: Options) -> None:
         starts=options.starts,
         demonstrations=options.demonstrations,
         steps=options.steps,
+        rest=options.rest,
         compare=_names(options.compare),
         episodes=options.episodes,
         seed=options.seed,

@@ -24,7 +24,7 @@ trained in the target itself, which only a simulation allows: its demonstrations
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from robotics.evaluation.agents import BUILT_IN, AgentSource, open_policy
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.outputs import kept_json, prepare_folder, read_json, write_atomically, write_json
 from robotics.sim2real.closing import closed_fraction, gain, verdict
-from robotics.sim2real.drawing import Draw, Randomisation
+from robotics.sim2real.drawing import TRAINING, Draw, Randomisation
 from robotics.sim2real.dropout import measured_dropout
 from robotics.sim2real.excited_logs import (
     FIRST_SEED,
@@ -91,6 +91,7 @@ class Request:
     starts: int = 8
     demonstrations: int | None = None
     steps: int | None = None
+    rest: str | None = None
     compare: tuple[str, ...] = ()
     episodes: int = 50
     seed: int = 1_000_000
@@ -115,6 +116,8 @@ class _Loop:
         for name in request.compare:
             if name not in COMPARISONS:
                 raise unknown_name("policy to compare with", name, COMPARISONS)
+        if request.rest is not None and request.rest not in TRAINING:
+            raise unknown_name("severity for the rest", request.rest, TRAINING)
         require_known(request.parameters)
         motions_in(request.log_seconds)
         self.target = open_target(request.target, request.env)
@@ -141,7 +144,9 @@ class _Loop:
         logged = self._logs()
         identified = self._identified()
         drawn = self._posterior({**identified["parameters"], "dropout": logged["dropout"]})
-        draws: dict[str, tuple[str, Draw | None]] = {"after": (AFTER, drawn)}
+        draws: dict[str, tuple[str, Draw | None]] = {
+            "after": (f"{AFTER}, all else up to '{drawn.rest}'" if drawn.rest else AFTER, drawn)
+        }
         others: dict[str, Draw | None] = {
             "nominal": None,
             **{severity: Randomisation(severity) for severity in ("medium", "wide")},
@@ -239,7 +244,7 @@ class _Loop:
                 f"nothing that training could draw is identifiable from {self.out / 'logs'}: give more --log-seconds "
                 "or other --parameters"
             )
-        return found
+        return replace(found, rest=self.request.rest)
 
     def _trained(self, name: str, draw: Draw | None) -> tuple[Path, int]:
         """The run folder of the policy that learned from demonstrations in these worlds, and its steps."""

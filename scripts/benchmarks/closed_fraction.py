@@ -40,7 +40,7 @@ from robotics.workers import in_order
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a task's policies are trained, all of them.
+    """How a task's policies are trained, all of them, and what `after` draws of the factors that logs do not tell.
 
     `training` is what differs from the preset.
     """
@@ -49,13 +49,14 @@ class Recipe:
     preset: str
     demonstrations: int
     training: dict[str, Any]
+    rest: str | None = None
 
 
 RECIPES = {
     "TransferCube": Recipe("dit", "small", 50, {"steps": 1500}),
     "PickPlace": Recipe("dit", "small", 50, {"steps": 8000}),
     "QuadrupedVelocity": Recipe(
-        "bc", "reactive", 40, {"steps": 8000, "dagger_rounds": 4, "dagger_episodes": 20, "dagger_beta": 0.3}
+        "bc", "reactive", 40, {"steps": 8000, "dagger_rounds": 4, "dagger_episodes": 20, "dagger_beta": 0.3}, "medium"
     ),
 }
 #: Policies of every loop besides `before` and `after`; those that know nothing of the twin come first.
@@ -127,6 +128,7 @@ def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work
         twin_of(seed, env_id, options.severity, work),
         fit_seconds=FITTED_S,
         starts=0,
+        rest=RECIPES[options.task].rest,
         compare=COMPARED,
         episodes=options.episodes,
         seed=FIRST_SEED,
