@@ -143,6 +143,7 @@ def main() -> None:
     parser.add_argument("--task", choices=RECIPES, default="TransferCube")
     parser.add_argument("--severity", choices=SEVERITIES, default="medium")
     parser.add_argument("--twins", type=int, default=10)
+    parser.add_argument("--loops", type=int, nargs="+", help="run the loop on these of the twins alone: it takes minutes")
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("runs/closed_fraction"), help="where everything is kept")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
@@ -173,7 +174,9 @@ def main() -> None:
     print("teacher", teacher, flush=True)
     documents: dict[int, dict[str, Any]] = {}
     beyond: dict[int, str] = {seed: "the teacher can not do it" for seed in costly if teacher[seed] < ABLE}
-    for seed in (seed for seed in costly if seed not in beyond):
+    able = [seed for seed in costly if seed not in beyond]
+    chosen = [seed for seed in able if options.loops is None or seed in options.loops]
+    for seed in chosen:
         try:
             documents[seed] = on_twin(seed, env_id, run, options, work)
         except RoboticsError as error:
@@ -189,6 +192,7 @@ def main() -> None:
         "teacher_by_twin": teacher,
         "looped_on": list(documents),
         "beyond_the_teacher": beyond,
+        "not_looped_on": [seed for seed in able if seed not in chosen],
         "success": {name: [round(one[name]["target"]["rate"], 4) for one in looped] for name in arms},
         "closed": {name: closed_over(looped, name) if looped else None for name in arms[1:-1]},
         "minutes": round((time.monotonic() - started) / 60, 1),
