@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--task", choices=RECIPES, default="TransferCube")
     parser.add_argument("--severity", choices=SEVERITIES, default="medium")
     parser.add_argument("--twins", type=int, default=10)
-    parser.add_argument("--loops", type=int, nargs="+", help="run the loop on these of the twins alone: it takes minutes")
+    parser.add_argument("--loops", type=int, nargs="+", help="run the loop on these twins alone")
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("runs/closed_fraction"), help="where everything is kept")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
