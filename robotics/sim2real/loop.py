@@ -143,7 +143,8 @@ class _Loop:
         }
         logged = self._logs()
         identified = self._identified()
-        drawn = self._posterior({**identified["parameters"], "dropout": logged["dropout"]})
+        counted = {name: logged[name] for name in MEASURED if name in logged}  # not in logs of an older version
+        drawn = self._posterior({**identified["parameters"], **counted})
         draws: dict[str, tuple[str, Draw | None]] = {
             "after": (f"{AFTER}, all else up to '{drawn.rest}'" if drawn.rest else AFTER, drawn)
         }
