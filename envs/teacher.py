@@ -61,8 +61,8 @@ class Foresight:
 
     def __init__(self, task: MujocoTask) -> None:
         self._task, self._ahead = task, mujoco.MjData(task.model)
-        fields = task.used_fields([] if task.altered is None else [task.altered])
-        self._state = SerialState(task.model, self._ahead, *fields)
+        assert task.altered is not None  # or there were no signals
+        self._state = SerialState(task.model, self._ahead, *task.used_fields([task.altered]))
 
     def see(self, observation: Observation) -> Observation:
         """`observation` of now, foreseen but for its images."""

@@ -6,6 +6,8 @@ import pytest
 from robotics.datasets.demonstration import Source
 from robotics.environments import make_env
 from robotics.envs.teacher import Foresight, Teacher
+from robotics.evaluation.agents import open_policy
+from robotics.evaluation.rollout import run_episode
 from robotics.sim2real.world import World
 from robotics.training.relabel import Relabelling
 from tests.vector import actions, assert_same
@@ -69,13 +71,7 @@ def test_a_teacher_walks_where_the_expert_comes_too_late():
     with Source(WALK, {"world": world}).demonstrator() as demonstrator:
         assert demonstrator.attempt(1_000_001).success
     env = make_env(WALK, world=world)
-    observation, _ = env.reset(seed=1_000_001)
-    expert, ended, info = env.unwrapped.expert(), False, {}
-    expert.reset(env)
-    while not ended:
-        observation, _, terminated, truncated, info = env.step(expert.act(observation))
-        ended = terminated or truncated
-    assert not info["success"]
+    assert not run_episode(env, open_policy("expert").agent(env), 1_000_001).success
 
 
 def test_labels_of_dagger_are_the_teachers():
