@@ -346,6 +346,22 @@ def test_play_is_as_wide_as_declared():
     assert one.drive(home + 0.01)[7] == home[7] + 0.01  # fingers slide
 
 
+def test_a_servo_is_misled_by_its_encoder():
+    """It reads what it is told; where the joint truly is, only somebody else sees. Alone and behind gears with play."""
+    plain, off = signals({"encoder_noise": 1e-9})[1], signals({"encoder_offset": -0.02})[1]
+    roles, home = roles_of(plain.model), plain.data.ctrl.astype(np.float32)
+    for _ in range(60):
+        plain.step(home)
+        off.step(home)
+    hinges = roles.angles[roles.turning]
+    np.testing.assert_allclose(off.signals.qpos[hinges], plain.signals.qpos[hinges], atol=2e-3)
+    np.testing.assert_allclose((off.data.qpos - plain.data.qpos)[hinges], 0.02, atol=2e-3)
+    one, altered = signals({"encoder_offset": 0.01, "backlash": 0.02})
+    driven = one.drive(altered.data.ctrl + 0.05)
+    np.testing.assert_allclose(driven[:7], altered.data.ctrl[:7] + 0.05 - 0.01 - 0.01)
+    assert driven[7] == altered.data.ctrl[7] + 0.05  # fingers slide
+
+
 def test_friction_follows_speed_and_load():
     one, altered = signals({"stribeck": 0.02, "load_friction": 0.1})
     roles, model, data = roles_of(altered.model), altered.model, altered.data

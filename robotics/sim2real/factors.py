@@ -160,7 +160,7 @@ _ALL = (
             "1.5 rad/s in Playground, mjlab, Isaac Lab", "sensors"),
     _signal("gyro_noise", "sensing", "rad/s", (0.0, 0.2), "white noise on the base's turning rate",
             "0.2 rad/s in Playground", "sensors"),
-    _signal("encoder_offset", "sensing", "rad", (-0.015, 0.015), "joint angles read too high",
+    _signal("encoder_offset", "sensing", "rad", (-0.015, 0.015), "joint angles read too high, by servos too",
             "±0.015 in mjlab; ±0.02 (Walk These Ways) … ±0.1 (PACE)", "sensors"),
     _signal("encoder_step", "sensing", "rad", (0.0, 0.0061), "joint angles come in steps of this size",
             "12 bit a turn of an STS3215; four times that", "sensors"),

@@ -63,6 +63,7 @@ class WorldSignals:
         self._base_friction = model.dof_frictionloss[roles.rates].copy()
         self._worn = any(name in values for name in ("stribeck", "load_friction"))
         self._where = roles.placed.ravel()
+        self._turned = np.intersect1d(roles.servos, roles.hinged)
         self.qpos, self.qvel, self.ctrl = np.zeros(model.nq), np.zeros(model.nv), np.zeros(model.nu)
 
     def reset(self, simulation: Simulation, rng: np.random.Generator) -> None:
@@ -88,12 +89,12 @@ class WorldSignals:
 
     def drive(self, ctrl: Array) -> Array:
         self.ctrl = ctrl.copy()
-        play = self._values.get("backlash", 0.0)
-        if play == 0.0:
-            return ctrl
-        loose = np.intersect1d(self._roles.servos, self._roles.hinged)
-        self._felt[loose] = np.clip(self._felt[loose], ctrl[loose] - play / 2, ctrl[loose] + play / 2)
-        return np.where(np.isin(np.arange(len(ctrl)), loose), self._felt, ctrl)
+        driven, turned, play = ctrl.copy(), self._turned, self._values.get("backlash", 0.0)
+        if play:
+            self._felt[turned] = np.clip(self._felt[turned], ctrl[turned] - play / 2, ctrl[turned] + play / 2)
+            driven[turned] = self._felt[turned]
+        driven[turned] -= self._values.get("encoder_offset", 0.0)  # a servo goes where its encoder reads what it is told
+        return driven
 
     def before(self, simulation: Simulation) -> None:
         if self._delays.jitter_s:
