@@ -341,9 +341,13 @@ class MujocoTask(gym.Env[Observation, Array]):
         name = self.spec.id if self.spec else type(self).__name__
         values = self.checked(action, self.action_space.shape, name)
         if self.signals is not None:
+            if self.executor is None:
+                self.signals.ctrl = self.controls(values[None], self.signals.ctrl[None])[0]
             values = self.signals.command(values)
         fault = self._advance(values)
         if self.signals is not None:
+            if self.executor is not None:
+                self.signals.ctrl = self.data.ctrl.copy()
             self.signals.measure(self._simulation)
         judgement = self.judge(self.state, self._held, np.array([fault is not None]))
         info = judgement.info(0)

@@ -236,6 +236,10 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         task, batch, faults = self.prototype, self.batch, dict[int, str]()
         task.disturb(self.state)
         moving = np.arange(self.num_envs) if ids is None else ids
+        if self._signals and not self._executors:
+            sent = task.controls(actions[moving], np.stack([self._signals[index].ctrl for index in moving]))
+            for row, index in enumerate(moving.tolist()):
+                self._signals[index].ctrl = sent[row]
         for index in moving.tolist() if self._signals else ():
             actions[index] = self._signals[index].command(actions[index])
             self._signals[index].before(self._simulations[index])
@@ -258,6 +262,8 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         if faults:
             batch.reset(np.array(sorted(faults)))
         for index in moving.tolist() if self._signals else ():
+            if self._executors:
+                self._signals[index].ctrl = self.state.ctrl[index].copy()
             self._signals[index].measure(self._simulations[index])
         return faults
 

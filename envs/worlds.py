@@ -16,7 +16,13 @@ Array = np.ndarray
 
 
 class Signals(Protocol):
-    """What lies between one simulation and whoever commands it: worn gears, late commands, sensors that err."""
+    """What lies between one simulation and whoever commands it: worn gears, late commands, sensors that err.
+
+    Attributes:
+        qpos: (nq,) and `qvel` (nv,): as they are seen.
+        ctrl: (nu,) what was commanded last, as whoever did it knows it, however late it arrives. The environment
+            writes it.
+    """
 
     qpos: Array
     qvel: Array
@@ -44,7 +50,7 @@ class Signals(Protocol):
         ...
 
     def measure(self, simulation: Simulation) -> None:
-        """Once after every control step and reset: `qpos` (nq,), `qvel` (nv,), `ctrl` (nu,) become what is seen now."""
+        """Once after every control step and reset: `qpos` and `qvel` become what is seen now."""
         ...
 
 

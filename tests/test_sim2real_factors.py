@@ -421,6 +421,32 @@ def test_serial_and_vector_environments_are_the_same_world(env_id):
     assert (serial != rollout(env_id, None, [1, 2, 3], 8, vector=False)).any()
 
 
+def test_a_robot_knows_what_it_was_told_however_late_it_comes():
+    """The last servo targets, behind the joints, are those of the action that was just sent: logs of a robot do not
+    tell whether it is late before its actuators or within them, and a policy must not see a difference either."""
+    sent = np.stack([action(make_env(LEGS).action_space, 3, step) for step in range(6)])
+    for values in ({"policy_latency": 0.07}, {"command_delay": 0.07}, {"encoder_offset": 0.01, "backlash": 0.02}):
+        for vector in (False, True):
+            seen = rollout(LEGS, World.of(values), [3], 6, vector=vector)[0]
+            np.testing.assert_allclose(seen[1:, 30:42], sent, atol=1e-6)
+
+
+def test_torques_of_a_controller_inside_the_step_are_seen():
+    """They are nobody's to know ahead: those of now, in a world with signals as in one without."""
+    seen = []
+    for kwargs in ({}, {"world": World.of(object_noise=0.001)}):
+        env = make_env(LEGS, action_mode="twist", **kwargs)
+        env.reset(seed=1)
+        seen.append([env.step(np.array([0.3, 0, 0], np.float32))[0]["state"][30:42] for _ in range(3)])
+        many = make_vector(LEGS, 1, action_mode="twist", **kwargs)
+        many.reset(seed=[1])
+        seen.append([many.step(np.array([[0.3, 0, 0]], np.float32))[0]["state"][0, 30:42] for _ in range(3)])
+        many.close()
+    assert np.abs(seen[0]).max() > 1
+    for other in seen[1:]:
+        np.testing.assert_array_equal(seen[0], other)
+
+
 @pytest.mark.parametrize("env_id", [ARM, DRAWN, LEGS, "robotics/PathTrack-v0"])
 def test_every_copy_in_a_world_of_its_own(env_id):
     """One with everything but other things in it, one with late commands alone, one as it is: as if each were alone."""

@@ -88,7 +88,6 @@ class WorldSignals:
         return list(self._actions), self._delays.mean_s
 
     def drive(self, ctrl: Array) -> Array:
-        self.ctrl = ctrl.copy()
         driven, turned, play = ctrl.copy(), self._turned, self._values.get("backlash", 0.0)
         if play:
             self._felt[turned] = np.clip(self._felt[turned], ctrl[turned] - play / 2, ctrl[turned] + play / 2)
