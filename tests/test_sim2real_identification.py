@@ -12,6 +12,7 @@ import pytest
 
 from robotics.cli.main import main
 from robotics.errors import DataError, RoboticsError, UsageError
+from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.identification.calibration import calibrate, read_calibration
 from robotics.sim2real.identification.excitation import excite
 from robotics.sim2real.identification.fit import Fit, _Problem
@@ -309,6 +310,15 @@ def test_the_speed_of_the_shortest_log():
         time = np.arange(count) * 0.1
         log = with_speeds(Log("short", time, {"position": {"a": 3 * time}}, {}))
         np.testing.assert_allclose(log.joints["speed"]["a"], 3.0)
+
+
+def test_the_longest_delay_of_a_target_is_found(tmp_path):
+    """All of the registry's delays together: a fit that stops at a bound tells training nothing."""
+    most = sum(max(FACTORS[name].range) for name in ("command_delay", "policy_latency", "sensing_delay"))
+    assert most < FAMILIES["delay"].bounds(0.0, 0.0)[1] < EARLIER_S
+    families = ("stiffness", "damping", "friction", "delay")
+    row = found(tmp_path, Truth(delay=most), families, motions=4)["parameters"]["delay"]
+    assert row["identifiable"] and row["value"] == pytest.approx(most, abs=2e-3)
 
 
 def test_a_late_command_from_before_a_cut_acts_after_it(tmp_path):

@@ -135,12 +135,17 @@ def test_nothing_is_claimed_without_evidence():
     assert closed_fraction(arms(10, 12, 12)) == {"value": None, "ci95": None}
     assert closed_fraction(arms(30, 12, 10)) == {"value": None, "ci95": None}  # an oracle that is surely worse
     told = arms(10, 12, 12)
-    lines = verdict(told, {"promoted": False, "verdict": "not promoted: …"}, closed_fraction(told), "the target")
+    late = {"delay": {"reason": "stopped at its bound 0.25", "unit": "s"}, "mass.a": {"reason": "any other"}}
+    identified = {"promoted": False, "verdict": "not promoted: …", "parameters": late}
+    lines = verdict(told, identified, closed_fraction(told), "the target")
     assert "not enough evidence" in lines[0] and any("not promoted: prefer" in line for line in lines)
+    assert any(line.startswith("delay stopped at its bound 0.25 s: nothing") for line in lines)
+    assert not any("mass.a" in line for line in lines)
     del told["oracle"]
     assert closed_fraction(told) is None
     sure = arms(10, 30, 30)
-    assert "better" in verdict(sure, {"promoted": True, "verdict": ""}, closed_fraction(sure), "the target")[0]
+    identified = {"promoted": True, "verdict": "", "parameters": {}}
+    assert "better" in verdict(sure, identified, closed_fraction(sure), "the target")[0]
 
 
 def test_over_several_targets_those_where_much_was_lost_count_most():

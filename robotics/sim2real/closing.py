@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from robotics.evaluation.paired import Pairs, mcnemar_mid_p, newcombe_paired
+from robotics.sim2real.identification.uncertainty import AT_BOUND
 
 Array = np.ndarray
 
@@ -80,6 +81,9 @@ def verdict(
     lines = [_on_gain(arms, target), f"identification: {identified['verdict']}"]
     if not identified["promoted"]:
         lines.append("the policy was trained around an identification that is not promoted: prefer the one as it was")
+    for name, row in identified["parameters"].items():
+        if AT_BOUND in row.get("reason", ""):
+            lines.append(f"{name} {row['reason']} {row['unit']}: nothing was trained with it; it may be what is left")
     if after_wins := _beats_training_alone(arms):
         lines.append(after_wins)
     return [*lines, _on_closed(closed)]

@@ -12,7 +12,7 @@ from robotics.sim2real.identification.parameters import Parameter
 Array = np.ndarray
 
 RESAMPLES = 1000
-NO_EFFECT = "has no effect on these logs"
+NO_EFFECT, AT_BOUND = "has no effect on these logs", "stopped at its bound"
 #: Fewer motions than this are cut into pieces, which then are what is drawn again.
 FEWEST_BLOCKS = 12
 #: A direction whose curvature is this small a part of the largest can not be told: a change along it moves nothing.
@@ -117,5 +117,5 @@ def _at_bound(parameter: Parameter, z: float) -> str | None:
     if parameter.low == 0.0 and z < low + 0.02 * (high - low):
         return None  # none of it: an answer, not a failure
     if not low + 0.005 * (high - low) < z < high - 0.005 * (high - low):
-        return f"stopped at its bound {parameter.low if z < (low + high) / 2 else parameter.high:.4g}"
+        return f"{AT_BOUND} {parameter.low if z < (low + high) / 2 else parameter.high:.4g}"
     return None
