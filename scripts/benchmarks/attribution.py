@@ -38,7 +38,7 @@ from robotics.sim2real.trials import Outcome, Trial, Trials
 from robotics.sim2real.world import World
 
 ENV, TWINS, PLAYERS = "robotics/Reach-v0", 10, 10
-SEVERITIES, COST = (1.0, 2.0, 4.0), 0.6
+SEVERITIES, COST = (1.0, 2.0, 4.0, 8.0), 0.6
 WEAK, TINY_RUNS = (1 / 15, 1 / 7), 1
 CALIBRATION, EVALUATION = 1_500_000, 1_600_000
 
