@@ -108,7 +108,7 @@ def _flat(total: Array, scale: Array, parameters: Sequence[Parameter]) -> list[s
 
 
 def _wide(parameter: Parameter, width: float) -> str | None:
-    widest = WIDEST_LOG if parameter.family.logarithmic else WIDEST_RANGE * 5  # the range is five coordinates
+    widest = WIDEST_LOG if parameter.family.logarithmic else WIDEST_RANGE * 5  # of five coordinates, usually
     return "too weakly excited: its interval is too wide to be used" if width / 2 > widest else None
 
 
