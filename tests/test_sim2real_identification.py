@@ -315,7 +315,7 @@ def test_the_speed_of_the_shortest_log():
 def test_the_longest_delay_of_a_target_is_found(tmp_path):
     """All of the registry's delays together: a fit that stops at a bound tells training nothing."""
     most = sum(max(FACTORS[name].range) for name in ("command_delay", "policy_latency", "sensing_delay"))
-    assert most < FAMILIES["delay"].bounds(0.0, 0.0)[1] < EARLIER_S
+    assert FAMILIES["delay"].bounds(0.0, 0.0)[1] < most < max(FAMILIES["delay"].beyond) < EARLIER_S
     families = ("stiffness", "damping", "friction", "delay")
     row = found(tmp_path, Truth(delay=most), families, motions=4)["parameters"]["delay"]
     assert row["identifiable"] and row["value"] == pytest.approx(most, abs=2e-3)
@@ -540,7 +540,7 @@ def test_a_robot_with_a_free_base_is_not_excited_on_the_floor():
 
 def test_intervals_from_few_blocks_hold_the_truth_as_often_as_they_say():
     """A straight line fitted to twelve motions whose errors differ: 95 of 100 intervals, not 90."""
-    slope = Parameter("offset.a", FAMILIES["offset"], 0, nominal=1.0, low=0.0, high=2.0)
+    slope = Parameter("delay", FAMILIES["delay"], 0, nominal=1.0, low=0.0, high=2.0)
     rng, held, trials = np.random.default_rng(0), 0, 600
     for _ in range(trials):
         x = [rng.normal(size=20) for _ in range(12)]

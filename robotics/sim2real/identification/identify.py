@@ -18,7 +18,7 @@ from robotics.sim2real.identification.replay import Replay
 from robotics.sim2real.identification.speeds import with_speeds
 from robotics.sim2real.identification.split import pieces, split, within_budget
 from robotics.sim2real.identification.subject import Subject, load_subject
-from robotics.sim2real.identification.uncertainty import Certainty, certainty, keep_nominal
+from robotics.sim2real.identification.uncertainty import Certainty, at_bound, certainty, keep_nominal
 from robotics.sim2real.log_files import read_logs
 from robotics.sim2real.logs import Log
 from robotics.versions import versions
@@ -107,6 +107,12 @@ def identify(
     replay = Replay(subject, windows, settings.observe)
     few = Replay(subject, _few(fitted_logs, settings), settings.observe)
     found = fit(replay, parameters, rng, few=few, candidates=settings.starts, note=note)
+    stopped = [p.family.beyond is not None and at_bound(p, z) for p, z in zip(parameters, found.search, strict=True)]
+    if any(stopped):
+        note("a bound is in the way: fitting beyond it")
+        parameters = [p.wider() if stop else p for p, stop in zip(parameters, stopped, strict=True)]
+        start = np.array([p.to_search(value) for p, value in zip(parameters, found.values, strict=True)])
+        found = replace(fit(replay, parameters, rng, start=start, note=note), starts=found.starts)
     sure = certainty(found, parameters, rng)
     found = keep_nominal(found, parameters, sure)
     note("judging by the motions held out")

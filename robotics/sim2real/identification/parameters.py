@@ -1,12 +1,12 @@
 """What can be identified: families of physical parameters, where each is written in a batch of models, and its bounds.
 
 Every parameter is an absolute value in SI units that is written over the nominal one. The optimiser works on a search
-coordinate instead: the logarithm of a positive parameter, or the value in fifths of its range or in a step of its
-family's, so that one step size fits all.
+coordinate instead: the logarithm of a positive parameter, or the value in fifths of its range, so that one step size
+fits all.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -40,8 +40,8 @@ class Family:
     nominal: Callable[[Subject, int], float]
     bounds: Callable[[float, float], tuple[float, float]]
     write: Write
-    step: float | None = None
-    """What one search coordinate is, of a value; a fifth of the range unless given."""
+    beyond: tuple[float, float] | None = None
+    """Bounds of a second search where the first has stopped at its own, which are narrower since it works better so."""
     native: bool = True
     """Whether the engine has a field for it, and needs nothing done at every step."""
 
@@ -57,16 +57,21 @@ class Parameter:
     low: float
     high: float
 
+    def wider(self) -> "Parameter":
+        """The same within bounds that its family only seldom needs."""
+        low, high = self.family.beyond or (self.low, self.high)
+        return replace(self, low=low, high=high)
+
     @property
-    def _step(self) -> float:
-        return self.family.step or (self.high - self.low) / 5
+    def _fifth(self) -> float:
+        return (self.high - self.low) / 5
 
     def to_search(self, value: Array | float) -> Array:
         """The search coordinate of a value."""
-        return np.log(value) if self.family.logarithmic else np.asarray(value) / self._step
+        return np.log(value) if self.family.logarithmic else np.asarray(value) / self._fifth
 
     def from_search(self, z: Array | float) -> Array:
-        return np.exp(z) if self.family.logarithmic else np.asarray(z) * self._step
+        return np.exp(z) if self.family.logarithmic else np.asarray(z) * self._fifth
 
     @property
     def start(self) -> float:
@@ -212,9 +217,9 @@ FAMILIES = {
             False,
             "from a command to its effect, beyond the logged times",
             lambda s, _: 0.0,
-            lambda nominal, torque: (-0.05, 0.25),  # all that the registry's factors can be late together
+            lambda nominal, torque: (-0.05, 0.1),
             lambda plant, _, v: plant.set_delay(v),
-            step=0.03,
+            beyond=(-0.05, 0.25),  # all that the registry's factors can be late together
         ),
         Family(
             "contact_friction",

@@ -56,7 +56,7 @@ def certainty(fit: Fit, parameters: Sequence[Parameter], rng: np.random.Generato
     for i, parameter in enumerate(parameters):
         edges = (float(parameter.to_search(parameter.low)), float(parameter.to_search(parameter.high)))
         ends = parameter.from_search(np.clip([fit.search[i] + low[i], fit.search[i] + high[i]], *edges))
-        reason = reasons[i] or _wide(parameter, high[i] - low[i]) or _at_bound(parameter, fit.search[i])
+        reason = reasons[i] or _wide(parameter, high[i] - low[i]) or at_bound(parameter, fit.search[i])
         if reason == NO_EFFECT:
             ends = np.array([parameter.low, parameter.high])
         found.append(Certainty((float(ends[0]), float(ends[1])), reason))
@@ -108,11 +108,12 @@ def _flat(total: Array, scale: Array, parameters: Sequence[Parameter]) -> list[s
 
 
 def _wide(parameter: Parameter, width: float) -> str | None:
-    widest = WIDEST_LOG if parameter.family.logarithmic else WIDEST_RANGE * 5  # of five coordinates, usually
+    widest = WIDEST_LOG if parameter.family.logarithmic else WIDEST_RANGE * 5  # the range is five coordinates
     return "too weakly excited: its interval is too wide to be used" if width / 2 > widest else None
 
 
-def _at_bound(parameter: Parameter, z: float) -> str | None:
+def at_bound(parameter: Parameter, z: float) -> str | None:
+    """Why a parameter can not be believed to be where the search ended, at its bound; None elsewhere."""
     low, high = float(parameter.to_search(parameter.low)), float(parameter.to_search(parameter.high))
     if parameter.low == 0.0 and z < low + 0.02 * (high - low):
         return None  # none of it: an answer, not a failure
