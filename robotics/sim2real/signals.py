@@ -92,7 +92,7 @@ class WorldSignals:
         if play:
             self._felt[turned] = np.clip(self._felt[turned], ctrl[turned] - play / 2, ctrl[turned] + play / 2)
             driven[turned] = self._felt[turned]
-        driven[turned] -= self._values.get("encoder_offset", 0.0)  # it goes where it reads what it is told
+        driven[turned] -= self._values.get("encoder_offset", 0.0)  # a servo goes where it reads what it is told
         return driven
 
     def before(self, simulation: Simulation) -> None:
