@@ -144,8 +144,10 @@ def test_nothing_is_claimed_without_evidence():
     del told["oracle"]
     assert closed_fraction(told) is None
     sure = arms(10, 30, 30)
-    identified = {"promoted": True, "verdict": "", "parameters": {}}
-    assert "better" in verdict(sure, identified, closed_fraction(sure), "the target")[0]
+    identified = {"promoted": False, "verdict": "", "parameters": {}}
+    lines = verdict(sure, identified, closed_fraction(sure), "the target")
+    assert "better" in lines[0] and not any("prefer" in line for line in lines)
+    assert any("not promoted: only what was measured" in line for line in lines)
 
 
 def test_over_several_targets_those_where_much_was_lost_count_most():

@@ -80,7 +80,10 @@ def verdict(
     """What the loop did, in sentences that claim no more than was shown."""
     lines = [_on_gain(arms, target), f"identification: {identified['verdict']}"]
     if not identified["promoted"]:
-        lines.append("the policy was trained around an identification that is not promoted: prefer the one as it was")
+        won = arms["after"]["gain"]
+        better = _sure(won) and won["difference"] > 0
+        advice = "only what was measured on the target speaks for it" if better else "prefer the one as it was"
+        lines.append(f"the policy was trained around an identification that is not promoted: {advice}")
     for name, row in identified["parameters"].items():
         if AT_BOUND in row.get("reason", ""):
             lines.append(f"{name} {row['reason']} {row['unit']}: nothing was trained with it; it may be what is left")
