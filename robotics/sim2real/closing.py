@@ -33,7 +33,7 @@ def closed_fraction(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | N
     if "oracle" not in arms:
         return None
     there = gain(arms["oracle"]["target"], arms["before"]["target"])
-    if not _sure(there) or there["difference"] < 0:
+    if not _surely_better(there):
         return {"value": None, "ci95": None}
     won, most = _gains([arms], "after")
     drawn = np.random.default_rng(_SEED).integers(won.size, size=(RESAMPLES, won.size))
@@ -80,8 +80,7 @@ def verdict(
     """What the loop did, in sentences that claim no more than was shown."""
     lines = [_on_gain(arms, target), f"identification: {identified['verdict']}"]
     if not identified["promoted"]:
-        won = arms["after"]["gain"]
-        better = _sure(won) and won["difference"] > 0
+        better = _surely_better(arms["after"]["gain"])
         advice = "only what was measured on the target speaks for it" if better else "prefer the one as it was"
         lines.append(f"the policy was trained around an identification that is not promoted: {advice}")
     for name, row in identified["parameters"].items():
@@ -122,6 +121,10 @@ def _on_closed(closed: Mapping[str, Any] | None) -> str:
         return "what part of the gap was closed can not be said: training in the target itself is not surely better"
     low, high = closed["ci95"]
     return f"{closed['value']:.0%} of what training in the target itself gains [{low:.0%}, {high:.0%}]"
+
+
+def _surely_better(won: Mapping[str, Any]) -> bool:
+    return _sure(won) and won["difference"] > 0
 
 
 def _sure(won: Mapping[str, Any]) -> bool:

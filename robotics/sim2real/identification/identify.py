@@ -107,10 +107,10 @@ def identify(
     replay = Replay(subject, windows, settings.observe)
     few = Replay(subject, _few(fitted_logs, settings), settings.observe)
     found = fit(replay, parameters, rng, few=few, candidates=settings.starts, note=note)
-    stopped = [p.family.beyond is not None and at_bound(p, z) for p, z in zip(parameters, found.search, strict=True)]
-    if any(stopped):
+    freed = [_freed(p, value) for p, value in zip(parameters, found.values, strict=True)]
+    if freed != parameters:
         note("a bound is in the way: fitting beyond it")
-        parameters = [p.wider() if stop else p for p, stop in zip(parameters, stopped, strict=True)]
+        parameters = freed
         start = np.array([p.to_search(value) for p, value in zip(parameters, found.values, strict=True)])
         found = replace(fit(replay, parameters, rng, start=start, note=note), starts=found.starts)
     sure = certainty(found, parameters, rng)
@@ -140,6 +140,13 @@ def identify(
     document["report"] = str(out / REPORT)
     write_json(out / DOCUMENT, document)
     return document
+
+
+def _freed(parameter: Parameter, value: float) -> Parameter:
+    """In its family's wider bounds, if `value` is at a bound that those move away."""
+    wider = parameter.wider()
+    now, then = (at_bound(one, float(one.to_search(value))) for one in (parameter, wider))
+    return wider if now and not then else parameter
 
 
 def _few(logs: Sequence[Log], settings: Settings) -> list[Log]:
