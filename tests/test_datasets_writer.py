@@ -143,6 +143,20 @@ def test_an_interrupted_commit_is_taken_away_on_exit(tmp_path, monkeypatch):
     assert contents(tmp_path) == before
 
 
+def test_an_interruption_right_behind_the_commit_keeps_the_episode(tmp_path, monkeypatch):
+    write(tmp_path, "video")
+    commit = writer.write_info
+
+    def interrupted(*arguments):
+        commit(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, "write_info", interrupted)
+    with pytest.raises(KeyboardInterrupt), DatasetWriter.resume(tmp_path) as out:
+        out.append(frames(np.random.default_rng(1), 6, True), "task 0")
+    assert len(Dataset.open(tmp_path).episodes) == 4 and not check(tmp_path).problems
+
+
 def test_a_second_writer_is_refused(tmp_path):
     write(tmp_path, None)
     with DatasetWriter.resume(tmp_path), pytest.raises(UsageError, match="another process"):

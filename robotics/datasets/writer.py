@@ -54,7 +54,8 @@ class DatasetWriter:
 
     def __init__(self, root: Path, info: Info, tasks: list[str], stats: DatasetStats, episodes: list[Episode]) -> None:
         self.root, self.info = root, info
-        self._tasks, self._stats, self._episodes = tasks, stats, episodes
+        self._tasks, self._stats = tasks, stats
+        self._episodes = episodes  # the committed ones, and the one under way
         self._lock = FolderLock(root)
 
     @classmethod
@@ -99,6 +100,8 @@ class DatasetWriter:
         episode = self._next_episode(len(columns[INDEX]), task)
         stats = {key: _stats_of(columns[key], feature) for key, feature in self.info.features.items()}
         total_stats = merge(self._stats, stats)
+        # Known before it is on the disk: an interruption right behind the commit must not take it for a leftover.
+        self._episodes = [*self._episodes[: self.info.episodes], episode]
 
         if task not in self._tasks:
             write_tasks(self.root, [*self._tasks, task])
@@ -114,11 +117,10 @@ class DatasetWriter:
         write_info(self.root, info)
 
         self.info, self._tasks, self._stats = info, tasks, total_stats
-        self._episodes = [*self._episodes, episode]
 
     def remove_leftovers(self) -> None:
-        """Take away the files of an interrupted commit."""
-        for path in leftovers(self.root, self._episodes):
+        """Take away the files of an interrupted commit; info.json tells whether it was one."""
+        for path in leftovers(self.root, self._episodes[: read_info(self.root).episodes]):
             path.unlink(missing_ok=True)
 
     def _task_index(self, task: str) -> int:
