@@ -305,11 +305,38 @@ def test_an_encoders_steps_are_averaged_out_of_a_speed():
     assert np.abs(speed - 3 * np.cos(3 * time))[20:-20].max() < 0.05
 
 
+@pytest.mark.parametrize("late", [True, False])
+def test_late_speeds_of_a_free_body_are_moved_to_their_samples_and_others_believed(late):
+    time = np.arange(30) / 100
+    fall = np.stack([time, -time, 1 - 4.9 * time**2], axis=-1)
+    turn = 0.5 * time + 2 * time**2  # about z [rad]
+    orientation = np.stack([np.cos(turn / 2), 0 * turn, 0 * turn, np.sin(turn / 2)], axis=-1)
+    at = time - 0.005 * late
+    velocity = np.stack([0 * at + 1, 0 * at - 1, -9.8 * at], axis=-1)
+    turning = np.stack([0 * at, 0 * at, 0.5 + 4 * at], axis=-1)
+    twist = {"velocity": velocity, "angular_velocity": turning}
+    log = Log("fall", time, {}, {"block": {"position": fall, "orientation": orientation} | twist})
+    for timestep in (0.0, 0.01):  # 0.01: a simulation that begins with them has velocities as late as these
+        found = with_speeds(log, timestep).bodies["block"]
+        due = time - 0.005 * (late and timestep > 0)
+        np.testing.assert_allclose(found["velocity"][:-1, 2], -9.8 * due[:-1], atol=1e-9)
+        np.testing.assert_allclose(found["angular_velocity"][:-1, 2], (0.5 + 4 * due)[:-1], atol=1e-9)
+    alone = Log("fall", time, {}, {"block": {"position": fall, "orientation": orientation}})
+    found = with_speeds(alone).bodies["block"]
+    np.testing.assert_allclose(found["velocity"][:, 2], -9.8 * time, atol=1e-9)
+    np.testing.assert_allclose(found["angular_velocity"][1:-1, 2], (0.5 + 4 * time)[1:-1], atol=1e-9)
+
+
 def test_the_speed_of_the_shortest_log():
     for count in (2, 3, 4):
         time = np.arange(count) * 0.1
         log = with_speeds(Log("short", time, {"position": {"a": 3 * time}}, {}))
         np.testing.assert_allclose(log.joints["speed"]["a"], 3.0)
+        position = np.stack([3 * time, 0 * time, time], axis=-1)
+        body = {"position": position, "velocity": 0 * position + [3, 0, 1], "orientation": np.eye(4)[[0] * count]}
+        twist = with_speeds(Log("short", time, {}, {"block": body})).bodies["block"]
+        np.testing.assert_allclose(twist["velocity"], body["velocity"])
+        np.testing.assert_allclose(twist["angular_velocity"], 0.0)
 
 
 def test_the_longest_delay_of_a_target_is_found(tmp_path):

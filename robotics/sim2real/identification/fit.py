@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from mujoco import sysid
+from scipy import optimize
 
 from robotics.sim2real.identification.parameters import Parameter
 from robotics.sim2real.identification.replay import Replay
@@ -28,9 +29,10 @@ PRIOR_S = 1.0
 #: When its weight, given by the errors of the start, has fallen below this part with the errors of the optimum, all is
 #: fitted again.
 AGAIN = 0.7
-#: Where free bodies hit things the error is ragged, and a descent stops at the first rag: rounds of random points
-#: around the best so far, as far in each direction as the linear model says costs this part more.
-ROUNDS, AROUND, COSTS_MORE = 3, 16, 0.05
+#: Where free bodies hit things the error is ragged, and a descent stops at the first rag. From there on a simplex looks
+#: for less: its first size, in search coordinates and at most as a part of the range, and how often it may look per
+#: parameter.
+SIMPLEX, SIMPLEX_PART, LOOKS = 0.2, 0.15, 30
 #: Finite differences in search coordinates: 2 % of a positive parameter, 0.4 % of the range of another.
 STEP = 0.02
 #: A residual whose differences to the two sides differ by more than this jumps.
@@ -87,7 +89,7 @@ def fit(
         search = optimum.as_vector()
     if replay.windows[0].bodies:
         note("looking around")
-        search = _look_around(problem, search, rng)
+        search = _look_around(problem, search)
     note("intervals")
     residuals, jacobian = problem.linearize(search)
     return Fit(
@@ -120,17 +122,19 @@ def _explore(
     return found, costs.tolist()
 
 
-def _look_around(problem: "_Problem", search: Array, rng: np.random.Generator) -> Array:
-    """The best of random points around `search`, or of those around the best of them, and so on."""
-    residuals, jacobian = problem.linearize(search)
-    curvature = sum((j**2).sum(axis=0) for j in jacobian)
-    reach = np.sqrt(COSTS_MORE * sum(float(r @ r) for r in residuals) / np.maximum(curvature, 1e-12))
-    reach = np.minimum(reach, 0.1 * (problem.high - problem.low))
-    for number in range(ROUNDS):
-        drawn = search + rng.normal(size=(AROUND, len(search))) * reach / 2**number
-        points = np.vstack([search, np.clip(drawn, *problem.inside)])
-        search = points[int(problem.costs(points).argmin())]
-    return search
+def _look_around(problem: "_Problem", search: Array) -> Array:
+    """The best that a simplex (Nelder and Mead) finds around `search`: it needs no derivative, and steps over rags."""
+    low, high = problem.inside
+    sides = np.minimum(SIMPLEX, SIMPLEX_PART * (problem.high - problem.low))
+    corners = np.clip(np.vstack([search, search + np.diag(sides)]), low, high)
+    found = optimize.minimize(
+        lambda point: float(problem.costs(point[None])[0]),
+        search,
+        method="Nelder-Mead",
+        bounds=list(zip(low, high, strict=True)),
+        options={"initial_simplex": corners, "maxfev": LOOKS * len(search)},
+    )
+    return np.asarray(found.x)
 
 
 class _Problem:

@@ -92,7 +92,7 @@ def identify(
     subject = load_subject(robot)
     logs = read_logs(log, subject.joints, subject.only_body)
     require_plausible(subject, logs)
-    logs = [with_speeds(log) for log in driven(subject, logs)]
+    logs = [with_speeds(log, float(subject.model.opt.timestep)) for log in driven(subject, logs)]
     parameters = choose(subject, *moving(subject, logs), settings.families)
     if not parameters:
         raise UsageError(f"{robot}: nothing to identify in these logs; give --parameters")

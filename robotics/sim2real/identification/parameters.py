@@ -28,8 +28,8 @@ class Family:
         of: what there is one of per parameter: "servo", "motor", "joint", "body", "free" (all free bodies) or "all".
         logarithmic: searched on a logarithmic scale.
         nominal: value in the nominal model, of the joint or body with this index.
-        bounds: lowest and highest value, from the nominal one and what the joint has to compare it with: its largest
-            torque [N m], or its inertia [kg m^2] for the armature.
+        bounds: lowest and highest value, from the nominal one and what there is to compare it with: a joint's largest
+            torque [N m], its inertia [kg m^2] for the armature, the physics timestep [s] for the time of contacts.
     """
 
     name: str
@@ -238,7 +238,7 @@ FAMILIES = {
             True,
             "time constant of contacts (solref)",
             lambda s, _: float(s.model.geom_solref[_free_geoms(s), 0].mean()),
-            lambda nominal, torque: (0.004, 0.1),
+            lambda nominal, timestep: (2 * timestep, 0.1),  # the engine makes no contact stiffer than that
             lambda plant, _, v: plant.set_contact("geom_solref", _free_geoms(plant.subject), 0, v),
         ),
         Family(
@@ -328,7 +328,11 @@ def _parameter(subject: Subject, family: Family, label: str, index: int) -> Para
 
 
 def _compared(subject: Subject, family: Family, joint: int) -> float:
-    """The inertia of a joint with all that it moves, or the largest force of its actuator (1 without a limit)."""
+    """What `Family.bounds` compares with: the inertia of a joint with all that it moves, the largest force of its
+    actuator (1 without a limit), or the timestep of contacts.
+    """
+    if family.name == "contact_time":
+        return float(subject.model.opt.timestep)
     if family.name == "armature":
         return float(subject.model.dof_M0[_dof(subject, joint)])
     if family.of not in ("joint", "servo", "motor"):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
 from robotics.errors import DataError
@@ -40,7 +39,7 @@ class Replay:
     """Windows of logs, and the error of the model with any parameters on them.
 
     Args:
-        windows: motions; each begins in its own measured state.
+        windows: motions with their speeds (see `speeds.py`); each begins in its own measured state.
         observe: channels to compare; position always, velocity and torque where asked for and logged.
     """
 
@@ -183,7 +182,7 @@ def _measured(subject: Subject, log: Log, observed: Sequence[Observed]) -> Array
 
 
 def _initial(subject: Subject, log: Log) -> tuple[Array, Array]:
-    """(nq,), (nv,): the first measured state; speeds smoothed, else logged, else from positions."""
+    """(nq,), (nv,): the first measured state; a joint's speed smoothed, else logged, else from positions."""
     model = subject.model
     qpos, qvel = neutral(model), np.zeros(model.nv)
     for joint, position in log.joints.get("position", {}).items():
@@ -196,10 +195,8 @@ def _initial(subject: Subject, log: Log) -> tuple[Array, Array]:
         place, dof = int(model.jnt_qposadr[joint_id]), int(model.jnt_dofadr[joint_id])
         if "position" in channels:
             qpos[place : place + 3] = channels["position"][0]
-            qvel[dof : dof + 3] = [_slope(log.time, column) for column in channels["position"].T]
         if "orientation" in channels:
             qpos[place + 3 : place + 7] = channels["orientation"][0]
-            qvel[dof + 3 : dof + 6] = _turning(log.time, channels["orientation"])
         if "velocity" in channels:
             qvel[dof : dof + 3] = channels["velocity"][0]
         if "angular_velocity" in channels:
@@ -211,10 +208,3 @@ def _slope(time: Array, values: Array) -> float:
     """Speed at the first sample, by a line through the first three."""
     count = min(3, len(time))
     return float(np.polyfit(time[:count] - time[0], values[:count], 1)[0])
-
-
-def _turning(time: Array, orientation: Array) -> Array:
-    """Angular velocity at the first sample, in the body frame (3,)."""
-    turned = np.zeros(3)
-    mujoco.mju_subQuat(turned, orientation[1], orientation[0])
-    return turned / (time[1] - time[0])

@@ -1,11 +1,15 @@
-"""How fast the joints of a log were at every sample, from where they were around it.
+"""How fast the joints and free bodies of a log were at every sample, from where they were around it.
 
 Replay begins in a measured state, and an error of its speed grows with every step. Logged speeds are too rough for
-that: those of a servo are noisy, and many logs hold plain differences, which are half a sample late.
+that: those of a servo are noisy, and many logs hold plain differences, which are half a sample late. A free body hits
+things, over which nothing can be smoothed: its logged speeds are believed, once they are in time.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
+import mujoco
 import numpy as np
 
 from robotics.sim2real.logs import Log
@@ -20,15 +24,51 @@ HALF_S, FEWEST = 0.03, 2
 DEGREE, END_DEGREE = 3, 2
 
 
-def with_speeds(log: Log) -> Log:
-    """The log with a channel of smoothed speeds [rad/s or m/s] for each joint that has positions.
+def with_speeds(log: Log, timestep: float = 0.0) -> Log:
+    """The log with a channel of smoothed speeds [rad/s or m/s] for each joint that has positions, and with velocities
+    [m/s, and rad/s in its own frame] of each free body, of which late ones are moved to their samples; to half a
+    `timestep` [s] before them, since a simulation that is to begin with them has velocities that are as late as that.
 
     Towards the ends, where fewer samples are on one side, the window shrinks; the outermost two samples on either side
     have the slope of a parabola through the samples within.
     """
     half = max(FEWEST, round(HALF_S / log.period_s))
     speeds = {joint: _speed(log.time, values, half) for joint, values in log.joints.get("position", {}).items()}
-    return replace(log, joints={**log.joints, SPEED: speeds})
+    ahead = max(0.0, 0.5 * (1 - timestep / log.period_s))
+    bodies = {body: _with_twist(log.time, channels, ahead) for body, channels in log.bodies.items()}
+    return replace(log, joints={**log.joints, SPEED: speeds}, bodies=bodies)
+
+
+def _with_twist(time: Array, channels: Mapping[str, Array], ahead: float) -> dict[str, Array]:
+    found, steps = dict(channels), np.diff(time)[:, None]
+    if "position" in channels:
+        if "velocity" in channels:
+            found["velocity"] = _in_time(channels["velocity"], np.diff(channels["position"], axis=0) / steps, ahead)
+        else:
+            found["velocity"] = np.stack([_speed(time, axis, FEWEST) for axis in channels["position"].T], axis=-1)
+    if "orientation" in channels:
+        turning = _turned(channels["orientation"]) / steps
+        around = (np.vstack([turning[:1], turning]) + np.vstack([turning, turning[-1:]])) / 2
+        logged = channels.get("angular_velocity")
+        found["angular_velocity"] = around if logged is None else _in_time(logged, turning, ahead)
+    return found
+
+
+def _in_time(logged: Array, differences: Array, ahead: float) -> Array:
+    """Logged speeds (T, 3), or those `ahead` samples later where they are as late as plain differences: nearer to the
+    `differences` (T − 1, 3) up to each sample than to those around it.
+    """
+    inner, before, around = logged[1:-1], differences[:-1], (differences[:-1] + differences[1:]) / 2
+    late = ((inner - before) ** 2).sum() < ((inner - around) ** 2).sum()
+    return np.vstack([(1 - ahead) * logged[:-1] + ahead * logged[1:], logged[-1:]]) if late else logged
+
+
+def _turned(orientation: Array) -> Array:
+    """Rotation from each sample to the next, in the frame of the body [rad] (T − 1, 3)."""
+    turned = np.empty((len(orientation) - 1, 3))
+    for row, (before, after) in enumerate(pairwise(orientation)):
+        mujoco.mju_subQuat(turned[row], after, before)
+    return turned
 
 
 def _speed(time: Array, position: Array, half: int) -> Array:
