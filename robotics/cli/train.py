@@ -14,7 +14,7 @@ from robotics.cli import train_rl
 from robotics.errors import UsageError
 
 #: Options that are fields of the policy's configuration; the rest of what is given goes to TrainConfig.
-POLICY_OPTIONS: tuple[str, ...] = ("chunk_size", "n_action_steps", "input_sparsity", "language")
+POLICY_OPTIONS: tuple[str, ...] = ("chunk_size", "n_action_steps", "input_noise", "input_sparsity", "language")
 POLICY_OPTIONS += ("objective", "sampling_steps", "backbone", "max_delay")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -41,6 +41,8 @@ class Options:
     """Actions predicted at once."""
     n_action_steps: int | None = None
     """Actions executed before the next prediction."""
+    input_noise: float | None = None
+    """Noise on vector inputs in training, in standard deviations of the data: less where millimetres decide."""
     input_sparsity: float | None = None
     """Weight of a penalty that shuts off numbers of vector inputs that can be done without; 0: all stay."""
     seed: int | None = None
