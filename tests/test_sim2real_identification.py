@@ -218,6 +218,18 @@ def test_how_large_a_free_body_is_where_it_touches(tmp_path):
     assert document["promoted"]
 
 
+def test_contacts_are_not_looked_for_stiffer_than_the_engine_makes_them(tmp_path):
+    """Below, an error does not change with the parameter, which would be called unidentifiable."""
+    (tmp_path / "block.xml").write_text(block(0.05))
+    subject = load_subject(str(tmp_path / "block.xml"))
+    (parameter,) = choose(subject, [], False, True, ("contact_time",))
+    log = Log("fall", np.arange(40) * DT, {}, {"block": {"position": np.tile([0.0, 0.0, 0.06], (40, 1))}})
+    times = np.array([[parameter.low / 2], [parameter.low], [parameter.low * 1.2]])
+    stiffer, stiffest, softer = Replay(subject, [log]).errors([parameter], times)[0]
+    np.testing.assert_array_equal(stiffer, stiffest)
+    assert np.abs(softer - stiffest).max() > 1e-4
+
+
 def test_the_true_model_replays_its_own_log(tmp_path):
     truth = Truth()
     subject = load_subject(model_file(tmp_path, truth))
