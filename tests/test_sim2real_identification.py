@@ -21,7 +21,7 @@ from robotics.sim2real.identification.judgement import Errors
 from robotics.sim2real.identification.parameters import FAMILIES, Parameter, choose
 from robotics.sim2real.identification.plant import STRIBECK_SPEED
 from robotics.sim2real.identification.replay import Replay, _held
-from robotics.sim2real.identification.speeds import with_speeds
+from robotics.sim2real.identification.speeds import SPEED, with_speeds
 from robotics.sim2real.identification.split import split, within_budget
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.identification.uncertainty import certainty
@@ -230,13 +230,19 @@ def test_contacts_are_not_looked_for_stiffer_than_the_engine_makes_them(tmp_path
     assert np.abs(softer - stiffest).max() > 1e-4
 
 
+def from_rest(logs):
+    """The logs with the speeds that they begin with: none, exactly."""
+    speeds = [{joint: np.zeros_like(q) for joint, q in log.joints["position"].items()} for log in logs]
+    return [replace(log, joints={**log.joints, SPEED: speed}) for log, speed in zip(logs, speeds, strict=True)]
+
+
 def test_the_true_model_replays_its_own_log(tmp_path):
     truth = Truth()
     subject = load_subject(model_file(tmp_path, truth))
-    logs = read_logs(logs_of(truth, tmp_path / "logs", motions=1), subject.joints)
+    logs = from_rest(read_logs(logs_of(truth, tmp_path / "logs", motions=1), subject.joints))
     errors = Replay(subject, logs).errors((), np.zeros((1, 0)))[0]
     assert np.abs(errors).max() < 1e-4
-    noisy = read_logs(logs_of(truth, tmp_path / "noisy", motions=1, noise=0.01), subject.joints)
+    noisy = from_rest(read_logs(logs_of(truth, tmp_path / "noisy", motions=1, noise=0.01), subject.joints))
     # A motion begins where it was measured: the servo pulls that error in, the rest is noise
     assert Replay(subject, noisy).errors((), np.zeros((1, 0)))[0][0, 100:].std() == pytest.approx(0.01, rel=0.15)
 
@@ -354,7 +360,9 @@ def test_the_speed_of_the_shortest_log():
 def test_the_longest_delay_of_a_target_is_found(tmp_path):
     """All of the registry's delays together: a fit that stops at a bound tells training nothing."""
     most = sum(max(FACTORS[name].range) for name in ("command_delay", "policy_latency", "sensing_delay"))
-    assert FAMILIES["delay"].bounds(0.0, 0.0)[1] < most < max(FAMILIES["delay"].beyond) < EARLIER_S
+    subject = load_subject(model_file(tmp_path, Truth()))
+    (delay,) = choose(subject, ["a", "b"], True, False, ("delay",))
+    assert delay.high < most < delay.wider().high < EARLIER_S
     families = ("stiffness", "damping", "friction", "delay")
     row = found(tmp_path, Truth(delay=most), families, motions=4)["parameters"]["delay"]
     assert row["identifiable"] and row["value"] == pytest.approx(most, abs=2e-3)
@@ -425,7 +433,7 @@ def test_a_calibrated_file_moves_like_the_fitted_model(tmp_path):
     calibrated = tmp_path / "calibrated.xml"
     spec.compile()
     calibrated.write_text(spec.to_xml())
-    logs = read_logs(tmp_path / "logs", subject.joints)
+    logs = [with_speeds(log) for log in read_logs(tmp_path / "logs", subject.joints)]
     parameters = choose(subject, ["a", "b"], True, False, ("stiffness", "damping", "friction", "armature"))
     values = np.array([[calibration["parameters"][p.name]["value"] for p in parameters]])
     one = Replay(subject, logs).errors(parameters, values)[0]

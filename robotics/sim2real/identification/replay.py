@@ -182,14 +182,13 @@ def _measured(subject: Subject, log: Log, observed: Sequence[Observed]) -> Array
 
 
 def _initial(subject: Subject, log: Log) -> tuple[Array, Array]:
-    """(nq,), (nv,): the first measured state; a joint's speed smoothed, else logged, else from positions."""
+    """(nq,), (nv,): the first measured state."""
     model = subject.model
     qpos, qvel = neutral(model), np.zeros(model.nv)
     for joint, position in log.joints.get("position", {}).items():
         index = int(model.joint(joint).id)
         qpos[model.jnt_qposadr[index]] = position[0]
-        speed = next((log.joints[c][joint] for c in (SPEED, "velocity") if joint in log.joints.get(c, {})), None)
-        qvel[model.jnt_dofadr[index]] = _slope(log.time, position) if speed is None else speed[0]
+        qvel[model.jnt_dofadr[index]] = log.joints[SPEED][joint][0]
     for body, channels in log.bodies.items():
         joint_id = subject.bodies[body]
         place, dof = int(model.jnt_qposadr[joint_id]), int(model.jnt_dofadr[joint_id])
@@ -202,9 +201,3 @@ def _initial(subject: Subject, log: Log) -> tuple[Array, Array]:
         if "angular_velocity" in channels:
             qvel[dof + 3 : dof + 6] = channels["angular_velocity"][0]
     return qpos, qvel
-
-
-def _slope(time: Array, values: Array) -> float:
-    """Speed at the first sample, by a line through the first three."""
-    count = min(3, len(time))
-    return float(np.polyfit(time[:count] - time[0], values[:count], 1)[0])
