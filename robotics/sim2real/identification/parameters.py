@@ -18,6 +18,8 @@ from robotics.sim2real.identification.subject import Subject
 Array = np.ndarray
 #: (plant, index of the joint, body or 0, one value per simulation (N,))
 Write = Callable[[Plant, int, Array], None]
+#: (nominal value, subject, index of the joint, body or 0) -> lowest and highest value
+Bounds = Callable[[float, Subject, int], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,7 @@ class Family:
         of: what there is one of per parameter: "servo", "motor", "joint", "body", "free" (all free bodies) or "all".
         logarithmic: searched on a logarithmic scale.
         nominal: value in the nominal model, of the joint or body with this index.
-        bounds: lowest and highest value, from the nominal one and what there is to compare it with: a joint's largest
-            torque [N m], its inertia [kg m^2] for the armature, the physics timestep [s] for the time of contacts.
+        bounds: lowest and highest value, from the nominal one, of the joint or body with this index.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Family:
     logarithmic: bool
     summary: str
     nominal: Callable[[Subject, int], float]
-    bounds: Callable[[float, float], tuple[float, float]]
+    bounds: Bounds
     write: Write
     beyond: tuple[float, float] | None = None
     """Bounds of a second search where the first has stopped at its own, which are narrower since it works better so."""
@@ -99,9 +100,27 @@ def _damping(subject: Subject, joint: int) -> float:
     return own
 
 
-def _decades(below: float, above: float, floor: float) -> Callable[[float, float], tuple[float, float]]:
+def _largest_torque(subject: Subject, joint: int) -> float:
+    """Of its actuator [N m]; 1 without a limit."""
+    actuator = subject.actuators.get(subject.model.joint(joint).name)
+    if actuator is None or not subject.model.actuator_forcelimited[actuator]:
+        return 1.0
+    return float(np.abs(subject.model.actuator_forcerange[actuator]).max())
+
+
+def _armature_bounds(nominal: float, subject: Subject, joint: int) -> tuple[float, float]:
+    """Around the nominal value, and what a joint with the inertia of all that this one moves may have."""
+    inertia = float(subject.model.dof_M0[_dof(subject, joint)])
+    return max(nominal, 0.02 * inertia) / 20, max(20 * nominal, 2 * inertia)
+
+
+def _between(low: float, high: float) -> Bounds:
+    return lambda nominal, subject, index: (low, high)
+
+
+def _decades(below: float, above: float, floor: float) -> Bounds:
     """Bounds by factors of the nominal value, or from `floor` where that is zero."""
-    return lambda nominal, torque: (max(nominal, floor) / below, max(nominal, floor) * above)
+    return lambda nominal, subject, index: (max(nominal, floor) / below, max(nominal, floor) * above)
 
 
 FAMILIES = {
@@ -144,7 +163,7 @@ FAMILIES = {
             False,
             "Coulomb friction per actuator torque (BAM, model M2)",
             lambda s, j: 0.0,
-            lambda nominal, torque: (0.0, 0.8),
+            _between(0.0, 0.8),
             lambda plant, j, v: plant.set_load_friction(j, v),
             native=False,
         ),
@@ -155,7 +174,7 @@ FAMILIES = {
             False,
             "friction at rest beyond the Coulomb friction",
             lambda s, j: 0.0,
-            lambda nominal, torque: (0.0, 0.5 * torque),
+            lambda nominal, s, j: (0.0, 0.5 * _largest_torque(s, j)),
             lambda plant, j, v: plant.set_stribeck(j, v),
             native=False,
         ),
@@ -166,7 +185,7 @@ FAMILIES = {
             False,
             "half the play within which a servo does nothing",
             lambda s, j: 0.0,
-            lambda nominal, torque: (0.0, 0.05),
+            _between(0.0, 0.05),
             lambda plant, j, v: plant.set_backlash(j, v),
             native=False,
         ),
@@ -177,7 +196,7 @@ FAMILIES = {
             True,
             "inertia of the rotor, felt at the joint",
             lambda s, j: float(s.model.dof_armature[_dof(s, j)]),
-            lambda nominal, inertia: (max(nominal, 0.02 * inertia) / 20, max(20 * nominal, 2 * inertia)),
+            _armature_bounds,
             lambda plant, j, v: plant.set_dof("dof_armature", j, v),
         ),
         Family(
@@ -187,7 +206,7 @@ FAMILIES = {
             True,
             "torque per commanded torque",
             lambda s, j: 1.0,
-            lambda nominal, torque: (0.3, 3.0),
+            _between(0.3, 3.0),
             lambda plant, j, v: plant.set_gain(j, v),
         ),
         Family(
@@ -197,7 +216,7 @@ FAMILIES = {
             False,
             "of the encoder",
             lambda s, j: 0.0,
-            lambda nominal, torque: (-0.1, 0.1),
+            _between(-0.1, 0.1),
             lambda plant, j, v: plant.set_offset(j, v),
         ),
         Family(
@@ -217,7 +236,7 @@ FAMILIES = {
             False,
             "from a command to its effect, beyond the logged times",
             lambda s, _: 0.0,
-            lambda nominal, torque: (-0.05, 0.1),
+            _between(-0.05, 0.1),
             lambda plant, _, v: plant.set_delay(v),
             beyond=(-0.05, 0.25),  # all that the registry's factors can be late together
         ),
@@ -228,7 +247,7 @@ FAMILIES = {
             True,
             "sliding friction of the free bodies",
             lambda s, _: float(s.model.geom_friction[_free_geoms(s), 0].mean()),
-            lambda nominal, torque: (0.02, 2.0),
+            _between(0.02, 2.0),
             lambda plant, _, v: plant.set_contact("geom_friction", _free_geoms(plant.subject), 0, v),
         ),
         Family(
@@ -238,7 +257,7 @@ FAMILIES = {
             True,
             "time constant of contacts (solref)",
             lambda s, _: float(s.model.geom_solref[_free_geoms(s), 0].mean()),
-            lambda nominal, timestep: (2 * timestep, 0.1),  # the engine makes no contact stiffer than that
+            lambda nominal, s, _: (2 * float(s.model.opt.timestep), 0.1),  # the engine makes none stiffer
             lambda plant, _, v: plant.set_contact("geom_solref", _free_geoms(plant.subject), 0, v),
         ),
         Family(
@@ -248,7 +267,7 @@ FAMILIES = {
             True,
             "damping ratio of contacts (solref)",
             lambda s, _: float(s.model.geom_solref[_free_geoms(s), 1].mean()),
-            lambda nominal, torque: (0.05, 2.0),
+            _between(0.05, 2.0),
             lambda plant, _, v: plant.set_contact("geom_solref", _free_geoms(plant.subject), 1, v),
         ),
         Family(
@@ -258,7 +277,7 @@ FAMILIES = {
             True,
             "of free bodies where they touch, by their nominal size; a ground that lies higher looks like more",
             lambda s, _: 1.0,
-            lambda nominal, torque: (0.9, 1.1),
+            _between(0.9, 1.1),
             lambda plant, _, v: plant.set_size(_free_geoms(plant.subject), v),
         ),
     )
@@ -323,24 +342,8 @@ def _places(
 
 def _parameter(subject: Subject, family: Family, label: str, index: int) -> Parameter:
     nominal = family.nominal(subject, index)
-    low, high = family.bounds(nominal, _compared(subject, family, index))
+    low, high = family.bounds(nominal, subject, index)
     return Parameter(f"{family.name}.{label}" if label else family.name, family, index, nominal, low, high)
-
-
-def _compared(subject: Subject, family: Family, joint: int) -> float:
-    """What `Family.bounds` compares with: the inertia of a joint with all that it moves, the largest force of its
-    actuator (1 without a limit), or the timestep of contacts.
-    """
-    if family.name == "contact_time":
-        return float(subject.model.opt.timestep)
-    if family.name == "armature":
-        return float(subject.model.dof_M0[_dof(subject, joint)])
-    if family.of not in ("joint", "servo", "motor"):
-        return 1.0
-    actuator = subject.actuators.get(subject.model.joint(joint).name)
-    if actuator is None or not subject.model.actuator_forcelimited[actuator]:
-        return 1.0
-    return float(np.abs(subject.model.actuator_forcerange[actuator]).max())
 
 
 def _moves(model: mujoco.MjModel, body: int) -> bool:
