@@ -15,10 +15,11 @@ from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.identification.calibration import calibrate, read_calibration
 from robotics.sim2real.identification.excitation import excite
+from robotics.sim2real.identification.families import FAMILIES
 from robotics.sim2real.identification.fit import Fit, _Problem
 from robotics.sim2real.identification.identify import Settings, identify
 from robotics.sim2real.identification.judgement import Errors
-from robotics.sim2real.identification.parameters import FAMILIES, Parameter, choose
+from robotics.sim2real.identification.parameters import Parameter, choose
 from robotics.sim2real.identification.plant import STRIBECK_SPEED
 from robotics.sim2real.identification.replay import Replay, _held
 from robotics.sim2real.identification.speeds import SPEED, with_speeds

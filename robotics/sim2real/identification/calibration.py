@@ -8,7 +8,7 @@ import numpy as np
 
 from robotics.errors import DataError
 from robotics.outputs import read_json
-from robotics.sim2real.identification.parameters import FAMILIES
+from robotics.sim2real.identification.families import FAMILIES
 from robotics.sim2real.identification.subject import Subject
 
 FILE = "calibration.json"

@@ -58,6 +58,12 @@ class Subject:
     def hinge(self, joint: str) -> bool:
         return int(self.model.jnt_type[self.model.joint(joint).id]) == _ONE_DOF[0]
 
+    def free_geoms(self) -> np.ndarray:
+        """Indices of the geoms of the free bodies, int (G,)."""
+        roots = {int(self.model.jnt_bodyid[joint]) for joint in self.bodies.values()}
+        of = self.model.body_rootid[self.model.geom_bodyid]
+        return np.flatnonzero(np.isin(of, list(roots)))
+
 
 def load_subject(name: str) -> Subject:
     """An embedded robot, an MJCF or URDF file, or a TOML file with `model = "…"`.
