@@ -430,7 +430,7 @@ def test_a_calibrated_file_moves_like_the_fitted_model(tmp_path):
     assert calibration["promoted"] == document["promoted"]
     subject = load_subject(model_file(tmp_path))
     spec = subject.spec()
-    assert calibrate(spec, calibration) == ["delay"]
+    assert calibrate(spec, {n: row["value"] for n, row in calibration["parameters"].items()}) == ["delay"]
     calibrated = tmp_path / "calibrated.xml"
     spec.compile()
     calibrated.write_text(spec.to_xml())

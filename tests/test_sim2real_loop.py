@@ -43,51 +43,81 @@ def reach():
     env.close()
 
 
-def test_what_joints_agree_on_is_in_the_middle_of_the_range(reach):
-    agreed = {f"stiffness.joint{i}": row(0.7 * k, 0.69 * k, 0.71 * k, k) for i, k in ((1, 2000.0), (2, 2500.0))}
-    low, high = posterior(agreed, reach.believed).ranges["stiffness"]
-    assert np.sqrt(low * high) == pytest.approx(0.7, rel=1e-3) and high / low < 1.15
+def middle(ends: list[float]) -> float:
+    return float(np.sqrt(ends[0] * ends[1]))
+
+
+def test_every_joint_is_drawn_around_what_it_told_of_itself(reach):
     apart = {"stiffness.joint1": row(1000, 990, 1010, 2000), "stiffness.joint2": row(2500, 2490, 2510, 2500)}
-    low, high = posterior(apart, reach.believed).ranges["stiffness"]
-    assert low < 0.55 and high > 0.95
+    found = posterior(apart, reach.believed)
+    assert found.ranges == {} and found.joints.keys() == apart.keys()
+    for name, value in (("stiffness.joint1", 1000), ("stiffness.joint2", 2500)):
+        low, high = found.joints[name]
+        assert middle([low, high]) == pytest.approx(value, rel=1e-3) and 1.05 < high / low < 1.15
 
 
-def test_an_unsure_joint_counts_less_and_an_unidentifiable_one_not_at_all(reach):
-    both = {
+def test_a_joint_that_can_not_tell_gets_what_the_others_agree_on(reach):
+    told = {
         "stiffness.joint1": row(1400, 1390, 1410, 2000),
-        "stiffness.joint2": row(5000, 1000, 25000, 2500),
+        "stiffness.joint2": row(5000, 1000, 25000, 2500),  # hardly told: it counts less
         "stiffness.joint3": row(18, 17, 19, 1800, identifiable=False),
     }
-    low, high = posterior(both, reach.believed).ranges["stiffness"]
-    assert np.sqrt(low * high) == pytest.approx(0.7, rel=0.05)
-    unknown = {name: {**one, "identifiable": False} for name, one in both.items()}
-    assert posterior(unknown, reach.believed).ranges == {}
+    joints = posterior(told, reach.believed).joints
+    assert middle(joints["stiffness.joint1"]) == pytest.approx(1400, rel=1e-3)
+    assert joints["stiffness.joint2"] == pytest.approx([1000, 25000], rel=1e-3)
+    assert middle(joints["stiffness.joint3"]) == pytest.approx(0.7 * 1800, rel=0.05)
+    unknown = {name: {**one, "identifiable": False} for name, one in told.items()}
+    assert posterior(unknown, reach.believed) == Posterior({})
 
 
-def test_torques_become_parts_of_the_limit_and_never_less_than_none(reach):
-    more = posterior({"friction.joint1": row(0.1 + 0.87, 0.1 + 0.86, 0.1 + 0.88, 0.1)}, reach.believed).ranges
-    assert np.mean(more["friction"]) == pytest.approx(0.01, rel=1e-3)
-    less = posterior({"friction.joint1": row(0.01, 0.009, 0.011, 0.1)}, reach.believed).ranges["friction"]
-    assert less[0] == 0.0 <= less[1]
+def test_friction_is_a_joints_own_and_never_less_than_none(reach):
+    """It is no ratio: of one that has none nominally, others tell nothing."""
+    told = {
+        "friction.joint1": row(0.97, 0.96, 0.98, 0.1),
+        "friction.joint2": row(0.01, 0.009, 0.011, 0.1),
+        "friction.joint3": row(0.5, 0.0, 9.0, 0.1, identifiable=False),
+    }
+    joints = posterior(told, reach.believed).joints
+    assert joints.keys() == {"friction.joint1", "friction.joint2"}
+    assert np.mean(joints["friction.joint1"]) == pytest.approx(0.97, rel=1e-3)
+    assert joints["friction.joint2"][0] == 0.0 < joints["friction.joint2"][1]
     early = posterior({"delay": row(-0.02, -0.021, -0.019, 0.0)}, reach.believed).ranges["delay"]
     assert early == [0.0, 0.0]
 
 
+def test_worlds_of_joints_are_in_the_model(reach):
+    """Written before the factors, which go on from there; a joint that is not there is an error."""
+    told = {"friction.joint1": row(0.97, 0.96, 0.98, 0.1), "stiffness.joint2": row(900, 890, 910, 2500)}
+    world = posterior(told, reach.believed).middle().world(reach, 0)
+    assert not world.nominal and world.values == ()
+    for more, times in (({}, 1.0), ({"actuator_gain": 0.5}, 0.5)):
+        env = make_env(REACH, world=World(tuple(more.items()), world.joints))
+        model = env.unwrapped.model
+        servo = next(a for a in range(model.nu) if model.joint(model.actuator_trnid[a, 0]).name == "joint2")
+        assert model.actuator_gainprm[servo, 0] == pytest.approx(times * 900, rel=1e-3)
+        assert model.dof_frictionloss[model.joint("joint1").dofadr[0]] == pytest.approx(0.97, rel=1e-3)
+        env.close()
+    with pytest.raises(DataError, match="joint9"):
+        make_env(REACH, world=World(joints=(("friction.joint9", 1.0),)))
+
+
 def test_worlds_depend_on_their_seed_alone_and_stay_in_the_ranges(reach):
-    drawn = Posterior({"damping": [0.4, 0.6], "delay": [0.01, 0.03]})
-    worlds = [drawn.world(reach, seed).as_dict() for seed in range(50)]
-    assert worlds[7] == drawn.world(reach, 7).as_dict() and len({w["command_delay"] for w in worlds}) == 50
+    drawn = Posterior({"mass": [0.8, 0.9], "delay": [0.01, 0.03]}, joints={f"damping.{j}": [4.0, 6.0] for j in "ab"})
+    worlds = [drawn.world(reach, seed) for seed in range(50)]
+    assert worlds[7] == drawn.world(reach, 7) and len(set(worlds)) == 50
     for world in worlds:
-        assert 0.4 <= world["joint_damping"] == world["actuator_damping"] <= 0.6
-        assert 0.01 <= world["command_delay"] <= 0.03
+        values, joints = world.as_dict(), dict(world.joints)
+        assert values.keys() == {"mass", "command_delay"} and joints.keys() == {"damping.a", "damping.b"}
+        assert 0.8 <= values["mass"] <= 0.9 and 0.01 <= values["command_delay"] <= 0.03
+        assert 4.0 <= joints["damping.a"] == joints["damping.b"] <= 6.0
 
 
 def test_what_logs_do_not_tell_is_drawn_from_the_registry(reach):
     """And nothing that they do tell, under whatever name."""
-    told = {"friction": [0.01, 0.02], "delay": [0.01, 0.02]}
+    told, joints = {"delay": [0.01, 0.02]}, {"friction.joint1": [0.1, 0.2]}
     for seed in range(20):
-        alone, with_rest = (Posterior(told, rest).world(reach, seed).as_dict() for rest in (None, "medium"))
-        assert set(alone) == {"added_friction", "command_delay"}
+        alone, with_rest = (Posterior(told, rest, joints).world(reach, seed).as_dict() for rest in (None, "medium"))
+        assert set(alone) == {"command_delay"}
         others = Randomisation("medium").world(reach, seed).as_dict()
         same = {"joint_friction", "added_friction", "command_delay", "policy_latency", "sensing_delay"}
         assert with_rest == {**{name: value for name, value in others.items() if name not in same}, **alone}
@@ -256,7 +286,7 @@ def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
     low, high = document["randomisation"]["delay"]
     assert low < 0.03 < high
     noted = read_provenance(out / "demonstrations" / "after")["randomisation"]
-    assert noted == {"ranges": document["randomisation"], "rest": document["rest"]}
+    assert noted == {"ranges": document["randomisation"], "rest": document["rest"], "joints": document["joints"]}
     assert document["randomisation"]["dropout"][0] == document["logs"]["dropout"]["value"] == 0
     before, after = read_run(reach_run), read_run(out / "runs" / "after")
     assert after["policy"] == before["policy"] and after["training"]["lr"] == before["training"]["lr"]

@@ -1,6 +1,7 @@
 """`robotics real2sim2real`: the gap of a policy to a target, made smaller, and measured before and after."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ def describe(document: dict[str, Any], written: Path) -> str:
         lines.append(f"{name:<10}{rates}  [{low:.1%}, {high:.1%}]")
     for family, (low, high) in document["randomisation"].items():
         lines.append(f"trained with {family} {low:.4g} … {high:.4g}")
+    for family, joints in Counter(name.partition(".")[0] for name in document["joints"]).items():
+        lines.append(f"trained with {family} of {joints} joints, each around its own")
     return "\n".join([*lines, *document["verdict"], f"written to {written}"])
 
 

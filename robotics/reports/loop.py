@@ -25,7 +25,7 @@ def write_loop_page(folder: Path, out: Path | None = None) -> Path:
     page = template("loop.html.j2").render(
         title=f"{document['label']} on {document['env']}, before and after",
         d=document,
-        drawn=_drawn(document["randomisation"]),
+        drawn=_drawn(document),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     target = out or folder / PAGE
@@ -44,11 +44,15 @@ def read_loop(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _drawn(ranges: Mapping[str, list[float]]) -> list[dict[str, Any]]:
-    """Per family, what its worlds were drawn from and what it is."""
+def _drawn(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Per family and per joint, what its worlds were drawn from and what it is."""
     rows = []
-    for family, (low, high) in ranges.items():
+    for family, (low, high) in document["randomisation"].items():
         names = FACTORS_OF[family]
         one = FACTORS[names[0]]
         rows.append({"names": names, "low": low, "high": high, "nominal": one.nominal, "unit": one.unit})
+    identified = document["identification"]["parameters"]
+    for name, (low, high) in document.get("joints", {}).items():  # not in documents of older versions
+        about = {key: identified[name][key] for key in ("nominal", "unit")}
+        rows.append({"names": [name], "low": low, "high": high, **about})
     return rows

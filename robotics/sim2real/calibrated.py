@@ -25,6 +25,11 @@ class CalibratedWorld:
     source: str
     values: tuple[tuple[str, float], ...]
 
+    @property
+    def nominal(self) -> bool:
+        """Whether it is the environment itself."""
+        return not self.values
+
     @classmethod
     def read(cls, path: Path) -> "tuple[CalibratedWorld, dict[str, Any]]":
         """The world of a calibration, and what reports say about it; DataError for a file that is none."""
@@ -40,7 +45,7 @@ class CalibratedWorld:
         """DataError when the scene has none of the calibrated joints."""
         from robotics.sim2real.identification.calibration import calibrate
 
-        left = calibrate(spec, {"parameters": {name: {"value": value} for name, value in self.values}})
+        left = calibrate(spec, dict(self.values))
         physical = [name for name, _ in self.values if name != DELAY]
         if physical and set(physical) <= set(left):
             raise DataError(f"{self.source}: none of its parameters belongs to this robot (first: {physical[0]})")

@@ -35,7 +35,7 @@ def require_determinism(
         runs.append(found)
     for (world, seed), digest in runs[0].items():
         if runs[1][world, seed] != digest:
-            where = "on the target" if world.values else "in the simulation"
+            where = "in the simulation" if world.nominal else "on the target"
             raise RoboticsError(
                 f"seed {seed} gave two different episodes {where}: environment or policy is not deterministic, so no "
                 "difference on paired seeds can be believed"

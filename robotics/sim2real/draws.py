@@ -36,7 +36,7 @@ def draw_of(provenance: Mapping[str, Any]) -> Draw | None:
     if noted is None:
         noted = {"parameters": calibration.get("parameters")} if isinstance(calibration, dict) else calibration
     for kind in KINDS:
-        needed = {field.name for field in fields(kind) if field.default is MISSING}
-        if isinstance(noted, dict) and needed <= noted.keys() <= {field.name for field in fields(kind)}:
+        needed = {one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING}
+        if isinstance(noted, dict) and needed <= noted.keys() <= {one.name for one in fields(kind)}:
             return kind(**noted)
     raise DataError(f"worlds noted as {noted!r}: not how any are drawn")

@@ -62,7 +62,7 @@ def families_of(env_id: str) -> tuple[str, ...] | None:
 
 def logged_task(env_id: str, world: World | None = None) -> LoggedTask:
     """The task behind `env_id`, with its robot as it is logged: one on legs hangs by its base."""
-    changed = {"world": world} if world is not None and world.values else {}
+    changed = {"world": world} if world is not None and not world.nominal else {}
     task = task_of(env_id, action_mode="joint", **changed)
     assert isinstance(task, LoggedTask)
     if isinstance(task, HandTask):

@@ -8,6 +8,7 @@ seeds:
      "logs": {"motions", "seconds", "dropout": {"value", "ci95", …}},     share of measurements that were lost
      "identification": {"promoted", "verdict", "parameters", "replay_rmse", "improvement"},    as in sysid.json
      "randomisation": {family: [low, high]},        what the worlds of training were drawn from, in factors' units;
+     "joints": {family.joint: [low, high]},         those of single joints, in SI units,
      "rest": null | severity,                       and all other factors, from the registry's ranges
      "training": {"demonstrations", "steps": by arm},
      "arms": {"before" | "after" | "nominal" | "medium" | "wide" | "identified" | "oracle":
@@ -74,7 +75,7 @@ NOT_MODELLED = (
     "sensing: noise and bias of the target are not identified",
     "a delay of sensors is taken for one of commands: from joints alone they look the same",
     "contacts and objects: the logs are of free motion",
-    "a world has one value per factor for all joints, however the joints differ",
+    "friction by load and backlash: one value for all joints, however they differ",
 )
 
 
@@ -121,7 +122,7 @@ class _Loop:
         require_known(request.parameters)
         motions_in(request.log_seconds)
         self.target = open_target(request.target, request.env)
-        if not self.target.world.values:
+        if self.target.world.nominal:
             raise UsageError(f"--target {request.target} is the simulation itself: there is no gap to close")
         require_servo_robot(request.env)
         families = request.parameters or families_of(request.env)
@@ -183,6 +184,7 @@ class _Loop:
                 key: identified[key] for key in ("promoted", "verdict", "parameters", "replay_rmse", "improvement")
             },
             "randomisation": drawn.ranges,
+            "joints": drawn.joints,
             "rest": drawn.rest,
             "training": {"demonstrations": self.demonstrations, "steps": steps},
             "arms": arms,
@@ -240,7 +242,7 @@ class _Loop:
 
     def _posterior(self, parameters: Mapping[str, Mapping[str, Any]]) -> Posterior:
         found = posterior(parameters, load_subject(str(self.out / "model.xml")).model)
-        if not found.ranges.keys() - MEASURED:
+        if not (found.joints or found.ranges.keys() - MEASURED):
             raise RoboticsError(
                 f"nothing that training could draw is identifiable from {self.out / 'logs'}: give more --log-seconds "
                 "or other --parameters"

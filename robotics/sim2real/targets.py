@@ -33,7 +33,7 @@ class Target:
 
     def env_kwargs(self) -> dict[str, Any]:
         """What the environment is made with; nothing for the simulation as it is."""
-        return {"world": self.world} if self.world.values else {}
+        return {} if self.world.nominal else {"world": self.world}
 
 
 @dataclass(frozen=True)

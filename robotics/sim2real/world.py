@@ -2,21 +2,25 @@
 
     World.of(contact_friction=0.5, command_delay=0.02)
 
+Joints that an identification knows one by one come first, in SI units; factors change what that makes of the model.
+
 The environment compiles its scene, keeps that as what its controllers believe, and simulates the altered one. Worlds
 are picklable and cheap; one without values is the environment itself, bit for bit.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import mujoco
 import numpy as np
 
 from robotics.envs.state import Simulation
+from robotics.errors import DataError
 from robotics.sim2real.distractors import add_distractors
 from robotics.sim2real.factors import FACTORS, factor
 from robotics.sim2real.fields import Fields, InstanceFields
+from robotics.sim2real.identification.calibration import calibrate
 from robotics.sim2real.roles import Roles, roles_of
 from robotics.sim2real.signals import Delays, WorldSignals
 
@@ -27,9 +31,13 @@ _SIGNALS = ("actuators", "commands", "sensors", "friction")
 
 @dataclass(frozen=True)
 class World:
-    """Values by factor, in the registry's order, without those that are nominal. UsageError for impossible ones."""
+    """Values by factor, in the registry's order, without those that are nominal. UsageError for impossible ones.
+
+    `joints` are parameters of single joints as `robotics sysid` names them, in SI units.
+    """
 
     values: tuple[tuple[str, float], ...] = ()
+    joints: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         given = {name: factor(name).checked(value) for name, value in self.values}
@@ -40,12 +48,17 @@ class World:
     def of(cls, values: Mapping[str, float] | None = None, **more: float) -> "World":
         return cls(tuple({**(values or {}), **more}.items()))
 
+    @property
+    def nominal(self) -> bool:
+        """Whether it is the environment itself."""
+        return not self.values and not self.joints
+
     def as_dict(self) -> dict[str, float]:
         return dict(self.values)
 
     def only(self, names: Collection[str]) -> "World":
         """The same with only these factors away from nominal."""
-        return World(tuple((name, value) for name, value in self.values if name in names))
+        return replace(self, values=tuple((name, value) for name, value in self.values if name in names))
 
     def alter(
         self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float, slots: int = 0
@@ -77,8 +90,10 @@ class AlteredScene:
         self.parameters = (*(["actuator_delay"] if jitter else []), *(["dof_frictionloss"] if worn else []))
 
     def _compile(self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, values: dict[str, float]) -> mujoco.MjModel:
-        if not values and not self.slots:
+        if self.world.nominal and not self.slots:
             return nominal
+        if left := calibrate(spec, dict(self.world.joints)):
+            raise DataError(f"a world of '{left[0]}': this scene has no such joint, or nothing to write it into")
         add_distractors(spec, nominal, int(values.get("distractors", 0)))
         for actuator in spec.actuators if self.slots else ():
             actuator.nsample = self.slots

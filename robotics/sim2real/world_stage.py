@@ -21,7 +21,7 @@ class WorldStage:
     def env(self, world: World | CalibratedWorld) -> gym.Env:
         if self._env is None or world != self._world:
             self.close()
-            more = {"world": world} if world.values else {}
+            more = {"world": world} if not world.nominal else {}
             self._env, self._world = make_env(self._env_id, **self._env_kwargs, **more), world
         return self._env
 

@@ -1,5 +1,6 @@
 """A calibrated model as a file: what was identified, whether it may be believed, and the nominal model with it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,17 @@ def read_calibration(path: Path | str) -> dict[str, Any]:
     return document
 
 
-def calibrate(spec: mujoco.MjSpec, document: dict[str, Any]) -> list[str]:
-    """Write what a model has fields for into `spec`; returns the names of what it has none for, or lacks the place.
+def calibrate(spec: mujoco.MjSpec, values: Mapping[str, float]) -> list[str]:
+    """Write what a model has fields for of `values` by parameter, in SI units, into `spec`; returns the names of what
+    it has none for, or lacks the place.
 
     Stiffness, damping, friction, armature, masses and contact parameters go into the model; load friction, backlash,
     offsets, gains and delays are signals, not fields.
     """
     left = []
-    for name, row in document["parameters"].items():
+    for name, value in values.items():
         family, _, place = name.partition(".")
-        if not _write(spec, family, place, float(row["value"])):
+        if not _write(spec, family, place, value):
             left.append(name)
     return left
 
