@@ -403,10 +403,12 @@ def test_a_jump_on_one_side_is_no_derivative(tmp_path):
 
 
 def test_motions_held_out_are_never_fitted():
-    logs = [motion(f"m{i}", 4.0, 1.0) for i in range(10)]
-    for seed in range(5):
-        fitted, held = split(logs, seed)
-        assert len(held) == 3 and not {x.name for x in fitted} & {x.name for x in held}
+    logs = [motion(f"m{i}", 4.0, 1.0) for i in range(20)]
+    for count, judges in ((2, 1), (3, 1), (4, 2), (8, 4), (10, 4), (20, 6)):
+        for seed in range(5):
+            fitted, held = split(logs[:count], seed)
+            assert len(held) == judges and len(fitted) == count - judges
+            assert not {x.name for x in fitted} & {x.name for x in held}
     assert [x.name for x in split(logs, 0, ["m4"])[1]] == ["m4"]
     with pytest.raises(UsageError, match="did you mean 'm4'"):
         split(logs, 0, ["m44"])

@@ -26,7 +26,7 @@ class Options:
     damping, friction, load_friction, delay; for motors mass, armature, damping, friction, delay; for free bodies the
     contact."""
     heldout: str | None = None
-    """Motions that only judge, by commas; three in ten, drawn by the seed, when not given."""
+    """Motions that only judge, by commas; when not given three in ten, or up to four of few, drawn by the seed."""
     horizon: float | None = None
     """Replay starts anew from the measured state after this many seconds: for what open-loop replay can not follow.
     Not given: 0.25 s for robots of motors, whole motions otherwise."""

@@ -21,7 +21,7 @@ from robotics.sim2real.identification.excitation import excite
 from robotics.sim2real.logs import Log
 from robotics.sim2real.world import World
 
-#: Motions are not shorter than this [s], and there are at least so many: three in ten judge, and one is no evidence.
+#: Motions are not shorter than this [s], and there are at least so many: half of eight judge, fewer are no evidence.
 MOTION_S, FEWEST, SHORTEST_S = 15.0, 8, 2.0
 #: Highest frequency [Hz] and speed [rad/s, m/s] of the motions of arms, and of legs. Those are shaken as fast as they
 #: walk: moving like arms, they weigh so little that a log could tell how far they stay behind, but neither whether

@@ -40,7 +40,7 @@ class Settings:
 
     Attributes:
         families: kinds of parameters; the usual ones of the robot when None.
-        held_out: motions that only judge; three in ten, drawn by `seed`, when None.
+        held_out: motions that only judge; drawn by `seed`, three in ten or more of few (`split`), when None.
         horizon_s: replay starts anew from the measured state after this long; when None, whole motions of what is held
             by position servos or by nothing, and `MOTOR_HORIZON_S` of what motors drive.
         window_s: length of the pieces that are fitted, without a horizon.

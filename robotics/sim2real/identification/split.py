@@ -10,13 +10,15 @@ from robotics.sim2real.logs import Log
 
 #: Part of the motions that judges, and of the samples where there is only one motion.
 HELD_OUT = 0.3
+#: Motions that judge if as many are left to fit: Student's interval of two is over five times as wide as that of four.
+JUDGES = 4
 #: Pieces are not made shorter than this [s] to take some of every motion.
 SHORTEST_S = 5.0
 
 
 def split(logs: Sequence[Log], seed: int, held_out: Sequence[str] | None = None) -> tuple[list[Log], list[Log]]:
-    """(fitted, held out) motions: the named ones, or three in ten drawn by `seed`, if possible two since one proves
-    nothing; the last part of a single motion.
+    """(fitted, held out) motions: the named ones, or three in ten drawn by `seed`, or half up to `JUDGES` if that is
+    more; the last part of a single motion.
 
     Raises UsageError for a name that does not exist, and when nothing would be left to fit.
     """
@@ -32,7 +34,7 @@ def split(logs: Sequence[Log], seed: int, held_out: Sequence[str] | None = None)
             raise UsageError(f"{names[0]}: {len(logs[0].time)} samples are too few to fit some and judge by the others")
         return [logs[0].between(0, cut)], [logs[0].between(cut, len(logs[0].time))]
     else:
-        count = max(2 if len(logs) > 3 else 1, round(HELD_OUT * len(logs)))
+        count = max(min(JUDGES, len(logs) // 2), round(HELD_OUT * len(logs)))
         chosen = {names[i] for i in np.random.default_rng(seed).choice(len(logs), count, replace=False)}
     fitted = [log for log in logs if log.name not in chosen]
     if not fitted or not chosen:
