@@ -19,6 +19,8 @@ from robotics.sim2real.roles import roles_of
 from robotics.sim2real.world import World
 
 Array = np.ndarray
+#: (origin, unit): a parameter is origin + unit · what the factor says.
+Scale = tuple[float, float]
 
 #: Families of `robotics sysid` -> the factors that they move together. Ratios where the factors are relative.
 FACTORS_OF: Mapping[str, tuple[str, ...]] = {
@@ -107,21 +109,18 @@ def posterior(parameters: Mapping[str, Mapping[str, Any]], model: mujoco.MjModel
     """
     limits, ranges, joints = _limits(model), dict[str, list[float]](), dict[str, list[float]]()
     for family, names in FACTORS_OF.items():
+        one = FACTORS[names[0]]
         rows = {name: row for name, row in parameters.items() if _family(name) == family}
-        scales = {name: _scale(family, row, limits.get(_joint(name))) for name, row in rows.items()}
-        told = {
-            name: triple
-            for name, scale in scales.items()
-            if scale is not None
-            and rows[name]["identifiable"]
-            and (triple := _triple(FACTORS[names[0]], rows[name], scale)) is not None
+        asked = {name: _scale(family, row, limits.get(_joint(name))) for name, row in rows.items()}
+        scales = {name: scale for name, scale in asked.items() if scale is not None}
+        triples = {
+            name: _triple(one, rows[name], scale) for name, scale in scales.items() if rows[name]["identifiable"]
         }
-        if not told:
-            continue
-        if family in BY_JOINT:
-            joints |= _by_joint(FACTORS[names[0]], told, {n: scale for n, scale in scales.items() if scale is not None})
-        else:
-            ranges[family] = _common(FACTORS[names[0]], np.array(list(told.values())))
+        told = {name: triple for name, triple in triples.items() if triple is not None}
+        if told and family in BY_JOINT:
+            joints |= _by_joint(one, told, scales)
+        elif told:
+            ranges[family] = _common(one, np.array(list(told.values())))
     return Posterior(ranges, joints=joints)
 
 
@@ -143,10 +142,6 @@ def _limits(model: mujoco.MjModel) -> dict[str, float]:
     roles = roles_of(model)
     pairs = zip(roles.joints, roles.limits, strict=True)
     return {model.joint(int(joint)).name: float(limit) for joint, limit in pairs if limit > 0}
-
-
-#: (origin, unit): a parameter is origin + unit · what the factor says.
-Scale = tuple[float, float]
 
 
 def _scale(family: str, row: Mapping[str, Any], limit: float | None) -> Scale | None:
@@ -206,8 +201,6 @@ def _floor(one: Factor) -> float:
 def _between(one: Factor, ends: Sequence[float], part: float) -> float:
     """`part` of the way from the lower to the higher end, on the factor's scale; exactly within them."""
     low, high = ends
-    if low <= 0:
-        return low + part * (high - low)
     mixed = _coordinate(one, low) + part * (_coordinate(one, high) - _coordinate(one, low))
     return float(np.clip(_value(one, mixed), low, high))
 
