@@ -144,15 +144,15 @@ def test_seeds_of_the_demonstrations_are_left_out(tmp_path, data):
 
 
 def interrupted_after(count):
-    """What `DatasetWriter.append` does until it is called for the `count`-th time: then it is a kill."""
-    append = dagger.DatasetWriter.append
+    """What `DatasetWriter.commit` does until it is called for the `count`-th time: then it is a kill."""
+    commit = dagger.DatasetWriter.commit
     calls = []
 
     def stops(self, *arguments):
         calls.append(1)
         if len(calls) == count:
             raise KeyboardInterrupt
-        append(self, *arguments)
+        commit(self, *arguments)
 
     return stops
 
@@ -161,7 +161,7 @@ def interrupted_after(count):
 def test_a_round_that_was_interrupted_goes_on_to_the_same_end(run, data, tmp_path, monkeypatch, count):
     other = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(dagger.DatasetWriter, "append", interrupted_after(count))
+        patch.setattr(dagger.DatasetWriter, "commit", interrupted_after(count))
         with pytest.raises(KeyboardInterrupt):
             toy_run(data, other, training_options=ROUNDS)
     toy_run(data, other, training_options=ROUNDS, resume=True)

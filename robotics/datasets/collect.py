@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from robotics.datasets.demonstration import Demonstration, Source
+from robotics.datasets.demonstration import Source
+from robotics.datasets.encoded_demonstrations import Encoding
 from robotics.datasets.features import Features, features_of
 from robotics.datasets.layout import INFO, PROVENANCE
 from robotics.datasets.reader import read_provenance
@@ -114,16 +115,16 @@ def _fill(writer: DatasetWriter, journal: _Journal, source: Source, episodes: in
         return
     seeds = range(journal.next_seed, int(journal.document()["seed"]) + attempts)
     with (
-        in_order(source, seeds, min(workers, missing)) as results,
+        in_order(Encoding(source, writer.info.features, writer.info.fps), seeds, min(workers, missing)) as results,
         progress("collect", missing, "episodes") as bar,
     ):
         for result in results:
-            if not result.success:
+            if result.columns is None:
                 journal.failed.append(result.seed)
                 bar.advance(0, note=f"{len(journal.failed)} failed")
                 continue
             journal.seeds.append(result.seed)
-            _commit(writer, result, journal)
+            writer.commit(result.columns, result.task, journal.document())
             bar.advance()
             if writer.info.episodes == episodes:
                 return
@@ -132,13 +133,6 @@ def _fill(writer: DatasetWriter, journal: _Journal, source: Source, episodes: in
         f"only {writer.info.episodes} of {attempts} attempts succeeded, {episodes} were asked for; "
         f"the successful ones are in {writer.root}"
     )
-
-
-def _commit(writer: DatasetWriter, result: Demonstration, journal: _Journal) -> None:
-    try:
-        writer.append(result.frames, result.task, journal.document())
-    except DataError as error:
-        raise DataError(f"episode of seed {result.seed}: {error}") from None
 
 
 def _attempts(episodes: int, seed: int, workers: int, images: str, noise: float) -> int:

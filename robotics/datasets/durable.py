@@ -21,6 +21,15 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
     _sync_folder(path.parent)
 
 
+def publish_bytes(path: Path, content: bytes) -> None:
+    """A file of `content`, as `publish`."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    publish(path, write)
+
+
 def publish_json(path: Path, document: dict) -> None:
     """`document` under the name `path` in one step, on the disk when this returns."""
     write_json(path, document)

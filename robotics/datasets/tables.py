@@ -40,12 +40,15 @@ def row_count(path: Path) -> int:
     return _footer(path).num_rows
 
 
-def frames_table(features: Features, columns: Mapping[str, np.ndarray]) -> pa.Table:
-    """The data table of one episode. `columns` hold (T, *shape) by feature; images uint8 (T, h, w, 3) become PNG."""
+def frames_table(features: Features, columns: Mapping[str, pa.Array]) -> pa.Table:
+    """The data table of one episode, from a column of `to_arrow` per feature that is stored in it."""
+    return pa.table([columns[key] for key in stored_in_table(features)], schema=schema_of(features))
+
+
+def to_arrow(features: Features, columns: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
+    """Values (T, *shape) of features as columns of the data table; images uint8 (T, h, w, 3) become PNG."""
     schema = schema_of(features)
-    return pa.table(
-        [_to_arrow(columns[key], schema.field(key).type) for key in stored_in_table(features)], schema=schema
-    )
+    return {key: _to_arrow(columns[key], schema.field(key).type) for key in stored_in_table(features)}
 
 
 def to_numpy(column: pa.ChunkedArray, feature: Feature, name: str) -> np.ndarray:

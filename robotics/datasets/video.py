@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -34,6 +35,14 @@ def write_video(path: Path, images: np.ndarray, fps: int) -> None:
             frame.pts, frame.time_base = number, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def encode_video(images: np.ndarray, fps: int) -> bytes:
+    """The file that `write_video` writes."""
+    with TemporaryDirectory() as folder:  # the muxer goes over a file on the disk twice, to put its index first
+        path = Path(folder, "video.mp4")
+        write_video(path, images, fps)
+        return path.read_bytes()
 
 
 def read_frames(path: Path, fps: int, first: int = 0) -> Iterator[tuple[int, np.ndarray]]:

@@ -13,7 +13,6 @@ that a kill between any two steps leaves a dataset that we and LeRobot read as i
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from robotics.datasets import video
-from robotics.datasets.durable import publish, publish_json
+from robotics.datasets.durable import publish_bytes, publish_json
+from robotics.datasets.encoding import Columns, EncodedColumns, encode_columns, encode_frames
 from robotics.datasets.episodes import Clip, Episode, write_episode
 from robotics.datasets.features import (
     DEFAULT_FEATURES,
@@ -31,19 +31,16 @@ from robotics.datasets.features import (
     TASK_INDEX,
     TIMESTAMP,
     Features,
-    is_visual,
 )
 from robotics.datasets.folder_lock import FolderLock
 from robotics.datasets.info import Info, read_info, write_info
 from robotics.datasets.layout import DATA_PATH, EPISODES_PATH, PROVENANCE, STATS, VIDEO_PATH, chunk_and_file, fill
 from robotics.datasets.leftovers import leftovers
 from robotics.datasets.reader import Dataset
-from robotics.datasets.statistics import DatasetStats, image_stats, merge, to_lists, vector_stats
+from robotics.datasets.statistics import DatasetStats, merge, to_lists
 from robotics.datasets.tables import frames_table, publish_table
 from robotics.datasets.tasks import write_tasks
 from robotics.errors import DataError, UsageError
-
-Columns = Mapping[str, np.ndarray]
 
 
 class DatasetWriter:
@@ -91,14 +88,21 @@ class DatasetWriter:
         self._lock.release()
 
     def append(self, frames: Columns, task: str, provenance: Mapping[str, Any] | None = None) -> None:
-        """Commit one episode: `frames` by feature, (T, *shape) each; `provenance` replaces meta/robotics.json.
+        """Commit one episode: `frames` by feature, (T, *shape) each; see `commit`.
 
-        When this returns the episode survives a power cut; when it is interrupted, the dataset is as before. Raises
-        DataError, before anything is written, for frames that do not fit the features.
+        Raises DataError, before anything is written, for frames that do not fit the features.
         """
-        columns = self._complete(frames, self._task_index(task))
-        episode = self._next_episode(len(columns[INDEX]), task)
-        stats = {key: _stats_of(columns[key], feature) for key, feature in self.info.features.items()}
+        self.commit(encode_frames(self.info.features, frames, self.info.fps), task, provenance)
+
+    def commit(self, encoded: EncodedColumns, task: str, provenance: Mapping[str, Any] | None = None) -> None:
+        """Commit one episode that was encoded for this dataset; `provenance` replaces meta/robotics.json.
+
+        When this returns the episode survives a power cut; when it is interrupted, the dataset is as before.
+        """
+        places = encode_columns(DEFAULT_FEATURES, self._places(encoded.length, self._task_index(task)), self.info.fps)
+        table, found = encoded.table | places.table, encoded.stats | places.stats
+        episode = self._next_episode(encoded.length, task)
+        stats = {key: found[key] for key in self.info.features}
         total_stats = merge(self._stats, stats)
         # Known before it is on the disk: an interruption right behind the commit must not take it for a leftover.
         self._episodes = [*self._episodes[: self.info.episodes], episode]
@@ -106,8 +110,8 @@ class DatasetWriter:
         if task not in self._tasks:
             write_tasks(self.root, [*self._tasks, task])
         for key, clip in episode.clips.items():
-            publish(self.root / clip.file, partial(video.write_video, images=columns[key], fps=self.info.fps))
-        publish_table(self.root / episode.data_file, frames_table(self.info.features, columns))
+            publish_bytes(self.root / clip.file, encoded.videos[key])
+        publish_table(self.root / episode.data_file, frames_table(self.info.features, table))
         write_episode(self.root, episode, self.info, stats)
         publish_json(self.root / STATS, to_lists(total_stats))
         if provenance is not None:
@@ -133,17 +137,10 @@ class DatasetWriter:
         clips = {key: Clip(fill(VIDEO_PATH, chunk, file, key), 0.0) for key in self.info.video_keys}
         return Episode(index, (task,), start, start + length, data_file, row_file, clips)
 
-    def _complete(self, frames: Columns, task_index: int) -> dict[str, np.ndarray]:
-        """The frames checked against the features, in their types, with LeRobot's default columns."""
-        expected = {key: feature for key, feature in self.info.features.items() if key not in DEFAULT_FEATURES}
-        if set(frames) != set(expected):
-            raise DataError(f"an episode with columns {sorted(frames)} does not fit a dataset with {sorted(expected)}")
-        length = len(next(iter(frames.values())))
-        if not length:
-            raise DataError("an episode without frames can not be committed")
-        columns = {key: _checked(key, frames[key], length, feature) for key, feature in expected.items()}
+    def _places(self, length: int, task_index: int) -> dict[str, np.ndarray]:
+        """LeRobot's default columns of the next episode."""
         number = np.arange(length, dtype=np.int64)
-        return columns | {
+        return {
             TIMESTAMP: (number / self.info.fps).astype(np.float32)[:, None],
             FRAME_INDEX: number[:, None],
             EPISODE_INDEX: np.full((length, 1), self.info.episodes, np.int64),
@@ -157,19 +154,3 @@ def _with_video_info(feature: dict[str, Any], fps: int) -> dict[str, Any]:
         return feature
     height, width, _ = feature["shape"]
     return {**feature, "info": video.video_info(height, width, fps)}
-
-
-def _checked(key: str, values: np.ndarray, length: int, feature: dict[str, Any]) -> np.ndarray:
-    dtype = np.uint8 if is_visual(feature) else feature["dtype"]
-    if values.shape != (length, *feature["shape"]):
-        raise DataError(f"'{key}' has shape {values.shape}, expected {(length, *feature['shape'])}")
-    if is_visual(feature) and values.dtype != np.uint8:
-        raise DataError(f"'{key}' is {values.dtype}; images are uint8")
-    finite = np.isfinite(values).reshape(length, -1).all(axis=1)
-    if not finite.all():
-        raise DataError(f"'{key}' is NaN or infinite in frame {int(finite.argmin())}")
-    return np.ascontiguousarray(values, dtype=dtype)
-
-
-def _stats_of(values: np.ndarray, feature: dict[str, Any]) -> dict[str, np.ndarray]:
-    return image_stats(values) if is_visual(feature) else vector_stats(values)

@@ -16,6 +16,7 @@ from typing import Any
 
 from robotics.datasets.collect import IMAGE_DTYPES, SEED_LIMIT
 from robotics.datasets.durable import publish_json
+from robotics.datasets.encoded_demonstrations import Encoding
 from robotics.datasets.features import Features, features_of
 from robotics.datasets.layout import INFO, PROVENANCE
 from robotics.datasets.reader import Dataset, read_provenance
@@ -188,11 +189,14 @@ class Dagger:
         solved, number = 0, len(self._journal)
         with (
             DatasetWriter.resume(self.root) as writer,
-            in_order(turns, seeds, min(self._config.eval_workers, missing)) as episodes,
+            in_order(
+                Encoding(turns, writer.info.features, writer.info.fps), seeds, min(self._config.eval_workers, missing)
+            ) as episodes,
             progress(f"dagger round {number}", missing, "episodes") as bar,
         ):
             for episode in episodes:
-                writer.append(episode.frames, episode.task, self._document())
+                assert episode.columns is not None  # whether the expert succeeds or not
+                writer.commit(episode.columns, episode.task, self._document())
                 solved += episode.success
                 bar.advance(note=f"{solved} solved by both")
 
