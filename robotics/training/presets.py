@@ -20,9 +20,9 @@ class Preset:
 #: pixels the last stage would leave 3x3 cells; without it a step costs less and teaches as much.
 _SEEING: dict[str, Any] = {
     "image_stride": 16,
-    "random_shift": 2,
+    "random_shift": 1,
     "colour_jitter": 0.1,
-    "input_noise": 0.02,
+    "input_noise": 0.005,
 }
 _ON_GPU: dict[str, Any] = {
     "steps": 20_000,
