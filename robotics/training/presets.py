@@ -131,8 +131,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 "encoder_layers": 3,
                 "decoder_layers": 4,
                 "dropout": 0.0,
-                # With ranges and the velocity's error, as `small`, it had not learned to see in three minutes of an H200 (2
-                # of 100, TransferCube); so, it does 100. From vectors deviations cost insertion: 40 of 100, with ranges 83.
+                # With ranges and the velocity's error, as `small`, it had not learned to see in 3 min of an H200 (2 of
+                # 100, TransferCube); so, it does 100. From vectors deviations cost insertion: 40, with ranges 83 of 100.
                 "normalization": "mean_std",
                 "flow_error": "action",
                 "noise_draws": 2,
