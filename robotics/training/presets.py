@@ -132,7 +132,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 "decoder_layers": 4,
                 "dropout": 0.0,
                 # With ranges and the velocity's error, as `small`, it had not learned to see in 3 min of an H200 (2 of
-                # 100, TransferCube); so, it does 100. From vectors deviations cost insertion: 40, with ranges 83 of 100.
+                # 100, TransferCube); so, it does 100. From vectors deviations cost insertion: 40 of 100, not 83.
                 "normalization": "mean_std",
                 "flow_error": "action",
                 "noise_draws": 2,
