@@ -25,7 +25,7 @@ from robotics.sim2real.identification.replay import Replay, _held
 from robotics.sim2real.identification.speeds import SPEED, with_speeds
 from robotics.sim2real.identification.split import split, within_budget
 from robotics.sim2real.identification.subject import load_subject
-from robotics.sim2real.identification.uncertainty import certainty
+from robotics.sim2real.identification.uncertainty import SAMPLES, certainty
 from robotics.sim2real.log_files import read_logs
 from robotics.sim2real.logs import EARLIER_S, Log
 
@@ -602,6 +602,23 @@ def test_intervals_from_few_blocks_hold_the_truth_as_often_as_they_say():
         (one,) = certainty(fitted, [slope], rng)
         held += one.interval[0] <= 1.0 <= one.interval[1]
     assert 0.93 <= held / trials <= 0.97
+
+
+def test_samples_keep_what_parameters_have_to_do_with_each_other():
+    """Of two that are told almost only together, the sum is known and neither is; each lies in its own interval."""
+    names = [Parameter(name, FAMILIES["delay"], 0, nominal=1.0, low=-9.0, high=11.0) for name in ("a", "b")]
+    rng, jacobian, residuals = np.random.default_rng(3), [], []
+    for _ in range(12):
+        together, apart = rng.normal(size=20), rng.normal(0, 0.1, 20)
+        jacobian.append(np.stack([together + apart, together - apart], axis=1))
+        residuals.append(rng.normal(0, 0.3, 20))
+    search = np.array([float(one.to_search(1.0)) for one in names])
+    sure = certainty(Fit(np.ones(2), search, residuals, jacobian, {}, {}, None, []), names, rng)
+    a, b = (one.samples for one in sure)
+    assert a.shape == b.shape == (SAMPLES,) and np.std(a + b) < 0.3 * np.std(a)
+    for one in sure:
+        low, high = one.interval
+        assert 0.85 < np.mean((low <= one.samples) & (one.samples <= high)) <= 1.0
 
 
 def test_the_interval_of_a_median_is_the_exact_one():

@@ -217,12 +217,14 @@ def test_what_a_dataset_notes_of_its_worlds_can_be_drawn_again(draw):
 def test_a_calibrated_dataset_gives_its_calibration_and_a_plain_one_nothing():
     assert draw_of({"calibration": {"robot": "arm", "parameters": {"delay": 0.01}}}) == InCalibration({"delay": 0.01})
     assert draw_of({"randomisation": None, "calibration": None}) is None
-    assert draw_of({"randomisation": {"ranges": {"delay": [0, 1]}}}) == Posterior({"delay": [0, 1]})  # an older note
+    assert draw_of({"randomisation": {"families": {"delay": [0.1]}}}) == Posterior({"delay": [0.1]})
 
 
 def test_a_note_of_another_kind_is_an_error():
     with pytest.raises(DataError, match="not how any are drawn"):
         draw_of({"randomisation": {"colour": "blue"}})
+    with pytest.raises(DataError, match="not how any are drawn"):  # an older version's
+        draw_of({"randomisation": {"ranges": {"delay": [0, 1]}, "rest": None, "joints": {}}})
     with pytest.raises(DataError, match="not how any are drawn"):
         draw_of({"calibration": "mine"})
 

@@ -24,10 +24,12 @@ trained in the target itself, which only a simulation allows: its demonstrations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import mujoco
 
 from robotics.datasets.collect import collect
 from robotics.errors import DataError, RoboticsError, UsageError, unknown_name
@@ -50,7 +52,14 @@ from robotics.sim2real.gap import arm
 from robotics.sim2real.identification.identify import DOCUMENT as SYSID
 from robotics.sim2real.identification.identify import Settings, identify
 from robotics.sim2real.identification.subject import load_subject
-from robotics.sim2real.posterior import MEASURED, Posterior, posterior, require_known
+from robotics.sim2real.posterior import (
+    MEASURED,
+    Posterior,
+    identified_world,
+    intervals,
+    posterior,
+    require_known,
+)
 from robotics.sim2real.targets import InTarget, open_target
 from robotics.sim2real.trials import Trials
 from robotics.sim2real.world import World
@@ -145,14 +154,15 @@ class _Loop:
         logged = self._logs()
         identified = self._identified()
         counted = {name: logged[name] for name in MEASURED if name in logged}  # not in logs of an older version
-        drawn = self._posterior({**identified["parameters"], **counted})
+        parameters = {**identified["parameters"], **counted}
+        drawn = self._posterior(parameters, identified["samples"])
         draws: dict[str, tuple[str, Draw | None]] = {
             "after": (f"{AFTER}, all else up to '{drawn.rest}'" if drawn.rest else AFTER, drawn)
         }
         others: dict[str, Draw | None] = {
             "nominal": None,
             **{severity: Randomisation(severity) for severity in ("medium", "wide")},
-            "identified": drawn.middle(),
+            "identified": identified_world(parameters, self._model()),
             "oracle": InTarget(self.request.target),
         }
         draws |= {name: (COMPARISONS[name], others[name]) for name in self.request.compare}
@@ -183,8 +193,8 @@ class _Loop:
             "identification": {
                 key: identified[key] for key in ("promoted", "verdict", "parameters", "replay_rmse", "improvement")
             },
-            "randomisation": drawn.ranges,
-            "joints": drawn.joints,
+            "randomisation": intervals(drawn.families),
+            "joints": intervals(drawn.joints),
             "rest": drawn.rest,
             "training": {"demonstrations": self.demonstrations, "steps": steps},
             "arms": arms,
@@ -231,7 +241,10 @@ class _Loop:
         """The document of `robotics sysid`."""
         folder, model = self.out / "identification", self.out / "model.xml"
         if (folder / SYSID).exists():
-            return read_json(folder / SYSID)
+            document = read_json(folder / SYSID)
+            if "samples" not in document:
+                raise DataError(f"{folder}: an older version identified this; give another --out, or --overwrite")
+            return document
         _say("the logs are identified")
         shutil.rmtree(folder, ignore_errors=True)
         task = logged_task(self.request.env)
@@ -240,14 +253,20 @@ class _Loop:
         task.close()
         return identify(str(model), self.out / "logs", folder, self.settings, note=_say)
 
-    def _posterior(self, parameters: Mapping[str, Mapping[str, Any]]) -> Posterior:
-        found = posterior(parameters, load_subject(str(self.out / "model.xml")).model)
-        if not (found.joints or found.ranges.keys() - MEASURED):
+    def _posterior(
+        self, parameters: Mapping[str, Mapping[str, Any]], samples: Mapping[str, Sequence[float]]
+    ) -> Posterior:
+        found = posterior(parameters, samples, self._model())
+        if not (found.joints or found.families.keys() - MEASURED):
             raise RoboticsError(
                 f"nothing that training could draw is identifiable from {self.out / 'logs'}: give more --log-seconds "
                 "or other --parameters"
             )
         return replace(found, rest=self.request.rest)
+
+    def _model(self) -> mujoco.MjModel:
+        """What the identification started from."""
+        return load_subject(str(self.out / "model.xml")).model
 
     def _trained(self, name: str, draw: Draw | None) -> tuple[Path, int]:
         """The run folder of the policy that learned from demonstrations in these worlds, and its steps."""

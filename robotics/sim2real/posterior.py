@@ -1,7 +1,10 @@
-"""Worlds around what was identified: intervals of parameters, as ranges that training draws from.
+"""Worlds around what was identified, as training draws them: whole fits to the same logs, resampled.
 
-What a joint told of itself is drawn for that joint. Of one that could not tell, what the others agree on; how much they
-disagree widens the range. Of what no single joint has a field for in the model, one value goes for all.
+What a parameter may be depends on what the others are: a softer servo with less damping lags as much. Worlds that drew
+every parameter for itself would lag by anything; those of one fit each do not.
+
+What a joint told of itself is that joint's. One that could not tell gets what the others agree on, give or take how
+much they disagree. Of what no single joint has a field for in the model, one value goes for all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +24,8 @@ from robotics.sim2real.world import World
 Array = np.ndarray
 #: (origin, unit): a parameter is origin + unit · what the factor says.
 Scale = tuple[float, float]
+#: Rows of `robotics sysid` by `family.joint` or `family`.
+Parameters = Mapping[str, Mapping[str, Any]]
 
 #: Families of `robotics sysid` -> the factors that they move together. Ratios where the factors are relative.
 FACTORS_OF: Mapping[str, tuple[str, ...]] = {
@@ -46,52 +51,46 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
 }
 #: Families whose parameters are torques, and those that count half of what the factor does.
 _TORQUES, _HALVES = ("friction", "stribeck"), ("backlash",)
-#: No range is narrower to either side than this part of the registry's: nothing is known better than its model is.
+#: Every family is moved by up to this part of the registry's range, all joints alike: no model is better than its form.
 FLOOR = 0.05
-#: Keeps the stream of worlds apart from the environment's, which is seeded with the same number.
+#: Keeps the stream of what is drawn besides the resampled fits apart.
 _STREAM = 0x9057
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """One world per episode, drawn from its seed: every family uniform within its range, in its factor's unit.
+    """Worlds of equal weight, which episodes take in turn by their seeds.
 
-    Drawn on a logarithmic scale where the factor is relative. `joints` are ranges of single joints, in SI units, by
-    `family.joint`: all of a family are equally high in theirs, as a bias of the model would have it. Ranges are lists,
-    as in the JSON of a dataset. All other factors, of which logs tell nothing, are drawn from the registry's ranges up
-    to the severity `rest`, if any.
+    World i has the value `families[name][i]` of every family, in its factor's unit, and `joints[name][i]` of every
+    `family.joint`, in SI units: lists of one length, as in the JSON of a dataset. All other factors, of which logs tell
+    nothing, are drawn from the registry's ranges up to the severity `rest`, if any.
     """
 
-    ranges: dict[str, list[float]]
+    families: dict[str, list[float]]
     rest: str | None = None
     joints: dict[str, list[float]] = field(default_factory=dict)
 
-    def middle(self) -> "Posterior":
-        """The one world in the middle of all ranges, the rest nominal."""
-        ranges, joints = (
-            {name: [_between(_factor_of(name), ends, 0.5)] * 2 for name, ends in found.items()}
-            for found in (self.ranges, self.joints)
-        )
-        return Posterior(ranges, joints=joints)
-
     def world(self, task: MujocoTask, seed: int) -> World:
         """The world of this seed; the same for every task."""
-        rng, values = np.random.default_rng((seed, _STREAM)), self._others(task, seed)
-        for family, ends in self.ranges.items():
-            drawn = _between(_factor_of(family), ends, rng.random())
-            values.update(dict.fromkeys(FACTORS_OF[family], drawn))
-        high = {family: rng.random() for family in BY_JOINT}
-        joints = ((name, _between(_factor_of(name), ends, high[_family(name)])) for name, ends in self.joints.items())
-        return replace(World.of(values), joints=tuple(joints))
+        values = self._others(task, seed)
+        for family, drawn in self.families.items():
+            values.update(dict.fromkeys(FACTORS_OF[family], drawn[seed % len(drawn)]))
+        joints = tuple((name, drawn[seed % len(drawn)]) for name, drawn in self.joints.items())
+        return replace(World.of(values), joints=joints)
 
     def _others(self, task: MujocoTask, seed: int) -> dict[str, float]:
         """Values of the factors that logs do not tell."""
         if self.rest is None:
             return {}
-        families = {*self.ranges, *map(_family, self.joints)}
+        families = {*self.families, *map(_family, self.joints)}
         known = {name for family in families for name in (*FACTORS_OF[family], *ALIKE.get(family, ()))}
         drawn = Randomisation(self.rest).world(task, seed).as_dict()
         return {name: value for name, value in drawn.items() if name not in known}
+
+
+def intervals(drawn: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """[low, high] of 95 % of the worlds, by name."""
+    return {name: np.quantile(values, [0.025, 0.975]).tolist() for name, values in drawn.items()}
 
 
 def require_known(families: Sequence[str] | None) -> None:
@@ -102,26 +101,64 @@ def require_known(families: Sequence[str] | None) -> None:
             raise UsageError(f"--parameters {name}: training can draw {', '.join(known)}")
 
 
-def posterior(parameters: Mapping[str, Mapping[str, Any]], model: mujoco.MjModel) -> Posterior:
-    """Ranges from the `parameters` of an identification that started from `model`; without those it could not tell.
+def identified_world(parameters: Parameters, model: mujoco.MjModel) -> Posterior:
+    """The one world that an identification found which started from `model`, without what it could not tell."""
+    return _worlds(parameters, {name: np.array([row["value"]]) for name, row in parameters.items()}, model, None)
 
-    A joint that could not tell gets what the others agree on, where that is a ratio to its own nominal value.
+
+def posterior(parameters: Parameters, samples: Mapping[str, Sequence[float]], model: mujoco.MjModel) -> Posterior:
+    """The worlds around it: one per row of the identification's `samples`.
+
+    Parameters without samples were measured apart from the others: they lie evenly in their intervals.
     """
-    limits, ranges, joints = _limits(model), dict[str, list[float]](), dict[str, list[float]]()
+    rng, count = np.random.default_rng(_STREAM), len(next(iter(samples.values())))
+    drawn = {
+        name: np.array(samples[name]) if name in samples else rng.permutation(_evenly(row["ci95"], count))
+        for name, row in parameters.items()
+    }
+    return _worlds(parameters, drawn, model, rng)
+
+
+def _evenly(ends: Sequence[float], count: int) -> Array:
+    return np.linspace(ends[0], ends[1], count)
+
+
+def _worlds(
+    parameters: Parameters, drawn: Mapping[str, Array], model: mujoco.MjModel, rng: np.random.Generator | None
+) -> Posterior:
+    """World i of what was `drawn` i-th of every parameter (N,) [SI], spread by `rng` for what that leaves out."""
+    limits, families, joints = _limits(model), dict[str, list[float]](), dict[str, list[float]]()
     for family, names in FACTORS_OF.items():
         one = FACTORS[names[0]]
         rows = {name: row for name, row in parameters.items() if _family(name) == family}
         asked = {name: _scale(family, row, limits.get(_joint(name))) for name, row in rows.items()}
         scales = {name: scale for name, scale in asked.items() if scale is not None}
-        triples = {
-            name: _triple(one, rows[name], scale) for name, scale in scales.items() if rows[name]["identifiable"]
-        }
-        told = {name: triple for name, triple in triples.items() if triple is not None}
-        if told and family in BY_JOINT:
-            joints |= _by_joint(one, told, scales)
-        elif told:
-            ranges[family] = _common(one, np.array(list(told.values())))
-    return Posterior(ranges, joints=joints)
+        told = {name: _told(one, rows[name], drawn[name], scale) for name, scale in scales.items()}
+        known = {name: found for name, found in told.items() if found is not None}
+        if not known:
+            continue
+        floor, (common, apart) = _floor(one), _agreed(one, list(known.values()))
+        bias = floor * _anyhow(rng, common)
+        if family not in BY_JOINT:
+            families[family] = [_allowed(one, value) for value in common + bias + apart * _anyhow(rng, common)]
+            continue
+        for name, (origin, unit) in scales.items():
+            if name in known:
+                values = known[name].values + bias
+            elif one.relative:
+                values = common + bias + apart * _anyhow(rng, common)
+            else:  # friction: a joint's own, however unsure, is better than a part of the torque limit that others have
+                continue
+            joints[name] = [max(origin + unit * _value(one, value), 0.0) for value in values]
+    return Posterior(families, joints=joints)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What one parameter is in each world (N,), and how unsure it is, in the factor's coordinate."""
+
+    values: Array
+    half_width: float
 
 
 def _family(name: str) -> str:
@@ -153,56 +190,38 @@ def _scale(family: str, row: Mapping[str, Any], limit: float | None) -> Scale | 
     return (0.0, 0.5 if family in _HALVES else 1.0)
 
 
-def _triple(one: Factor, row: Mapping[str, Any], scale: Scale) -> Array | None:
-    """Lower end, value and upper end (3,) of one parameter in the factor's coordinate; None where it has none."""
-    values = [(float(value) - scale[0]) / scale[1] for value in (row["ci95"][0], row["value"], row["ci95"][1])]
-    return None if one.relative and values[0] <= 0 else np.array([_coordinate(one, value) for value in values])
+def _told(one: Factor, row: Mapping[str, Any], drawn: Array, scale: Scale) -> _Told | None:
+    """None of a parameter that could not be identified, or may be none where only ratios count."""
+    origin, unit = scale
+    low, high = ((float(end) - origin) / unit for end in row["ci95"])
+    if not row["identifiable"] or (one.relative and low <= 0):
+        return None
+    values = np.array([_coordinate(one, (value - origin) / unit) for value in drawn])
+    return _Told(values, (_coordinate(one, high) - _coordinate(one, low)) / 2)
 
 
-def _by_joint(one: Factor, told: Mapping[str, Array], scales: Mapping[str, Scale]) -> dict[str, list[float]]:
-    """[low, high] in SI units, never below zero: a joint's own, or of one that could not tell what the others agree on.
-
-    Of friction nothing: a joint's own, however unsure, is better than a part of the torque limit that others have.
-    """
-    floor, (mean, agreed) = _floor(one), _pooled(one, np.array(list(told.values())))
-    ranges = {}
-    for name, (origin, unit) in scales.items():
-        if name in told:
-            low, middle, high = told[name]
-            spread = max(floor, (high - low) / 2)
-        elif one.relative:
-            middle, spread = mean, agreed
-        else:
-            continue
-        ranges[name] = [max(origin + unit * _value(one, middle + way * spread), 0.0) for way in (-1, 1)]
-    return ranges
-
-
-def _common(one: Factor, triples: Array) -> list[float]:
-    """[low, high] in the factor's unit for all joints, from coordinates (n, 3)."""
-    middle, spread = _pooled(one, triples)
-    ends = [_value(one, middle + way * spread) for way in (-1, 1)]
-    return [max(end, one.nominal) for end in ends] if one.one_sided and not one.relative else ends
-
-
-def _pooled(one: Factor, triples: Array) -> tuple[float, float]:
-    """The joints' mean from coordinates (n, 3), sure ones counting more, and how far it may be wrong."""
-    floor, half = _floor(one), (triples[:, 2] - triples[:, 0]) / 2
-    weight = 1.0 / (half**2 + floor**2)
+def _agreed(one: Factor, told: Sequence[_Told]) -> tuple[Array, float]:
+    """The joints' mean in each world (N,), sure ones counting more, and how far they are apart."""
+    weight = 1.0 / (np.array([found.half_width for found in told]) ** 2 + _floor(one) ** 2)
     weight /= weight.sum()
-    middle = float(weight @ triples[:, 1])
-    return middle, max(floor, float(np.sqrt(weight @ ((triples[:, 1] - middle) ** 2 + half**2))))
+    values = np.array([found.values for found in told])
+    middle = values.mean(axis=1)
+    return weight @ values, float(np.sqrt(weight @ (middle - weight @ middle) ** 2))
+
+
+def _anyhow(rng: np.random.Generator | None, like: Array) -> Array:
+    """Numbers within ±1, of the shape of `like`; zeros without `rng`."""
+    return np.zeros_like(like) if rng is None else rng.uniform(-1.0, 1.0, like.shape)
+
+
+def _allowed(one: Factor, coordinate: float) -> float:
+    """In the factor's unit, and on its side of nominal where it has one."""
+    value = _value(one, coordinate)
+    return max(value, one.nominal) if one.one_sided and not one.relative else value
 
 
 def _floor(one: Factor) -> float:
     return FLOOR * abs(_coordinate(one, one.range[1]) - _coordinate(one, one.range[0]))
-
-
-def _between(one: Factor, ends: Sequence[float], part: float) -> float:
-    """`part` of the way from the lower to the higher end, on the factor's scale; exactly within them."""
-    low, high = ends
-    mixed = _coordinate(one, low) + part * (_coordinate(one, high) - _coordinate(one, low))
-    return float(np.clip(_value(one, mixed), low, high))
 
 
 def _coordinate(one: Factor, value: float) -> float:

@@ -123,6 +123,7 @@ def identify(
         "log": str(log),
         "motions": {"train": [x.name for x in fitted_logs], "heldout": [x.name for x in held]},
         "parameters": _parameters(parameters, found, sure),
+        "samples": {p.name: _rounded(c.samples) for p, c in zip(parameters, sure, strict=True)},
         **judge.document(parameters, found.values),
         "starts": found.starts,
         "settings": dict(vars(settings)),
@@ -226,6 +227,10 @@ def _parameters(parameters: Sequence[Parameter], found: Fit, sure: Sequence[Cert
         }
         for p, value, c in zip(parameters, found.values, sure, strict=True)
     }
+
+
+def _rounded(values: Array) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]
 
 
 def _leave_one_out(

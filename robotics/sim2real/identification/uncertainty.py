@@ -12,6 +12,8 @@ from robotics.sim2real.identification.parameters import Parameter
 Array = np.ndarray
 
 RESAMPLES = 1000
+#: So many of them are kept whole: what one parameter may be depends on what the others are.
+SAMPLES = 100
 NO_EFFECT, AT_BOUND = "has no effect on these logs", "stopped at its bound"
 #: Fewer motions than this are cut into pieces, which then are what is drawn again.
 FEWEST_BLOCKS = 12
@@ -25,10 +27,14 @@ WIDEST_LOG, WIDEST_RANGE = 0.7, 0.25
 
 @dataclass(frozen=True)
 class Certainty:
-    """Of one parameter: its 95 % interval [SI], and why it can not be identified, or None."""
+    """Of one parameter: its 95 % interval [SI], why it can not be identified, or None, and what it is in resamples.
+
+    Row i of `samples` (SAMPLES,) [SI] belongs to row i of every other parameter.
+    """
 
     interval: tuple[float, float]
     reason: str | None
+    samples: Array
 
 
 def certainty(fit: Fit, parameters: Sequence[Parameter], rng: np.random.Generator) -> list[Certainty]:
@@ -52,14 +58,16 @@ def certainty(fit: Fit, parameters: Sequence[Parameter], rng: np.random.Generato
     low, high = np.quantile(moved, [0.025, 0.975], axis=0)
     # Where a descent was stopped, by a jump of the error or by its tolerance, the way it had left is unsure too
     low, high = low + np.minimum(onward, 0.0), high + np.maximum(onward, 0.0)
+    kept = fit.search + moved[:SAMPLES] + np.linspace(0.0, 1.0, SAMPLES)[:, None] * onward
     found = []
     for i, parameter in enumerate(parameters):
         edges = (float(parameter.to_search(parameter.low)), float(parameter.to_search(parameter.high)))
         ends = parameter.from_search(np.clip([fit.search[i] + low[i], fit.search[i] + high[i]], *edges))
+        samples = parameter.from_search(np.clip(kept[:, i], *edges))
         reason = reasons[i] or _wide(parameter, high[i] - low[i]) or at_bound(parameter, fit.search[i])
         if reason == NO_EFFECT:
-            ends = np.array([parameter.low, parameter.high])
-        found.append(Certainty((float(ends[0]), float(ends[1])), reason))
+            ends, samples = np.array([parameter.low, parameter.high]), np.full(SAMPLES, parameter.nominal)
+        found.append(Certainty((float(ends[0]), float(ends[1])), reason, samples))
     return found
 
 
