@@ -82,6 +82,8 @@ def run(options: Options) -> None:
 
 def describe(document: dict[str, Any], written: Path) -> str:
     """The document as lines for people."""
+    from robotics.sim2real.identification.families import family_and_place
+
     lines = [f"{document['env']}, {document['episodes']} paired seeds; target: {document['target']['kind']}"]
     lines.append(f"{'policy':<10}{'simulation':>12}{'target':>9}  95 % interval")
     for name, one in document["arms"].items():
@@ -90,7 +92,7 @@ def describe(document: dict[str, Any], written: Path) -> str:
         lines.append(f"{name:<10}{rates}  [{low:.1%}, {high:.1%}]")
     for family, (low, high) in document["randomisation"].items():
         lines.append(f"trained with {family} {low:.4g} … {high:.4g}")
-    for family, joints in Counter(name.partition(".")[0] for name in document["joints"]).items():
+    for family, joints in Counter(family_and_place(name)[0] for name in document["joints"]).items():
         lines.append(f"trained with {family} of {joints} joints, each around its own")
     return "\n".join([*lines, *document["verdict"], f"written to {written}"])
 

@@ -18,6 +18,7 @@ from robotics.envs.base import MujocoTask
 from robotics.errors import UsageError
 from robotics.sim2real.drawing import Randomisation
 from robotics.sim2real.factors import FACTORS, Factor
+from robotics.sim2real.identification.families import family_and_place
 from robotics.sim2real.roles import roles_of
 from robotics.sim2real.world import World
 
@@ -131,25 +132,25 @@ def _worlds(
     for family, names in FACTORS_OF.items():
         one = FACTORS[names[0]]
         rows = {name: row for name, row in parameters.items() if _family(name) == family}
-        asked = {name: _scale(family, row, limits.get(_joint(name))) for name, row in rows.items()}
+        asked = {name: _scale(one, family, row, limits.get(family_and_place(name)[1])) for name, row in rows.items()}
         scales = {name: scale for name, scale in asked.items() if scale is not None}
         told = {name: _told(one, rows[name], drawn[name], scale) for name, scale in scales.items()}
         known = {name: found for name, found in told.items() if found is not None}
         if not known:
             continue
-        floor, (common, apart) = _floor(one), _agreed(one, list(known.values()))
-        bias = floor * _anyhow(rng, common)
+        common, apart = _agreed(one, list(known.values()))
+        bias = _floor(one) * _anyhow(rng, common)
         if family not in BY_JOINT:
             families[family] = [_allowed(one, value) for value in common + bias + apart * _anyhow(rng, common)]
             continue
         for name, (origin, unit) in scales.items():
             if name in known:
-                values = known[name].values + bias
+                values = known[name].values
             elif one.relative:
-                values = common + bias + apart * _anyhow(rng, common)
+                values = common + apart * _anyhow(rng, common)
             else:  # friction: a joint's own, however unsure, is better than a part of the torque limit that others have
                 continue
-            joints[name] = [max(origin + unit * _value(one, value), 0.0) for value in values]
+            joints[name] = [max(origin + unit * _value(one, value), 0.0) for value in values + bias]
     return Posterior(families, joints=joints)
 
 
@@ -162,16 +163,7 @@ class _Told:
 
 
 def _family(name: str) -> str:
-    return name.partition(".")[0]
-
-
-def _joint(name: str) -> str:
-    return name.partition(".")[2]
-
-
-def _factor_of(name: str) -> Factor:
-    """That of a family, or of a parameter of one."""
-    return FACTORS[FACTORS_OF[_family(name)][0]]
+    return family_and_place(name)[0]
 
 
 def _limits(model: mujoco.MjModel) -> dict[str, float]:
@@ -181,9 +173,9 @@ def _limits(model: mujoco.MjModel) -> dict[str, float]:
     return {model.joint(int(joint)).name: float(limit) for joint, limit in pairs if limit > 0}
 
 
-def _scale(family: str, row: Mapping[str, Any], limit: float | None) -> Scale | None:
+def _scale(one: Factor, family: str, row: Mapping[str, Any], limit: float | None) -> Scale | None:
     """How a parameter is measured in its factor; None where that has no meaning."""
-    if _factor_of(family).relative:
+    if one.relative:
         return (0.0, float(row["nominal"])) if row["nominal"] > 0 else None
     if family in _TORQUES:
         return None if limit is None else (float(row["nominal"]), limit)

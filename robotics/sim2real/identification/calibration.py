@@ -9,7 +9,7 @@ import numpy as np
 
 from robotics.errors import DataError
 from robotics.outputs import read_json
-from robotics.sim2real.identification.families import FAMILIES
+from robotics.sim2real.identification.families import FAMILIES, family_and_place
 from robotics.sim2real.identification.subject import Subject
 
 FILE = "calibration.json"
@@ -36,7 +36,7 @@ def read_calibration(path: Path | str) -> dict[str, Any]:
     if not isinstance(document, dict) or not {"robot", "parameters", "promoted"} <= document.keys():
         raise DataError(f"{path}: is no calibration; `robotics sysid --out DIR` writes DIR/{FILE}")
     for name, row in document["parameters"].items():
-        if name.split(".")[0] not in FAMILIES:
+        if family_and_place(name)[0] not in FAMILIES:
             raise DataError(f"{path}: parameter '{name}' is unknown; known families: {', '.join(FAMILIES)}")
         if not isinstance(row, dict) or not np.isfinite(row.get("value", np.nan)):
             raise DataError(f"{path}: parameter '{name}' has no finite value")
@@ -52,8 +52,7 @@ def calibrate(spec: mujoco.MjSpec, values: Mapping[str, float]) -> list[str]:
     """
     left = []
     for name, value in values.items():
-        family, _, place = name.partition(".")
-        if not _write(spec, family, place, value):
+        if not _write(spec, *family_and_place(name), value):
             left.append(name)
     return left
 

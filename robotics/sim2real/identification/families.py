@@ -18,6 +18,17 @@ Write = Callable[[Plant, int, Array], None]
 Bounds = Callable[[float, Subject, int], tuple[float, float]]
 
 
+def parameter_name(family: str, place: str) -> str:
+    """`family.place`, or the family alone where there is one for all."""
+    return f"{family}.{place}" if place else family
+
+
+def family_and_place(name: str) -> tuple[str, str]:
+    """What `parameter_name` made a name of; names of joints may have dots."""
+    family, _, place = name.partition(".")
+    return family, place
+
+
 @dataclass(frozen=True)
 class Family:
     """Parameters of one kind.

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from robotics.errors import UsageError, unknown_name
-from robotics.sim2real.identification.families import FAMILIES, Family
+from robotics.sim2real.identification.families import FAMILIES, Family, parameter_name
 from robotics.sim2real.identification.subject import Subject
 
 Array = np.ndarray
@@ -113,7 +113,7 @@ def _places(
 def _parameter(subject: Subject, family: Family, label: str, index: int) -> Parameter:
     nominal = family.nominal(subject, index)
     low, high = family.bounds(nominal, subject, index)
-    return Parameter(f"{family.name}.{label}" if label else family.name, family, index, nominal, low, high)
+    return Parameter(parameter_name(family.name, label), family, index, nominal, low, high)
 
 
 def _moves(model: mujoco.MjModel, body: int) -> bool:
