@@ -13,7 +13,7 @@ from robotics.evaluation.paired import Pairs, bootstrap_difference, mcnemar_exac
 from robotics.evaluation.statistics import wilson
 from robotics.media import side_by_side
 from robotics.media.side_by_side import Side, record_side_by_side
-from robotics.reports.gap import read_gap, write_gap_page
+from robotics.reports.gap import gap_summary, read_gap, write_gap_page
 from robotics.reports.gap_films import telling_places
 from robotics.reports.page import write_report
 from robotics.sim2real.initial_states import distinct_initial_states
@@ -235,6 +235,20 @@ def test_policies_that_never_vary(document, tmp_path):
         one["attribution"]["groups"]["sure"] = False
     page = shown(page_of(document, tmp_path))
     assert "Not enough evidence of any drop" in page and "nan" not in page.lower().replace("nanosec", "")
+
+
+def test_a_picture_of_nothing_is_left_out(document, tmp_path):
+    """Of two policies one lost nothing: a run's page shows what the other lost, and where."""
+
+    def pictured() -> list[str]:
+        (tmp_path / "gap.json").write_text(json.dumps(document))
+        return [label for label, _ in gap_summary(tmp_path)["blame"]]
+
+    labels = [one["label"] for one in document["policies"]]
+    assert len(labels) > 1 and pictured() == labels
+    for player in document["policies"][0]["attribution"]["groups"]["players"]:
+        player |= {"shapley": 0.0, "single": 0.0}
+    assert pictured() == labels[1:]
 
 
 def test_names_from_outside_are_escaped(document, tmp_path):

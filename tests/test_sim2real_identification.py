@@ -621,6 +621,18 @@ def test_samples_keep_what_parameters_have_to_do_with_each_other():
         assert 0.85 < np.mean((low <= one.samples) & (one.samples <= high)) <= 1.0
 
 
+def test_units_are_those_of_the_joint():
+    """Arms turn and fingers slide; a delay is the robot's."""
+    names = ["left/elbow", "left/left_finger"]
+    found = choose(load_subject("bimanual"), names, True, False, ("stiffness", "damping", "friction", "delay"))
+    assert [(one.name.partition("/")[2], one.unit) for one in found if "/" in one.name] == [
+        *(("elbow", "N m/rad"), ("left_finger", "N/m")),
+        *(("elbow", "N m s/rad"), ("left_finger", "N s/m")),
+        *(("elbow", "N m"), ("left_finger", "N")),
+    ]
+    assert found[-1].unit == "s"
+
+
 def test_the_interval_of_a_median_is_the_exact_one():
     """By the binomial, the median lies between the 6th and the 15th of 20 in 95.9 %, between the next in 88.5 %."""
 

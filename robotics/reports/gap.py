@@ -69,11 +69,12 @@ def gap_summary(folder: Path) -> dict[str, Any]:
     """What the page of a run shows of the gap in `folder`; DataError for a damaged one."""
     document = read_gap(folder)
     blamed = [(one["label"], (one["attribution"] or {}).get("groups")) for one in document["policies"]]
+    blame = [(label, Markup(blame_chart(groups))) for label, groups in blamed if groups]
     return {
         "d": document,
         "folder": folder,
         "arms": Markup(arms_chart(document["policies"])),
-        "blame": [(label, Markup(blame_chart(groups))) for label, groups in blamed if groups],
+        "blame": [(label, chart) for label, chart in blame if chart],
         "curves": [
             (one["label"], Markup(curves_chart(one["curves"]))) for one in document["policies"] if one["curves"]
         ],

@@ -79,8 +79,10 @@ def curves_chart(curves: Sequence[Mapping[str, Any]]) -> str:
 
 
 def blame_chart(attribution: Mapping[str, Any]) -> str:
-    """Shapley values with their intervals, and beside each what its factors cost alone."""
+    """Shapley values with their intervals, and beside each what its factors cost alone; '' where nothing costs any."""
     players = attribution["players"]
+    if not any(player["shapley"] or player["single"] for player in players):
+        return ""
     places = list(range(len(players)))
     figure = go.Figure()
     figure.add_bar(

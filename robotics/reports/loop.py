@@ -5,8 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from robotics.errors import DataError
 from robotics.outputs import read_json, write_atomically
+from robotics.reports.charts import script
+from robotics.reports.gap_charts import arms_chart
 from robotics.reports.gap_format import template
 from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.posterior import FACTORS_OF
@@ -25,7 +29,9 @@ def write_loop_page(folder: Path, out: Path | None = None) -> Path:
     page = template("loop.html.j2").render(
         title=f"{document['label']} on {document['env']}, before and after",
         d=document,
+        success=Markup(arms_chart([{"label": name, **one} for name, one in document["arms"].items()])),
         drawn=_drawn(document),
+        plotly=Markup(script()),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     target = out or folder / PAGE

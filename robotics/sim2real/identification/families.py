@@ -29,11 +29,16 @@ def family_and_place(name: str) -> tuple[str, str]:
     return family, place
 
 
+#: Units of what a hinge has -> of the same of a joint that slides.
+SLIDING = {"N m/rad": "N/m", "N m s/rad": "N s/m", "N m": "N", "kg m^2": "kg", "rad": "m"}
+
+
 @dataclass(frozen=True)
 class Family:
     """Parameters of one kind.
 
     Attributes:
+        unit: of a hinge, where there is one per joint; see `SLIDING`.
         of: what there is one of per parameter: "servo", "motor", "joint", "body", "free" (all free bodies) or "all".
         logarithmic: searched on a logarithmic scale.
         nominal: value in the nominal model, of the joint or body with this index.

@@ -222,7 +222,7 @@ def _parameters(parameters: Sequence[Parameter], found: Fit, sure: Sequence[Cert
             "ci95": list(c.interval),
             "nominal": p.nominal,
             "identifiable": c.reason is None,
-            "unit": p.family.unit,
+            "unit": p.unit,
             **({"reason": c.reason} if c.reason else {}),
         }
         for p, value, c in zip(parameters, found.values, sure, strict=True)

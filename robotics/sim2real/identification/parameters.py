@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from robotics.errors import UsageError, unknown_name
-from robotics.sim2real.identification.families import FAMILIES, Family, parameter_name
+from robotics.sim2real.identification.families import FAMILIES, SLIDING, Family, parameter_name
 from robotics.sim2real.identification.subject import Subject
 
 Array = np.ndarray
@@ -27,6 +27,12 @@ class Parameter:
     nominal: float
     low: float
     high: float
+    slides: bool = False
+    """Whether it belongs to a joint that slides."""
+
+    @property
+    def unit(self) -> str:
+        return SLIDING.get(self.family.unit, self.family.unit) if self.slides else self.family.unit
 
     def wider(self) -> "Parameter":
         """The same within bounds that its family only seldom needs."""
@@ -113,7 +119,8 @@ def _places(
 def _parameter(subject: Subject, family: Family, label: str, index: int) -> Parameter:
     nominal = family.nominal(subject, index)
     low, high = family.bounds(nominal, subject, index)
-    return Parameter(parameter_name(family.name, label), family, index, nominal, low, high)
+    slides = family.of in ("joint", "servo", "motor") and subject.model.jnt_type[index] == mujoco.mjtJoint.mjJNT_SLIDE
+    return Parameter(parameter_name(family.name, label), family, index, nominal, low, high, bool(slides))
 
 
 def _moves(model: mujoco.MjModel, body: int) -> bool:

@@ -44,9 +44,7 @@ def _dictionary(parameters: Sequence[Parameter], values: Sequence[float]) -> sys
     """In SI units, for display."""
     found = sysid.ParameterDict()
     for parameter, value in zip(parameters, values, strict=True):
-        found.add(
-            sysid.Parameter(f"{parameter.name} [{parameter.family.unit}]", float(value), parameter.low, parameter.high)
-        )
+        found.add(sysid.Parameter(f"{parameter.name} [{parameter.unit}]", float(value), parameter.low, parameter.high))
     return found
 
 
