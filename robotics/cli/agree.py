@@ -47,9 +47,9 @@ class Options:
 def run(options: Options) -> None:
     import sys
 
-    if options.seed < 0:
-        raise UsageError(f"--seed {options.seed}: seeds are not negative")
+    from robotics.evaluation.seeds import require_seed
 
+    require_seed(options.seed)
     document = agree(options.table, options.by, _mapping(options.columns), options.seed)
     for warning in document["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)

@@ -22,14 +22,19 @@ def evaluation_seeds(episodes: int, seed: int, exam: str | None = None) -> list[
     """
     if episodes < 1:
         raise UsageError(f"--episodes {episodes}: at least one is needed")
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: seeds are not negative")
+    require_seed(seed)
     if exam is None:
         return list(range(seed, seed + episodes))
     if not exam:
         raise UsageError("--exam: the key is empty")
     digests = (hmac.new(exam.encode(), str(i).encode(), hashlib.sha256).digest() for i in range(episodes))
     return [int.from_bytes(digest[:8], "big") >> 1 for digest in digests]
+
+
+def require_seed(seed: int) -> None:
+    """UsageError for a negative one: numpy's generators take none."""
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: seeds are not negative")
 
 
 def fingerprint(exam: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from robotics.errors import DataError, UsageError
+from robotics.evaluation.seeds import require_seed
 from robotics.outputs import read_json, write_json
 from robotics.sim2real.applicability import task_of
 from robotics.sim2real.drawing import draw_twin
@@ -35,8 +36,7 @@ def make_twin(
     beside `out` as `<out>.key`, readable by its owner only: a twin is as hidden as that file, so move it away before
     anybody trains. UsageError for what can not be asked.
     """
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: seeds are not negative")
+    require_seed(seed)
     if key == "":
         raise UsageError("--key: the key is empty")
     beside = key_file(out)

@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from robotics.errors import RoboticsError, UsageError
+from robotics.evaluation.seeds import require_seed
 from robotics.outputs import write_atomically
 from robotics.sim2real.identification.plant import neutral
 from robotics.sim2real.identification.subject import Subject, load_subject
@@ -42,8 +43,7 @@ def excite(robot: str, seconds: float, rate_hz: float, top_hz: float, speed: flo
     for name, value in (("seconds", seconds), ("rate-hz", rate_hz), ("top-hz", top_hz), ("speed", speed)):
         if not 0 < value < float("inf"):
             raise UsageError(f"--{name} is {value}: give a positive number")
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: seeds are not negative")
+    require_seed(seed)
     if top_hz > rate_hz / 4:
         raise UsageError(f"--top-hz {top_hz}: commands at {rate_hz} Hz carry at most {rate_hz / 4:g} Hz")
     subject = load_subject(robot)
