@@ -543,7 +543,7 @@ def test_the_command_prints_one_document(tmp_path, capsys):
         assert row["ci95"][0] <= row["value"] <= row["ci95"][1]
     for part in ("train", "heldout"):
         assert {"nominal", "fitted"} == document["replay_rmse"][part].keys()
-    for file in ("sysid.json", "calibration.json", "report.html"):
+    for file in ("sysid.json", "samples.json", "calibration.json", "report.html"):
         assert (out / file).stat().st_size > 100
     assert main(arguments) == 2
     assert "already holds something" in capsys.readouterr().err

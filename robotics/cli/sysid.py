@@ -19,7 +19,7 @@ class Options:
     log: Path
     """A log (.csv, .parquet, .npz, .mcap), a folder of logs, a LeRobot dataset, or a TOML file that describes them."""
     out: Path
-    """Folder for sysid.json, calibration.json and report.html."""
+    """Folder for sysid.json, calibration.json, samples.json (fits to resampled motions) and report.html."""
     parameters: str | None = None
     """Families to fit, by commas: stiffness, damping, friction, load_friction, stribeck, backlash, armature, gain,
     offset, mass, delay, contact_friction, contact_time, contact_damping, contact_size. Not given: for servos stiffness,

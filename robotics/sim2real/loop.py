@@ -24,7 +24,7 @@ trained in the target itself, which only a simulation allows: its demonstrations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ from robotics.sim2real.excited_logs import (
 )
 from robotics.sim2real.gap import arm
 from robotics.sim2real.identification.identify import DOCUMENT as SYSID
-from robotics.sim2real.identification.identify import Settings, identify
+from robotics.sim2real.identification.identify import SAMPLES, Settings, identify
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.posterior import (
     MEASURED,
@@ -155,7 +155,7 @@ class _Loop:
         identified = self._identified()
         counted = {name: logged[name] for name in MEASURED if name in logged}  # not in logs of an older version
         parameters = {**identified["parameters"], **counted}
-        drawn = self._posterior(parameters, identified["samples"])
+        drawn = self._posterior(parameters)
         draws: dict[str, tuple[str, Draw | None]] = {
             "after": (f"{AFTER}, all else up to '{drawn.rest}'" if drawn.rest else AFTER, drawn)
         }
@@ -241,10 +241,7 @@ class _Loop:
         """The document of `robotics sysid`."""
         folder, model = self.out / "identification", self.out / "model.xml"
         if (folder / SYSID).exists():
-            document = read_json(folder / SYSID)
-            if "samples" not in document:
-                raise DataError(f"{folder}: an older version identified this; give another --out, or --overwrite")
-            return document
+            return read_json(folder / SYSID)
         _say("the logs are identified")
         shutil.rmtree(folder, ignore_errors=True)
         task = logged_task(self.request.env)
@@ -253,10 +250,8 @@ class _Loop:
         task.close()
         return identify(str(model), self.out / "logs", folder, self.settings, note=_say)
 
-    def _posterior(
-        self, parameters: Mapping[str, Mapping[str, Any]], samples: Mapping[str, Sequence[float]]
-    ) -> Posterior:
-        found = posterior(parameters, samples, self._model())
+    def _posterior(self, parameters: Mapping[str, Mapping[str, Any]]) -> Posterior:
+        found = posterior(parameters, read_json(self.out / "identification" / SAMPLES), self._model())
         if not (found.joints or found.families.keys() - MEASURED):
             raise RoboticsError(
                 f"nothing that training could draw is identifiable from {self.out / 'logs'}: give more --log-seconds "

@@ -26,6 +26,8 @@ from robotics.versions import versions
 Array = np.ndarray
 
 DOCUMENT, REPORT = "sysid.json", "report.html"
+#: {parameter: values [SI]}: whole fits to resampled motions; the first values of all parameters are of one of them.
+SAMPLES = "samples.json"
 #: Starts are compared on this part of the motion that is fitted, in pieces of at most this length [s].
 FEW_PART, FEW_WINDOW_S = 0.25, 5.0
 #: A model that is better by less than this part of the nominal error is not worth having another model.
@@ -123,7 +125,6 @@ def identify(
         "log": str(log),
         "motions": {"train": [x.name for x in fitted_logs], "heldout": [x.name for x in held]},
         "parameters": _parameters(parameters, found, sure),
-        "samples": {p.name: _rounded(c.samples) for p, c in zip(parameters, sure, strict=True)},
         **judge.document(parameters, found.values),
         "starts": found.starts,
         "settings": dict(vars(settings)),
@@ -131,6 +132,7 @@ def identify(
     }
     if settings.attribute:
         document["leave_one_out"] = _leave_one_out(judge, replay, parameters, found, rng, note)
+    write_json(out / SAMPLES, {p.name: _rounded(c.samples) for p, c in zip(parameters, sure, strict=True)})
     calibration = calibration_document(subject, document)
     write_json(out / FILE, calibration)
     document["calibration"] = str(out / FILE)
