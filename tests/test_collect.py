@@ -65,6 +65,14 @@ def test_resuming_with_other_settings_is_refused(tmp_path):
         collect(TOY_ID, 2, 1, tmp_path, resume=True)
 
 
+def test_a_difference_of_thousands_of_values_is_said_in_one_line(tmp_path):
+    worlds = [Posterior({}, joints={"damping.arm": [0.1 + first, *np.linspace(1, 2, 100)]}) for first in (0, 1)]
+    collect(TOY_ID, 1, 0, tmp_path / "data", randomisation=worlds[0])
+    with pytest.raises(UsageError, match="was collected with another randomisation;") as error:
+        collect(TOY_ID, 2, 0, tmp_path / "data", randomisation=worlds[1], resume=True)
+    assert len(str(error.value)) < 300
+
+
 def test_too_many_failures_end_it_and_keep_what_there_is(tmp_path):
     with pytest.raises(RoboticsError, match=r"of 16 attempts succeeded, 3 were asked for"):
         collect(TOY_ID, 3, 0, tmp_path / "d", noise=0.5)

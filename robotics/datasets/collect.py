@@ -23,6 +23,8 @@ from robotics.workers import in_order
 SEED_LIMIT = 1_000_000
 #: Of raw bytes, kept by H.264 and by PNG on rendered scenes (upper ends).
 IMAGE_SHARE = {"video": 0.25, "image": 0.7}
+#: What two settings may take to be shown in an error [characters]: worlds of an identification are thousands of values.
+LONGEST_DIFFERENCE = 400
 #: Frames of an episode where the environment announces no limit.
 UNKNOWN_LENGTH = 1000
 IMAGE_DTYPES = {"video": "video", "png": "image"}
@@ -163,9 +165,11 @@ def _open_writer(
     before = read_provenance(out)
     for name in ("env", "env_kwargs", "seed", "noise", "images", "randomisation", "calibration"):
         if before.get(name) != origin[name]:
+            then, now = repr(before.get(name)), repr(origin[name])
+            short = len(then) + len(now) < LONGEST_DIFFERENCE
+            difference = f"{name} = {then}, not {now}" if short else f"another {name}"
             raise UsageError(
-                f"--resume: {out} was collected with {name} = {before.get(name)!r}, not {origin[name]!r}; "
-                "give the same settings, or another --out"
+                f"--resume: {out} was collected with {difference}; give the same settings, or another --out"
             )
     return DatasetWriter.resume(out)
 
