@@ -17,6 +17,7 @@ from robotics.datasets.noise import ActionNoise
 from robotics.datasets.reader import Dataset
 from robotics.environments import make_env
 from robotics.errors import RoboticsError, UsageError
+from robotics.sim2real.posterior import Posterior
 from tests.datasets_toy import contents
 from tests.toy import TOY_ID
 
@@ -66,10 +67,10 @@ def test_resuming_with_other_settings_is_refused(tmp_path):
 
 
 def test_a_difference_of_thousands_of_values_is_said_in_one_line(tmp_path):
-    worlds = [Posterior({}, joints={"damping.arm": [0.1 + first, *np.linspace(1, 2, 100)]}) for first in (0, 1)]
-    collect(TOY_ID, 1, 0, tmp_path / "data", randomisation=worlds[0])
+    reach, worlds = "robotics/Reach-v0", [Posterior({"mass": np.linspace(1, end, 100).tolist()}) for end in (1.1, 1.2)]
+    collect(reach, 1, 0, tmp_path / "data", randomisation=worlds[0])
     with pytest.raises(UsageError, match="was collected with another randomisation;") as error:
-        collect(TOY_ID, 2, 0, tmp_path / "data", randomisation=worlds[1], resume=True)
+        collect(reach, 2, 0, tmp_path / "data", randomisation=worlds[1], resume=True)
     assert len(str(error.value)) < 300
 
 
