@@ -30,6 +30,12 @@ def worlds(path):
     return make_env(ENV), make_env(ENV, world=world)
 
 
+def damping(model):
+    """Of joint4: the joint's own and its servo's."""
+    own = np.ravel(model.dof_damping[model.joint("joint4").dofadr])[0]
+    return own, -model.actuator_biasprm[model.actuator("joint4").id, 2]
+
+
 def test_each_parameter_changes_what_it_names_and_nothing_else(tmp_path):
     nominal, found = worlds(calibration(tmp_path, stiffness__joint2=123.0, friction__joint3=0.7, damping__joint4=9.0))
     before, after = nominal.unwrapped.model, found.unwrapped.model
@@ -37,8 +43,8 @@ def test_each_parameter_changes_what_it_names_and_nothing_else(tmp_path):
     assert after.actuator_gainprm[servo, 0] == 123.0
     assert after.actuator_biasprm[servo, 1] == -123.0
     assert after.dof_frictionloss[after.joint("joint3").dofadr] == 0.7
-    assert np.ravel(after.dof_damping[after.joint("joint4").dofadr])[0] == 9.0
-    assert after.actuator_biasprm[after.actuator("joint4").id, 2] == 0.0
+    own, held = damping(after)
+    assert own + held == pytest.approx(9.0) and own / held == pytest.approx(np.divide(*damping(before)))
     others = [i for i in range(before.nu) if i != servo]
     assert np.array_equal(before.actuator_gainprm[others], after.actuator_gainprm[others])
     assert np.array_equal(before.body_mass, after.body_mass)

@@ -109,6 +109,19 @@ def test_joints_that_disagree_widen_the_range_of_one_that_can_not_tell(reach):
     assert spread(2500) < 1.2 < 1.5 < spread(1250)
 
 
+@pytest.mark.parametrize(("apart", "alike"), [(1.02, True), (2.0, False)])
+def test_joints_that_differ_by_their_noise_alone_are_taken_to_be_alike(reach, apart, alike):
+    """Each is known within a tenth: two of them 2 % higher than the others may be nothing, twice as high may not."""
+    values = {f"stiffness.joint{j}": 1000 * (apart if j < 3 else 1.0) for j in range(1, 7)}
+    told = {name: row(value, 0.9 * value, value / 0.9, 1000) for name, value in values.items()}
+    only = identified_world(told, reach.believed).joints
+    spread = max(v[0] for v in only.values()) / min(v[0] for v in only.values())
+    assert spread == pytest.approx(1.0, abs=1e-6) if alike else 1.9 < spread < 2.0
+    worlds = posterior(told, resampled(told), reach.believed).joints
+    ratio = np.array(worlds["stiffness.joint1"]) / np.array(worlds["stiffness.joint6"])
+    assert ratio.std() < 1e-6 if alike else 1.8 < np.median(ratio) < 2.1
+
+
 def test_friction_is_a_joints_own_and_never_less_than_none(reach):
     """It is no ratio: of one that has none nominally, others tell nothing."""
     told = {

@@ -3,8 +3,9 @@
 What a parameter may be depends on what the others are: a softer servo with less damping lags as much. Worlds that drew
 every parameter for itself would lag by anything; those of one fit each do not.
 
-What a joint told of itself is that joint's. One that could not tell gets what the others agree on, give or take how
-much they disagree. Of what no single joint has a field for in the model, one value goes for all.
+What a joint told of itself is that joint's, as far as joints differ by more than they are unsure: legs that differ by
+the noise of a fit pull to a side. One that could not tell gets what the others agree on, give or take how much they
+disagree. Of what no single joint has a field for in the model, one value goes for all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from scipy.special import ndtri
 
 from robotics.envs.base import MujocoTask
 from robotics.errors import UsageError
@@ -54,6 +56,8 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
 _TORQUES, _HALVES = ("friction", "stribeck"), ("backlash",)
 #: Every family is moved by up to this part of the registry's range, all joints alike: no model is better than its form.
 FLOOR = 0.05
+#: So many joints say how much joints differ.
+FEWEST_ALIKE = 4
 #: Keeps the stream of what is drawn besides the resampled fits apart.
 _STREAM = 0x9057
 
@@ -139,13 +143,14 @@ def _worlds(
         if not known:
             continue
         common, apart = _agreed(one, list(known.values()))
+        own = dict(zip(known, _shrunk(list(known.values())), strict=True))
         bias = _floor(one) * _anyhow(rng, common)
         if family not in BY_JOINT:
             families[family] = [_allowed(one, value) for value in common + bias + apart * _anyhow(rng, common)]
             continue
         for name, (origin, unit) in scales.items():
             if name in known:
-                values = known[name].values
+                values = own[name]
             elif one.relative:
                 values = common + apart * _anyhow(rng, common)
             else:  # friction: a joint's own, however unsure, is better than a part of the torque limit that others have
@@ -156,9 +161,10 @@ def _worlds(
 
 @dataclass(frozen=True)
 class _Told:
-    """What one parameter is in each world (N,), and how unsure it is, in the factor's coordinate."""
+    """What one parameter is in each world (N,), what the fit says and how unsure it is, in the factor's coordinate."""
 
     values: Array
+    fitted: float
     half_width: float
 
 
@@ -188,8 +194,10 @@ def _told(one: Factor, row: Mapping[str, Any], drawn: Array, scale: Scale) -> _T
     low, high = ((float(end) - origin) / unit for end in row["ci95"])
     if not row["identifiable"] or (one.relative and low <= 0):
         return None
-    values = np.array([_coordinate(one, (value - origin) / unit) for value in drawn])
-    return _Told(values, (_coordinate(one, high) - _coordinate(one, low)) / 2)
+    values, fitted = (
+        np.array([_coordinate(one, (value - origin) / unit) for value in found]) for found in (drawn, [row["value"]])
+    )
+    return _Told(values, float(fitted[0]), (_coordinate(one, high) - _coordinate(one, low)) / 2)
 
 
 def _agreed(one: Factor, told: Sequence[_Told]) -> tuple[Array, float]:
@@ -199,6 +207,21 @@ def _agreed(one: Factor, told: Sequence[_Told]) -> tuple[Array, float]:
     values = np.array([found.values for found in told])
     middle = values.mean(axis=1)
     return weight @ values, float(np.sqrt(weight @ (middle - weight @ middle) ** 2))
+
+
+def _shrunk(told: Sequence[_Told]) -> list[Array]:
+    """The values of each joint in each world (N,), drawn to their mean as far as noise alone explains how they differ.
+
+    Empirical Bayes (Efron & Morris 1975): the variance between joints is that of their fits less that of the errors,
+    and a joint's own fit counts by its part of the two. Of fewer than `FEWEST_ALIKE` it can not be told.
+    """
+    if len(told) < FEWEST_ALIKE:
+        return [found.values for found in told]
+    unsure = np.array([max(found.half_width, 1e-9) / ndtri(0.975) for found in told]) ** 2
+    between = max(np.var([found.fitted for found in told], ddof=1) - unsure.mean(), 0.0)
+    own, weight = between / (between + unsure), 1.0 / (between + unsure)
+    mean = weight @ np.array([found.values for found in told]) / weight.sum()
+    return [part * found.values + (1 - part) * mean for part, found in zip(own, told, strict=True)]
 
 
 def _anyhow(rng: np.random.Generator | None, like: Array) -> Array:

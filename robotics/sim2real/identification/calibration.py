@@ -13,6 +13,8 @@ from robotics.sim2real.identification.families import FAMILIES, family_and_place
 from robotics.sim2real.identification.subject import Subject
 
 FILE = "calibration.json"
+#: Integrators that take a servo's damping implicitly.
+IMPLICIT = (mujoco.mjtIntegrator.mjINT_IMPLICIT, mujoco.mjtIntegrator.mjINT_IMPLICITFAST)
 
 
 def calibration_document(subject: Subject, document: dict[str, Any]) -> dict[str, Any]:
@@ -67,9 +69,10 @@ def _write(spec: mujoco.MjSpec, family: str, place: str, value: float) -> bool:
     if family == "stiffness" and servo is not None:
         servo.gainprm[0], servo.biasprm[1] = value, -value
     elif family == "damping":
-        joint.damping = np.array([value, 0.0, 0.0])  # of the speed, its square, its cube
+        share = _servo_share(spec, joint, servo)
+        joint.damping = np.array([value * (1 - share), 0.0, 0.0])  # of the speed, its square, its cube
         if servo is not None:
-            servo.biasprm[2] = 0.0
+            servo.biasprm[2] = -value * share
     elif family == "friction":
         joint.frictionloss = value
     elif family == "armature":
@@ -77,6 +80,17 @@ def _write(spec: mujoco.MjSpec, family: str, place: str, value: float) -> bool:
     else:
         return False
     return True
+
+
+def _servo_share(spec: mujoco.MjSpec, joint: mujoco.MjsJoint, servo: mujoco.MjsActuator | None) -> float:
+    """The part of the damping at a joint that its servo has, as nominally: it is within the servo's torque limit.
+
+    None where the integrator is another than `IMPLICIT`: a large one would shake there.
+    """
+    if servo is None or spec.option.integrator not in IMPLICIT:
+        return 0.0
+    own, held = float(joint.damping[0]), -float(servo.biasprm[2])
+    return held / (own + held) if held > 0 else 0.0
 
 
 def _write_mass(spec: mujoco.MjSpec, place: str, value: float) -> bool:
