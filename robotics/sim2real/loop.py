@@ -24,7 +24,6 @@ trained in the target itself, which only a simulation allows: its demonstrations
 
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +53,7 @@ from robotics.sim2real.identification.identify import SAMPLES, Settings, identif
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.posterior import (
     MEASURED,
+    Parameters,
     Posterior,
     identified_world,
     intervals,
@@ -155,14 +155,15 @@ class _Loop:
         identified = self._identified()
         counted = {name: logged[name] for name in MEASURED if name in logged}  # not in logs of an older version
         parameters = {**identified["parameters"], **counted}
-        drawn = self._posterior(parameters)
+        model = load_subject(str(self.out / "model.xml")).model  # what the identification started from
+        drawn = self._posterior(parameters, model)
         draws: dict[str, tuple[str, Draw | None]] = {
             "after": (f"{AFTER}, all else up to '{drawn.rest}'" if drawn.rest else AFTER, drawn)
         }
         others: dict[str, Draw | None] = {
             "nominal": None,
             **{severity: Randomisation(severity) for severity in ("medium", "wide")},
-            "identified": identified_world(parameters, self._model()),
+            "identified": identified_world(parameters, model),
             "oracle": InTarget(self.request.target),
         }
         draws |= {name: (COMPARISONS[name], others[name]) for name in self.request.compare}
@@ -250,18 +251,14 @@ class _Loop:
         task.close()
         return identify(str(model), self.out / "logs", folder, self.settings, note=_say)
 
-    def _posterior(self, parameters: Mapping[str, Mapping[str, Any]]) -> Posterior:
-        found = posterior(parameters, read_json(self.out / "identification" / SAMPLES), self._model())
+    def _posterior(self, parameters: Parameters, model: mujoco.MjModel) -> Posterior:
+        found = posterior(parameters, read_json(self.out / "identification" / SAMPLES), model)
         if not (found.joints or found.families.keys() - MEASURED):
             raise RoboticsError(
                 f"nothing that training could draw is identifiable from {self.out / 'logs'}: give more --log-seconds "
                 "or other --parameters"
             )
         return replace(found, rest=self.request.rest)
-
-    def _model(self) -> mujoco.MjModel:
-        """What the identification started from."""
-        return load_subject(str(self.out / "model.xml")).model
 
     def _trained(self, name: str, draw: Draw | None) -> tuple[Path, int]:
         """The run folder of the policy that learned from demonstrations in these worlds, and its steps."""

@@ -143,13 +143,13 @@ def _worlds(
         if not known:
             continue
         common, apart = _agreed(one, list(known.values()))
-        own = dict(zip(known, _shrunk(list(known.values())), strict=True))
         bias = _floor(one) * _anyhow(rng, common)
         if family not in BY_JOINT:
             families[family] = [_allowed(one, value) for value in common + bias + apart * _anyhow(rng, common)]
             continue
+        own = dict(zip(known, _shrunk(list(known.values())), strict=True))
         for name, (origin, unit) in scales.items():
-            if name in known:
+            if name in own:
                 values = own[name]
             elif one.relative:
                 values = common + apart * _anyhow(rng, common)
@@ -190,14 +190,11 @@ def _scale(one: Factor, family: str, row: Mapping[str, Any], limit: float | None
 
 def _told(one: Factor, row: Mapping[str, Any], drawn: Array, scale: Scale) -> _Told | None:
     """None of a parameter that could not be identified, or may be none where only ratios count."""
-    origin, unit = scale
-    low, high = ((float(end) - origin) / unit for end in row["ci95"])
-    if not row["identifiable"] or (one.relative and low <= 0):
+    if not row["identifiable"] or (one.relative and row["ci95"][0] <= 0):
         return None
-    values, fitted = (
-        np.array([_coordinate(one, (value - origin) / unit) for value in found]) for found in (drawn, [row["value"]])
-    )
-    return _Told(values, float(fitted[0]), (_coordinate(one, high) - _coordinate(one, low)) / 2)
+    origin, unit = scale
+    fitted, low, high, *values = (_coordinate(one, (v - origin) / unit) for v in (row["value"], *row["ci95"], *drawn))
+    return _Told(np.array(values), fitted, (high - low) / 2)
 
 
 def _agreed(one: Factor, told: Sequence[_Told]) -> tuple[Array, float]:
