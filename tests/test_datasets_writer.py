@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +157,19 @@ def test_an_interruption_right_behind_the_commit_keeps_the_episode(tmp_path, mon
     with pytest.raises(KeyboardInterrupt), DatasetWriter.resume(tmp_path) as out:
         out.append(frames(np.random.default_rng(1), 6, True), "task 0")
     assert len(Dataset.open(tmp_path).episodes) == 4 and not check(tmp_path).problems
+
+
+def test_a_first_commit_does_not_import_what_swallows_a_ctrl_c(tmp_path):
+    """Arrow looks for types of values without one by importing dateutil, and drops whatever is raised meanwhile."""
+    program = f"""
+import sys
+from pathlib import Path
+from tests.datasets_toy import write
+write(Path({str(tmp_path)!r}), "image")
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "pyarrow" in done.stdout.split() and "dateutil" not in done.stdout.split()
 
 
 def test_a_second_writer_is_refused(tmp_path):

@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from robotics.datasets.info import Info
 from robotics.datasets.layout import EPISODES_FOLDER, EPISODES_PATH, chunk_and_file, fill
 from robotics.datasets.statistics import STATISTICS, DatasetStats, from_lists
-from robotics.datasets.tables import column_names, publish_table, read_table
+from robotics.datasets.tables import column_names, publish_table, read_table, row_table
 from robotics.errors import DataError
 
 
@@ -85,7 +83,7 @@ def write_episode(root: Path, episode: Episode, info: Info, stats: DatasetStats)
     for key, column in stats.items():
         row.update({f"stats/{key}/{name}": value.tolist() for name, value in column.items()})
     row["meta/episodes/chunk_index"], row["meta/episodes/file_index"] = chunk, file
-    publish_table(root / fill(EPISODES_PATH, chunk, file), pa.Table.from_pylist([row]))
+    publish_table(root / fill(EPISODES_PATH, chunk, file), row_table(row))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,8 @@ from robotics.datasets.durable import publish
 from robotics.datasets.features import Feature, Features, schema_of, stored_in_table
 from robotics.datasets.pictures import encode_png
 from robotics.errors import DataError
+
+_SCALAR_TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
 def publish_table(path: Path, table: pa.Table) -> None:
@@ -45,6 +48,13 @@ def frames_table(features: Features, columns: Mapping[str, pa.Array]) -> pa.Tabl
     return pa.table([columns[key] for key in stored_in_table(features)], schema=schema_of(features))
 
 
+def row_table(row: Mapping[str, Any]) -> pa.Table:
+    """A table of one row: whole numbers, numbers, texts and nested lists of them, none of which is empty."""
+    # Typed, because Arrow looks for the types of plain values with imports that lose a Ctrl-C or abort the process.
+    schema = pa.schema([(key, _type_of(value)) for key, value in row.items()])
+    return pa.Table.from_pylist([row], schema=schema)
+
+
 def to_arrow(features: Features, columns: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
     """Values (T, *shape) of features as columns of the data table; images uint8 (T, h, w, 3) become PNG."""
     schema = schema_of(features)
@@ -74,6 +84,10 @@ def _footer(path: Path) -> pq.FileMetaData:
         return pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
+
+
+def _type_of(value: Any) -> pa.DataType:
+    return pa.list_(_type_of(value[0])) if isinstance(value, list) else _SCALAR_TYPES[type(value)]
 
 
 def _to_arrow(values: np.ndarray, kind: pa.DataType) -> pa.Array:
