@@ -84,7 +84,10 @@ def test_a_joint_that_can_not_tell_gets_what_the_others_agree_on(reach):
         "stiffness.joint2": row(5000, 1000, 25000, 2500),  # hardly told: it counts less
         "stiffness.joint3": row(18, 17, 19, 1800, identifiable=False),
     }
-    only, around = identified_world(told, reach.believed), posterior(told, resampled(told), reach.believed)
+    only, around = (
+        identified_world(told, resampled(told), reach.believed),
+        posterior(told, resampled(told), reach.believed),
+    )
     assert [len(values) for values in only.joints.values()] == [1, 1, 1]
     assert only.joints["stiffness.joint1"] == pytest.approx([1400]) and only.joints["stiffness.joint2"] == [5000]
     assert only.joints["stiffness.joint3"] == pytest.approx([0.7 * 1800], rel=0.05)
@@ -92,7 +95,9 @@ def test_a_joint_that_can_not_tell_gets_what_the_others_agree_on(reach):
     assert low < 1300 and high > 19000
     assert np.median(around.joints["stiffness.joint3"]) == pytest.approx(0.7 * 1800, rel=0.1)
     unknown = {name: {**one, "identifiable": False} for name, one in told.items()}
-    assert posterior(unknown, resampled(told), reach.believed) == identified_world(unknown, reach.believed)
+    assert posterior(unknown, resampled(told), reach.believed) == identified_world(
+        unknown, resampled(told), reach.believed
+    )
     assert posterior(unknown, resampled(told), reach.believed) == Posterior({})
 
 
@@ -114,7 +119,7 @@ def test_joints_that_differ_by_their_noise_alone_are_taken_to_be_alike(reach, ap
     """Each is known within a tenth: two of them 2 % higher than the others may be nothing, twice as high may not."""
     values = {f"stiffness.joint{j}": 1000 * (apart if j < 3 else 1.0) for j in range(1, 7)}
     told = {name: row(value, 0.9 * value, value / 0.9, 1000) for name, value in values.items()}
-    only = identified_world(told, reach.believed).joints
+    only = identified_world(told, resampled(told), reach.believed).joints
     spread = max(v[0] for v in only.values()) / min(v[0] for v in only.values())
     assert spread == pytest.approx(1.0, abs=1e-6) if alike else 1.9 < spread < 2.0
     worlds = posterior(told, resampled(told), reach.believed).joints
@@ -149,7 +154,7 @@ def test_what_was_counted_apart_lies_in_its_interval(reach):
 def test_worlds_of_joints_are_in_the_model(reach):
     """Written before the factors, which go on from there; a joint that is not there is an error."""
     told = {"friction.joint1": row(0.97, 0.96, 0.98, 0.1), "stiffness.joint2": row(900, 890, 910, 2500)}
-    world = identified_world(told, reach.believed).world(reach, 0)
+    world = identified_world(told, resampled(told), reach.believed).world(reach, 0)
     assert not world.nominal and world.values == ()
     for more, times in (({}, 1.0), ({"actuator_gain": 0.5}, 0.5)):
         env = make_env(REACH, world=World(tuple(more.items()), world.joints))

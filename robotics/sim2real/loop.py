@@ -156,14 +156,15 @@ class _Loop:
         counted = {name: logged[name] for name in MEASURED if name in logged}  # not in logs of an older version
         parameters = {**identified["parameters"], **counted}
         model = load_subject(str(self.out / "model.xml")).model  # what the identification started from
-        drawn = self._posterior(parameters, model)
+        samples = read_json(self.out / "identification" / SAMPLES)
+        drawn = self._posterior(parameters, samples, model)
         draws: dict[str, tuple[str, Draw | None]] = {
             "after": (f"{AFTER}, all else up to '{drawn.rest}'" if drawn.rest else AFTER, drawn)
         }
         others: dict[str, Draw | None] = {
             "nominal": None,
             **{severity: Randomisation(severity) for severity in ("medium", "wide")},
-            "identified": identified_world(parameters, model),
+            "identified": identified_world(parameters, samples, model),
             "oracle": InTarget(self.request.target),
         }
         draws |= {name: (COMPARISONS[name], others[name]) for name in self.request.compare}
@@ -251,8 +252,8 @@ class _Loop:
         task.close()
         return identify(str(model), self.out / "logs", folder, self.settings, note=_say)
 
-    def _posterior(self, parameters: Parameters, model: mujoco.MjModel) -> Posterior:
-        found = posterior(parameters, read_json(self.out / "identification" / SAMPLES), model)
+    def _posterior(self, parameters: Parameters, samples: dict[str, list[float]], model: mujoco.MjModel) -> Posterior:
+        found = posterior(parameters, samples, model)
         if not (found.joints or found.families.keys() - MEASURED):
             raise RoboticsError(
                 f"nothing that training could draw is identifiable from {self.out / 'logs'}: give more --log-seconds "

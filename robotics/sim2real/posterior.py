@@ -14,14 +14,14 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from scipy.special import ndtri
 
 from robotics.envs.base import MujocoTask
 from robotics.errors import UsageError
 from robotics.sim2real.drawing import Randomisation
 from robotics.sim2real.factors import FACTORS, Factor
-from robotics.sim2real.identification.families import family_and_place
+from robotics.sim2real.identification.families import family_and_place, parameter_name
 from robotics.sim2real.roles import roles_of
+from robotics.sim2real.shrinkage import shrunk
 from robotics.sim2real.world import World
 
 Array = np.ndarray
@@ -106,9 +106,14 @@ def require_known(families: Sequence[str] | None) -> None:
             raise UsageError(f"--parameters {name}: training can draw {', '.join(known)}")
 
 
-def identified_world(parameters: Parameters, model: mujoco.MjModel) -> Posterior:
-    """The one world that an identification found which started from `model`, without what it could not tell."""
-    return _worlds(parameters, {name: np.array([row["value"]]) for name, row in parameters.items()}, model, None)
+def identified_world(
+    parameters: Parameters, samples: Mapping[str, Sequence[float]], model: mujoco.MjModel
+) -> Posterior:
+    """The one world that an identification found which started from `model`, without what it could not tell.
+
+    Its `samples` say which joints differ by no more than they are unsure.
+    """
+    return _worlds(parameters, samples, model, None)
 
 
 def posterior(parameters: Parameters, samples: Mapping[str, Sequence[float]], model: mujoco.MjModel) -> Posterior:
@@ -117,38 +122,37 @@ def posterior(parameters: Parameters, samples: Mapping[str, Sequence[float]], mo
     Parameters without samples were measured apart from the others: they lie evenly in their intervals.
     """
     rng, count = np.random.default_rng(_STREAM), len(next(iter(samples.values())))
-    drawn = {
-        name: np.array(samples[name]) if name in samples else rng.permutation(_evenly(row["ci95"], count))
-        for name, row in parameters.items()
-    }
-    return _worlds(parameters, drawn, model, rng)
-
-
-def _evenly(ends: Sequence[float], count: int) -> Array:
-    return np.linspace(ends[0], ends[1], count)
+    apart = {name: row["ci95"] for name, row in parameters.items() if name not in samples}
+    evenly = {name: rng.permutation(np.linspace(low, high, count)).tolist() for name, (low, high) in apart.items()}
+    return _worlds(parameters, {**samples, **evenly}, model, rng)
 
 
 def _worlds(
-    parameters: Parameters, drawn: Mapping[str, Array], model: mujoco.MjModel, rng: np.random.Generator | None
+    parameters: Parameters,
+    samples: Mapping[str, Sequence[float]],
+    model: mujoco.MjModel,
+    rng: np.random.Generator | None,
 ) -> Posterior:
-    """World i of what was `drawn` i-th of every parameter (N,) [SI], spread by `rng` for what that leaves out."""
-    limits, families, joints = _limits(model), dict[str, list[float]](), dict[str, list[float]]()
-    for family, names in FACTORS_OF.items():
-        one = FACTORS[names[0]]
-        rows = {name: row for name, row in parameters.items() if _family(name) == family}
-        asked = {name: _scale(one, family, row, limits.get(family_and_place(name)[1])) for name, row in rows.items()}
-        scales = {name: scale for name, scale in asked.items() if scale is not None}
-        told = {name: _told(one, rows[name], drawn[name], scale) for name, scale in scales.items()}
-        known = {name: found for name, found in told.items() if found is not None}
+    """One world per row of `samples`, spread by `rng` for what they leave out; without it, the one of the fit."""
+    scales = _scales(parameters, model)
+    found = {name: _told(name, parameters[name], samples.get(name, ()), scale) for name, scale in scales.items()}
+    told = {name: one for name, one in found.items() if one is not None}
+    drawn = {name: np.array([one.fitted]) if rng is None else one.samples for name, one in told.items()}
+    own = _alike(told, drawn)
+    families, joints = dict[str, list[float]](), dict[str, list[float]]()
+    for family in FACTORS_OF:
+        one = _factor(family)
+        known = [name for name in told if _family(name) == family]
         if not known:
             continue
-        common, apart = _agreed(one, list(known.values()))
+        common, apart = _agreed(one, [told[name] for name in known], [drawn[name] for name in known])
         bias = _floor(one) * _anyhow(rng, common)
         if family not in BY_JOINT:
             families[family] = [_allowed(one, value) for value in common + bias + apart * _anyhow(rng, common)]
             continue
-        own = dict(zip(known, _shrunk(list(known.values())), strict=True))
         for name, (origin, unit) in scales.items():
+            if _family(name) != family:
+                continue
             if name in own:
                 values = own[name]
             elif one.relative:
@@ -161,10 +165,10 @@ def _worlds(
 
 @dataclass(frozen=True)
 class _Told:
-    """What one parameter is in each world (N,), what the fit says and how unsure it is, in the factor's coordinate."""
+    """What one parameter is by the fit and by its samples (N,), and how unsure, in the factor's coordinate."""
 
-    values: Array
     fitted: float
+    samples: Array
     half_width: float
 
 
@@ -172,53 +176,65 @@ def _family(name: str) -> str:
     return family_and_place(name)[0]
 
 
-def _limits(model: mujoco.MjModel) -> dict[str, float]:
-    """Torque limit [N m, N] by joint, of those that have one."""
-    roles = roles_of(model)
+def _factor(family: str) -> Factor:
+    """That the parameters of this family are measured in."""
+    return FACTORS[FACTORS_OF[family][0]]
+
+
+def _scales(parameters: Parameters, model: mujoco.MjModel) -> dict[str, Scale]:
+    """How each parameter is measured in its factor, of those of which that has a meaning."""
+    roles, found = roles_of(model), dict[str, Scale]()
     pairs = zip(roles.joints, roles.limits, strict=True)
-    return {model.joint(int(joint)).name: float(limit) for joint, limit in pairs if limit > 0}
+    limits = {model.joint(int(joint)).name: float(limit) for joint, limit in pairs if limit > 0}  # torque [N m, N]
+    for name, row in parameters.items():
+        family, joint = family_and_place(name)
+        if family not in FACTORS_OF:
+            continue
+        if _factor(family).relative:
+            if row["nominal"] > 0:
+                found[name] = (0.0, float(row["nominal"]))
+        elif family not in _TORQUES:
+            found[name] = (0.0, 0.5 if family in _HALVES else 1.0)
+        elif joint in limits:
+            found[name] = (float(row["nominal"]), limits[joint])
+    return found
 
 
-def _scale(one: Factor, family: str, row: Mapping[str, Any], limit: float | None) -> Scale | None:
-    """How a parameter is measured in its factor; None where that has no meaning."""
-    if one.relative:
-        return (0.0, float(row["nominal"])) if row["nominal"] > 0 else None
-    if family in _TORQUES:
-        return None if limit is None else (float(row["nominal"]), limit)
-    return (0.0, 0.5 if family in _HALVES else 1.0)
-
-
-def _told(one: Factor, row: Mapping[str, Any], drawn: Array, scale: Scale) -> _Told | None:
+def _told(name: str, row: Mapping[str, Any], samples: Sequence[float], scale: Scale) -> _Told | None:
     """None of a parameter that could not be identified, or may be none where only ratios count."""
+    one, (origin, unit) = _factor(_family(name)), scale
     if not row["identifiable"] or (one.relative and row["ci95"][0] <= 0):
         return None
-    origin, unit = scale
-    fitted, low, high, *values = (_coordinate(one, (v - origin) / unit) for v in (row["value"], *row["ci95"], *drawn))
-    return _Told(np.array(values), fitted, (high - low) / 2)
+    fitted, low, high, *values = (_coordinate(one, (v - origin) / unit) for v in (row["value"], *row["ci95"], *samples))
+    return _Told(fitted, np.array(values), (high - low) / 2)
 
 
-def _agreed(one: Factor, told: Sequence[_Told]) -> tuple[Array, float]:
-    """The joints' mean in each world (N,), sure ones counting more, and how far they are apart."""
+def _agreed(one: Factor, told: Sequence[_Told], drawn: Sequence[Array]) -> tuple[Array, float]:
+    """The mean in each world of what was `drawn` of joints (N,), sure ones counting more; how far they are apart."""
     weight = 1.0 / (np.array([found.half_width for found in told]) ** 2 + _floor(one) ** 2)
     weight /= weight.sum()
-    values = np.array([found.values for found in told])
+    values = np.array(drawn)
     middle = values.mean(axis=1)
     return weight @ values, float(np.sqrt(weight @ (middle - weight @ middle) ** 2))
 
 
-def _shrunk(told: Sequence[_Told]) -> list[Array]:
-    """The values of each joint in each world (N,), drawn to their mean as far as noise alone explains how they differ.
+def _alike(told: Mapping[str, _Told], drawn: Mapping[str, Array]) -> dict[str, Array]:
+    """What was `drawn` of each joint (N,), with joints as alike as they may be; see `shrinkage`."""
+    families = [family for family in BY_JOINT if sum(_family(name) == family for name in told) >= FEWEST_ALIKE]
+    if not families:
+        return dict(drawn)
+    places = sorted({family_and_place(name)[1] for name in told if _family(name) in families})
+    names = [[parameter_name(family, place) for family in families] for place in places]
 
-    Empirical Bayes (Efron & Morris 1975): the variance between joints is that of their fits less that of the errors,
-    and a joint's own fit counts by its part of the two. Of fewer than `FEWEST_ALIKE` it can not be told.
-    """
-    if len(told) < FEWEST_ALIKE:
-        return [found.values for found in told]
-    unsure = np.array([max(found.half_width, 1e-9) / ndtri(0.975) for found in told]) ** 2
-    between = max(np.var([found.fitted for found in told], ddof=1) - unsure.mean(), 0.0)
-    own, weight = between / (between + unsure), 1.0 / (between + unsure)
-    mean = weight @ np.array([found.values for found in told]) / weight.sum()
-    return [part * found.values + (1 - part) * mean for part, found in zip(own, told, strict=True)]
+    def by_joint(values: Mapping[str, Array]) -> Array:
+        """(J, N, D) of these names, NaN where there is none."""
+        none = np.full_like(next(values[name] for row in names for name in row if name in values), np.nan)
+        return np.array([[values.get(name, none) for name in row] for row in names]).swapaxes(1, 2)
+
+    fitted = by_joint({name: np.array([one.fitted]) for name, one in told.items()})[:, 0]
+    moved = shrunk(fitted, by_joint({name: one.samples for name, one in told.items()}), by_joint(drawn))
+    joints = {name: moved[j, :, d] for j, row in enumerate(names) for d, name in enumerate(row) if name in told}
+    return {**drawn, **joints}
 
 
 def _anyhow(rng: np.random.Generator | None, like: Array) -> Array:
