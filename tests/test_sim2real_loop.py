@@ -127,6 +127,16 @@ def test_joints_that_differ_by_their_noise_alone_are_taken_to_be_alike(reach, ap
     assert ratio.std() < 1e-6 if alike else 1.8 < np.median(ratio) < 2.1
 
 
+def test_a_joint_whose_errors_are_large_keeps_what_its_own_fit_found(reach):
+    """What compensates what is only known nearby: 1.3 times the others' stiffness, known within a factor of 1.6."""
+    values = {f"stiffness.joint{j}": 1000.0 for j in range(1, 6)} | {"stiffness.joint6": 1300.0}
+    told = {name: row(value, 0.9 * value, value / 0.9, 1000) for name, value in values.items()}
+    told["stiffness.joint6"] = row(1300, 1300 / 1.6, 1300 * 1.6, 1000)
+    only = identified_world(told, resampled(told), reach.believed).joints
+    assert only["stiffness.joint6"] == pytest.approx([1300])
+    assert only["stiffness.joint1"] == pytest.approx([1000])
+
+
 def test_friction_is_a_joints_own_and_never_less_than_none(reach):
     """It is no ratio: of one that has none nominally, others tell nothing."""
     told = {
