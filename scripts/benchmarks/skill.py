@@ -55,7 +55,10 @@ class Recipe:
 #: noise on what the expert does shows how to come back instead. ACT on insertion, of 200 development seeds: as the
 #: others .58, noise on the demonstrations .72, and none on what is seen .85, trained for twice as long .75. A T that is
 #: pushed slides as it likes: there a chunk is left after a quarter of it. (Chunks of 96 left after 24 looked better on
-#: 50 development seeds, and were not on the exam's 200.)
+#: 50 development seeds, and were not on the exam's 200.) What it loses, it loses by nudges that do not gain: two of
+#: three of the expert's do, one of two of the policy's, and in between it changes its mind. Of 60 development seeds DiT
+#: overlaps .88; with the finger's velocity .82, from hand targets (`ee`) .76, relative to the joints .63, from the
+#: noise's mean .78, twice the demonstrations .86.
 RECIPES: dict[str, Recipe] = {
     "BimanualInsertion": Recipe(0.001, {"input_noise": 0.0}, {"steps": 6000}),
     "PushT": Recipe(policy={"n_action_steps": 12, "input_noise": 0.005}),
