@@ -4,8 +4,9 @@ What a parameter may be depends on what the others are: a softer servo with less
 every parameter for itself would lag by anything; those of one fit each do not.
 
 What a joint told of itself is that joint's, as far as joints differ by more than they are unsure: legs that differ by
-the noise of a fit pull to a side. One that could not tell gets what the others agree on, give or take how much they
-disagree. Of what no single joint has a field for in the model, one value goes for all.
+the noise of a fit pull to a side. One that told vaguely keeps its own fit, and one that could not tell gets what the
+others agree on, give or take how much they disagree. Of what no single joint has a field for in the model, one value
+goes for all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,8 +60,9 @@ FLOOR = 0.05
 #: So many joints say how much joints differ.
 FEWEST_ALIKE = 4
 #: Up to these errors of stiffness, damping and armature (logarithm) the samples' covariance says what compensates what.
-#: A shoulder that was softened from 1.2 times to its true stiffness so, with an error of 0.2, kept the friction that
-#: had made up for it: a policy from the target itself did 60 of 100 in that world, and 95 in the one of its own fit.
+#: Beyond, a joint keeps its own fit. A shoulder with an error of 0.2, fitted 1.2 times too stiff, was softened to its
+#: true stiffness and kept the friction that had made up for it: a policy from the target itself did 60 of 100 in that
+#: world, and 95 in the one of its own fit.
 LINEAR = 0.15
 #: Keeps the stream of what is drawn besides the resampled fits apart.
 _STREAM = 0x9057

@@ -85,7 +85,7 @@ def _write(spec: mujoco.MjSpec, family: str, place: str, value: float) -> bool:
 def _servo_share(spec: mujoco.MjSpec, joint: mujoco.MjsJoint, servo: mujoco.MjsActuator | None) -> float:
     """The part of the damping at a joint that its servo has, as nominally: it is within the servo's torque limit.
 
-    None where the integrator is another than `IMPLICIT`: a large one would shake there.
+    Zero where the integrator is none of `IMPLICIT`: much damping in a servo would shake there.
     """
     if servo is None or spec.option.integrator not in IMPLICIT:
         return 0.0
