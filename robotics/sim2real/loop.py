@@ -84,7 +84,7 @@ NOT_MODELLED = (
     "sensing: noise and bias of the target are not identified",
     "a delay of sensors is taken for one of commands: from joints alone they look the same",
     "contacts and objects: the logs are of free motion",
-    "friction by load and backlash: one value for all joints, however they differ",
+    "friction at rest and by load, and backlash: one value for all joints, however they differ",
 )
 
 
