@@ -20,6 +20,7 @@ from robotics.sim2real.drawing import Randomisation
 from robotics.sim2real.dropout import measured_dropout
 from robotics.sim2real.excited_logs import families_of, log_motions, logged_task, nominal_model, require_servo_robot
 from robotics.sim2real.factors import FACTORS
+from robotics.sim2real.identification.identify import Settings, identify
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.posterior import (
     FACTORS_OF,
@@ -29,12 +30,13 @@ from robotics.sim2real.posterior import (
     posterior,
     require_known,
 )
+from robotics.sim2real.roles import roles_of
 from robotics.sim2real.world import World
 from robotics.training.run_folder import read_run
 from robotics.training.train import train
 from tests.runs import BRIEF, TINY
 
-REACH = "robotics/Reach-v0"
+REACH, QUADRUPED = "robotics/Reach-v0", "robotics/QuadrupedVelocity-v0"
 
 
 # -- worlds around an identification ----------------------------------------------------------------------------------
@@ -299,16 +301,15 @@ def test_objects_are_fixed_where_they_lie(tmp_path):
 
 
 def test_of_legs_no_friction_by_load_is_identified():
-    assert "load_friction" not in families_of("robotics/QuadrupedVelocity-v0") and families_of(REACH) is None
-    require_known(families_of("robotics/QuadrupedVelocity-v0"))
+    assert "load_friction" not in families_of(QUADRUPED) and families_of(REACH) is None
+    require_known(families_of(QUADRUPED))
 
 
 def test_a_robot_on_legs_is_hung_up(tmp_path):
     """It hangs as its nominal model does, and its joints tell what drives them: the torque of soft servos is seen."""
-    env_id = "robotics/QuadrupedVelocity-v0"
-    same = log_motions(env_id, World(), 16.0, 0, tmp_path / "same")
-    weak = log_motions(env_id, World.of(actuator_gain=0.6), 16.0, 0, tmp_path / "weak")
-    task = logged_task(env_id)
+    same = log_motions(QUADRUPED, World(), 16.0, 0, tmp_path / "same")
+    weak = log_motions(QUADRUPED, World.of(actuator_gain=0.6), 16.0, 0, tmp_path / "weak")
+    task = logged_task(QUADRUPED)
     task.reset(seed=3)
     (tmp_path / "model.xml").write_text(nominal_model(task))
     task.close()
@@ -329,6 +330,30 @@ def test_a_robot_on_legs_is_hung_up(tmp_path):
     )
     off = np.sqrt(((np.array(replayed) - measured) ** 2).mean())
     assert off < 0.003 and np.sqrt(((np.array(replayed) - soft) ** 2).mean()) > 3 * off
+
+
+def test_friction_at_rest_is_told_from_a_lack_of_damping(tmp_path):
+    """Friction that falls with the speed looks like less damping to an identification that knows none."""
+    assert "stribeck" in families_of(QUADRUPED)
+    log_motions(QUADRUPED, World.of(stribeck=0.02), 16.0, 0, tmp_path / "logs")
+    task = logged_task(QUADRUPED)
+    task.reset(seed=3)
+    (tmp_path / "model.xml").write_text(nominal_model(task))
+    limits = dict(zip(task.SPEC.joints, roles_of(task.model).limits, strict=True))
+    task.close()
+
+    def found(*families: str) -> dict:
+        settings = Settings(families=families, fit_s=3.0, starts=0)
+        return identify(str(tmp_path / "model.xml"), tmp_path / "logs", tmp_path / "_".join(families), settings)
+
+    def damping(document: dict) -> float:
+        rows = document["parameters"]
+        return np.mean([rows[f"damping.{joint}"]["value"] / rows[f"damping.{joint}"]["nominal"] for joint in limits])
+
+    knowing = found("damping", "stribeck")
+    assert damping(knowing) == pytest.approx(1.0, abs=0.03) and damping(found("damping", "friction")) < 0.95
+    parts = [knowing["parameters"][f"stribeck.{joint}"]["value"] / limit for joint, limit in limits.items()]
+    assert np.mean(parts) == pytest.approx(0.02, abs=0.005)
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------
