@@ -161,6 +161,15 @@ def test_a_servo_is_recovered_from_noisy_logs(tmp_path):
     assert error["fitted"] < 1.3 * ENCODER < 0.2 * error["nominal"]
 
 
+def test_friction_is_found_where_the_model_has_none(tmp_path):
+    """Most models have none. A logarithmic search that began at next to nothing would blame the load instead."""
+    document = found(tmp_path, Truth(friction=0.3), None, nominal=replace(NOMINAL, friction=0.0), noise=ENCODER)
+    rows = document["parameters"]
+    for name, value in (("friction.a", 0.3), ("friction.b", 0.6), ("stiffness.a", 8.0)):
+        assert rows[name]["value"] == pytest.approx(value, rel=0.05) and rows[name]["identifiable"], name
+    assert rows["load_friction.a"]["value"] == pytest.approx(0.0, abs=0.02)
+
+
 @pytest.mark.parametrize(
     "family, value, tolerance",
     [("backlash", 0.02, 0.002), ("load_friction", 0.25, 0.03), ("stribeck", 0.15, 0.02)],

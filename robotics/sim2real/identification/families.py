@@ -99,6 +99,16 @@ def _decades(below: float, above: float, floor: float) -> Bounds:
     return lambda nominal, subject, index: (max(nominal, floor) / below, max(nominal, floor) * above)
 
 
+def _decades_of_torque(below: float, above: float) -> Bounds:
+    """Bounds by factors of the nominal value, or of a hundredth of a joint's largest torque where that is zero."""
+
+    def bounds(nominal: float, subject: Subject, joint: int) -> tuple[float, float]:
+        around = max(nominal or 0.01 * _largest_torque(subject, joint), 0.02)
+        return around / below, around * above
+
+    return bounds
+
+
 FAMILIES = {
     family.name: family
     for family in (
@@ -119,7 +129,7 @@ FAMILIES = {
             True,
             "viscous, of the joint and of its servo together",
             _damping,
-            _decades(50, 20, 0.02),
+            _decades_of_torque(50, 20),
             lambda plant, j, v: plant.set_damping(j, v),
         ),
         Family(
@@ -129,7 +139,7 @@ FAMILIES = {
             True,
             "Coulomb",
             lambda s, j: float(s.model.dof_frictionloss[_dof(s, j)]),
-            _decades(100, 40, 0.02),
+            _decades_of_torque(100, 40),
             lambda plant, j, v: plant.set_friction(j, v),
         ),
         Family(

@@ -52,11 +52,16 @@ class Parameter:
 
     @property
     def start(self) -> float:
-        """The nominal value, off the bounds: an optimiser stalls at them (mujoco#3284)."""
+        """The nominal value, off the bounds: an optimiser stalls at them (mujoco#3284).
+
+        On a logarithmic scale nothing is endlessly far away, and next to nothing has no effect to follow: where the
+        nominal model has none, it is the middle.
+        """
         low, high = float(self.to_search(self.low)), float(self.to_search(self.high))
-        return float(
-            np.clip(self.to_search(max(self.nominal, self.low)), low + 0.02 * (high - low), high - 0.02 * (high - low))
-        )
+        if self.family.logarithmic and self.nominal <= 0:
+            return (low + high) / 2
+        nominal = self.to_search(max(self.nominal, self.low))
+        return float(np.clip(nominal, low + 0.02 * (high - low), high - 0.02 * (high - low)))
 
 
 #: What is fitted unless told otherwise: of a robot with position servos, of one with motors, which are believed to give
