@@ -95,13 +95,14 @@ def record(truth, time, command, noise=0.0, rng=None, actuator="position"):
     data = mujoco.MjData(model)
     data.ctrl[:] = command[0]
     mujoco.mj_step(model, data, nstep=400 if actuator == "position" else 0)  # a servo is at rest before it is logged
-    measured = np.empty_like(command)
+    measured, felt = np.empty_like(command), data.qpos.copy()
     for step in range(len(time) * round(1 / (RATE_HZ * DT))):
         if step % round(1 / (RATE_HZ * DT)) == 0:
             measured[step // round(1 / (RATE_HZ * DT))] = data.qpos
         sample = np.searchsorted(time, step * DT - truth.delay + 1e-9, side="right") - 1
-        error = command[max(sample, 0)] - (data.qpos if actuator == "position" else 0.0)
-        data.ctrl[:] = command[max(sample, 0)] - np.clip(error, -truth.backlash, truth.backlash)
+        target = command[max(sample, 0)]
+        felt = np.clip(felt, target - truth.backlash, target + truth.backlash)
+        data.ctrl[:] = felt if actuator == "position" else target
         extra = truth.load_friction * np.abs(data.actuator_force)
         extra = extra + truth.stribeck * np.exp(-np.abs(data.qvel) / STRIBECK_SPEED)
         model.dof_frictionloss[:] = np.array([1, 2]) * truth.friction + extra

@@ -21,6 +21,9 @@ from robotics.sim2real.dropout import measured_dropout
 from robotics.sim2real.excited_logs import families_of, log_motions, logged_task, nominal_model, require_servo_robot
 from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.identification.identify import Settings, identify
+from robotics.sim2real.identification.judgement import replay_errors
+from robotics.sim2real.identification.parameters import choose
+from robotics.sim2real.identification.speeds import with_speeds
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.posterior import (
     FACTORS_OF,
@@ -305,15 +308,11 @@ def test_of_legs_no_friction_by_load_is_identified():
     require_known(families_of(QUADRUPED))
 
 
-def test_a_robot_on_legs_is_hung_up(tmp_path):
+def test_a_robot_on_legs_is_hung_up(hung, tmp_path):
     """It hangs as its nominal model does, and its joints tell what drives them: the torque of soft servos is seen."""
     same = log_motions(QUADRUPED, World(), 16.0, 0, tmp_path / "same")
     weak = log_motions(QUADRUPED, World.of(actuator_gain=0.6), 16.0, 0, tmp_path / "weak")
-    task = logged_task(QUADRUPED)
-    task.reset(seed=3)
-    (tmp_path / "model.xml").write_text(nominal_model(task))
-    task.close()
-    subject = load_subject(str(tmp_path / "model.xml"))
+    subject = load_subject(hung)
     assert not subject.bodies and len(subject.joints) == 12
     model, data, log = subject.model, mujoco.MjData(subject.model), same[0]
     mujoco.mj_resetDataKeyframe(model, data, 0)
@@ -332,19 +331,40 @@ def test_a_robot_on_legs_is_hung_up(tmp_path):
     assert off < 0.003 and np.sqrt(((np.array(replayed) - soft) ** 2).mean()) > 3 * off
 
 
-def test_friction_at_rest_is_told_from_a_lack_of_damping(tmp_path):
-    """Friction that falls with the speed looks like less damping to an identification that knows none."""
-    assert "stribeck" in families_of(QUADRUPED)
-    log_motions(QUADRUPED, World.of(stribeck=0.02), 16.0, 0, tmp_path / "logs")
+@pytest.fixture
+def hung(tmp_path) -> str:
+    """The file of what the simulation believes of a quadruped that hangs."""
     task = logged_task(QUADRUPED)
     task.reset(seed=3)
     (tmp_path / "model.xml").write_text(nominal_model(task))
-    limits = dict(zip(task.SPEC.joints, roles_of(task.model).limits, strict=True))
     task.close()
+    return str(tmp_path / "model.xml")
+
+
+def test_play_is_the_same_to_identification_and_worlds(hung, tmp_path):
+    """What replays the logs of a world with backlash is the plant with half of it to either side."""
+    subject = load_subject(hung)
+    logged = log_motions(QUADRUPED, World.of(backlash=0.02), 16.0, 0, tmp_path / "logs")
+    logs = [with_speeds(log, float(subject.model.opt.timestep)) for log in logged]
+    parameters = choose(subject, subject.joints, True, False, ("backlash",))
+
+    def error(half: float) -> float:
+        return replay_errors(subject, logs, parameters, np.full(len(parameters), half)).rmse
+
+    assert error(0.01) < 0.5 * min(error(0.0), error(0.02))
+
+
+def test_friction_at_rest_is_told_from_a_lack_of_damping(hung, tmp_path):
+    """Friction that falls with the speed looks like less damping to an identification that knows none."""
+    assert "stribeck" in families_of(QUADRUPED)
+    log_motions(QUADRUPED, World.of(stribeck=0.02), 16.0, 0, tmp_path / "logs")
+    model = load_subject(hung).model
+    roles = roles_of(model)
+    limits = {model.joint(int(joint)).name: limit for joint, limit in zip(roles.joints, roles.limits, strict=True)}
 
     def found(*families: str) -> dict:
         settings = Settings(families=families, fit_s=3.0, starts=0)
-        return identify(str(tmp_path / "model.xml"), tmp_path / "logs", tmp_path / "_".join(families), settings)
+        return identify(hung, tmp_path / "logs", tmp_path / "_".join(families), settings)
 
     def damping(document: dict) -> float:
         rows = document["parameters"]

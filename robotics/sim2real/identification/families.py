@@ -169,7 +169,7 @@ FAMILIES = {
             "rad",
             "servo",
             False,
-            "half the play within which a servo does nothing",
+            "half the play that a servo follows its command with",
             lambda s, j: 0.0,
             _between(0.0, 0.05),
             lambda plant, j, v: plant.set_backlash(j, v),

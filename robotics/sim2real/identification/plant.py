@@ -1,9 +1,9 @@
 """Many copies of a nominal model, each with parameters of its own, and what MuJoCo's actuators have no field for.
 
 Native in the engine: stiffness, damping, Coulomb friction, armature, masses, contacts. In front of it, per command:
-delay, encoder offsets, torque gains, backlash as a dead zone of the servo's spring (Nordin and Gutman 2002), friction
-that grows with the load or falls with the speed (Duclusaud et al., "Extended friction models for the physics simulation
-of servo actuators", 2024; Stribeck).
+delay, encoder offsets, torque gains, backlash as play, which a servo's spring follows its command with (the hysteresis
+of Nordin and Gutman 2002, as in `sim2real.signals`), friction that grows with the load or falls with the speed
+(Duclusaud et al., "Extended friction models for the physics simulation of servo actuators", 2024; Stribeck).
 """
 
 import mujoco
@@ -106,20 +106,22 @@ class Plant:
         live = {name: self.batch.bind(name) for name in (*fields, "ctrl")}
         out = {name: np.empty((self.count, control.shape[1], live[name].shape[1])) for name in fields}
         friction = self.batch.expand("dof_frictionloss")
+        felt = {joint: live["qpos"][:, self.model.jnt_qposadr[joint]].copy() for joint in self._backlash}
         for step in range(control.shape[1]):
             live["ctrl"][:] = control[:, step]
-            self._play(live)
+            self._play(live["ctrl"], felt)
             self._rub(live, friction)
             self.batch.step(nstep=substeps)
             for name in fields:
                 out[name][:, step] = live[name]
         return out
 
-    def _play(self, live: dict[str, Array]) -> None:
+    def _play(self, ctrl: Array, felt: dict[int, Array]) -> None:
+        """Commands become what is felt of them: it stays where it was as long as that is within the play."""
         for joint, play in self._backlash.items():
-            actuator, position = self._actuator(joint), live["qpos"][:, self.model.jnt_qposadr[joint]]
-            error = live["ctrl"][:, actuator] - position
-            live["ctrl"][:, actuator] -= np.clip(error, -play, play)
+            target = ctrl[:, self._actuator(joint)]
+            felt[joint] = np.clip(felt[joint], target - play, target + play)
+            ctrl[:, self._actuator(joint)] = felt[joint]
 
     def _rub(self, live: dict[str, Array], friction: Array) -> None:
         for joint in {*self._load, *self._stribeck}:
