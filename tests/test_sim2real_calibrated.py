@@ -68,12 +68,36 @@ def test_a_delay_makes_the_joints_later_by_as_much(tmp_path):
     assert np.abs(moved[1][-1]) > 0.1
 
 
+def test_joints_have_the_play_and_the_friction_that_each_was_found_to_have(tmp_path):
+    """Half the play to either side, friction by load and at rest: what the model has no field for acts as well."""
+    nominal, found = worlds(
+        calibration(tmp_path, backlash__joint1=0.03, load_friction__joint2=0.5, stribeck__joint3=2.0)
+    )
+    limit = nominal.unwrapped.model.actuator_forcerange[nominal.unwrapped.model.actuator("joint3").id, 1]
+    assert limit > 2.0
+    moved = []
+    for env in (nominal, found):
+        env.reset(seed=0)
+        start = env.unwrapped.data.qpos[:3].copy()
+        target = np.clip(env.unwrapped.data.qpos[: env.action_space.shape[0]], *_bounds(env))
+        target[0] += 0.1
+        for _ in range(50):
+            env.step(target)
+        moved.append(env.unwrapped.data.qpos[:3] - start)
+    assert moved[0][0] - moved[1][0] == pytest.approx(0.03, abs=0.01)
+    base, worn = nominal.unwrapped.model.dof_frictionloss, found.unwrapped.model.dof_frictionloss
+    torque = abs(found.unwrapped.data.qfrc_actuator[1])
+    assert worn[0] == base[0] and worn[2] - base[2] == pytest.approx(2.0, rel=0.1)
+    assert worn[1] - base[1] == pytest.approx(0.5 * torque, rel=0.1) and torque > 1.0
+
+
 def _bounds(env):
     return env.action_space.low, env.action_space.high
 
 
 def test_serial_and_vector_agree_in_a_calibrated_world(tmp_path):
-    world, _ = CalibratedWorld.read(calibration(tmp_path, stiffness__joint2=200.0, delay=0.01))
+    wear = {"backlash__joint1": 0.01, "load_friction__joint2": 0.1, "stribeck__joint3": 0.5}
+    world, _ = CalibratedWorld.read(calibration(tmp_path, stiffness__joint2=200.0, delay=0.01, **wear))
     one, many = make_env(ENV, world=world), make_vector(ENV, 2, world=world)
     serial, _ = one.reset(seed=5)
     vector, _ = many.reset(seed=5)

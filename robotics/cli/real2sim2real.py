@@ -23,8 +23,8 @@ class Options:
     """Motion of the target to log."""
     parameters: str | None = None
     """Families to identify, by commas: stiffness, damping, armature, mass, friction, stribeck, load_friction,
-    backlash, delay; when not given stiffness, damping, friction, load_friction and delay, of legs backlash instead of
-    load_friction. Lost measurements are counted besides."""
+    backlash, delay; when not given stiffness, damping, friction, load_friction, backlash and delay, of legs stribeck
+    instead of load_friction. Lost measurements are counted besides."""
     fit_seconds: float = 60.0
     """At most this much of the motion is fitted."""
     starts: int = 8

@@ -23,8 +23,8 @@ class Options:
     parameters: str | None = None
     """Families to fit, by commas: stiffness, damping, friction, load_friction, stribeck, backlash, armature, gain,
     offset, mass, delay, contact_friction, contact_time, contact_damping, contact_size. Not given: for servos stiffness,
-    damping, friction, load_friction, delay; for motors mass, armature, damping, friction, delay; for free bodies the
-    contact."""
+    damping, friction, load_friction, backlash, delay; for motors mass, armature, damping, friction, delay; for free
+    bodies the contact."""
     heldout: str | None = None
     """Motions that only judge, by commas; when not given three in ten, or up to four of few, drawn by the seed."""
     horizon: float | None = None

@@ -1,9 +1,9 @@
-"""The world that an identification found: a calibration written into the robot of a task's scene.
+"""The world that an identification found: a calibration written into the robot of a task's scene and before its servos.
 
 The expert and the controllers go on believing in the nominal model.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,11 @@ import numpy as np
 
 from robotics.envs.state import Simulation
 from robotics.errors import DataError
-from robotics.sim2real.signals import Delays
+from robotics.sim2real.identification.families import parameter_name
+from robotics.sim2real.roles import roles_of
+from robotics.sim2real.signals import Delays, WorldSignals, turned_by
+
+Array = np.ndarray
 
 DELAY = "delay"
 
@@ -45,11 +49,13 @@ class CalibratedWorld:
         """DataError when the scene has none of the calibrated joints."""
         from robotics.sim2real.identification.calibration import calibrate
 
-        left = calibrate(spec, dict(self.values))
+        values = dict(self.values)
+        left = calibrate(spec, values)
+        worn = _wear(values, nominal)
         physical = [name for name, _ in self.values if name != DELAY]
-        if physical and set(physical) <= set(left):
+        if physical and set(physical) <= set(left) and not worn:
             raise DataError(f"{self.source}: none of its parameters belongs to this robot (first: {physical[0]})")
-        delay = max(dict(self.values).get(DELAY, 0.0), 0.0)
+        delay = max(values.get(DELAY, 0.0), 0.0)
         late = Delays({"command_delay": delay}, 1.0 / control_hz, nominal.opt.timestep)
         remembered = max(late.samples, slots)
         for actuator in spec.actuators if remembered else ():
@@ -57,23 +63,45 @@ class CalibratedWorld:
         model = spec.compile()
         if late.samples:
             model.actuator_delay[:] = late.native()
-        return CalibratedScene(model, remembered)
+        return CalibratedScene(model, remembered, late, worn, 1.0 / control_hz)
+
+
+def _wear(values: Mapping[str, float], model: mujoco.MjModel) -> dict[str, Array]:
+    """Play and friction of single joints that the engine has no field for, as `WorldSignals` takes them."""
+    roles = roles_of(model)
+    joints = [model.joint(int(joint)).name for joint in roles.joints]
+    driven = [model.joint(int(model.actuator_trnid[actuator, 0])).name for actuator in turned_by(roles)]
+    limits = np.where(roles.limits > 0, roles.limits, np.inf)  # without a limit there is nothing to be a part of
+    found = {
+        "backlash": 2 * _of("backlash", driven, values),
+        "stribeck": _of("stribeck", joints, values) / limits,
+        "load_friction": _of("load_friction", joints, values),
+    }
+    return {name: one for name, one in found.items() if one.any()}
+
+
+def _of(family: str, joints: Sequence[str], values: Mapping[str, float]) -> Array:
+    return np.array([values.get(parameter_name(family, joint), 0.0) for joint in joints])
 
 
 class CalibratedScene:
-    """A scene whose model alone is another one (`robotics.envs.worlds.Altered`)."""
+    """A scene whose model is another one, and whose joints may be `worn` (`robotics.envs.worlds.Altered`)."""
 
-    fields: tuple[str, ...] = ()
-    parameters: tuple[str, ...] = ()
-
-    def __init__(self, model: mujoco.MjModel, slots: int) -> None:
-        self.model, self.slots = model, slots
+    def __init__(
+        self, model: mujoco.MjModel, slots: int, delays: Delays, worn: Mapping[str, Array], period_s: float
+    ) -> None:
+        self.model, self.slots, self._delays, self._worn, self._period_s = model, slots, delays, worn, period_s
+        rubs = worn.keys() - {"backlash"}
+        self.fields: tuple[str, ...] = ("qfrc_actuator",) if rubs else ()
+        self.parameters: tuple[str, ...] = ("dof_frictionloss",) if rubs else ()
 
     def adapt(self, simulation: Simulation, rng: np.random.Generator) -> None:
         """Instances are the task's own."""
 
-    def signals(self) -> None:
-        return None
+    def signals(self, idle: bool = False) -> WorldSignals | None:
+        if not self._worn and not idle:
+            return None
+        return WorldSignals({}, roles_of(self.model), self.model, self._period_s, self._delays, self._worn)
 
     def expose(self, images: np.ndarray) -> np.ndarray:
         return images

@@ -53,17 +53,31 @@ class Delays:
 
 
 class WorldSignals:
-    """Signals of one simulation of a model with `roles`, in a world with `values` of signal factors."""
+    """Signals of one simulation of a model with `roles`, in a world with `values` of signal factors.
+
+    `worn` are those of joints one by one instead, in the same units: `backlash` of `turned_by`, `stribeck` and
+    `load_friction` of `roles.joints`.
+    """
 
     def __init__(
-        self, values: Mapping[str, float], roles: Roles, model: mujoco.MjModel, period_s: float, delays: Delays
+        self,
+        values: Mapping[str, float],
+        roles: Roles,
+        model: mujoco.MjModel,
+        period_s: float,
+        delays: Delays,
+        worn: Mapping[str, Array] | None = None,
     ) -> None:
         self._values, self._roles, self._period_s, self._delays = dict(values), roles, period_s, delays
         self._history = None if model.nhistory == 0 else _history_slots(model)
         self._base_friction = model.dof_frictionloss[roles.rates].copy()
-        self._worn = any(name in values for name in ("stribeck", "load_friction"))
+        wear = {**values, **(worn or {})}
+        self._play, self._stribeck, self._load = (
+            np.asarray(wear.get(name, 0.0)) for name in ("backlash", "stribeck", "load_friction")
+        )
+        self._worn = bool(self._stribeck.any() or self._load.any())
         self._where = roles.placed.ravel()
-        self._turned = np.intersect1d(roles.servos, roles.hinged)
+        self._turned = turned_by(roles)
         self.qpos, self.qvel, self.ctrl = np.zeros(model.nq), np.zeros(model.nv), np.zeros(model.nu)
 
     def reset(self, simulation: Simulation, rng: np.random.Generator) -> None:
@@ -88,8 +102,8 @@ class WorldSignals:
         return list(self._actions), self._delays.mean_s
 
     def drive(self, ctrl: Array) -> Array:
-        driven, turned, play = ctrl.copy(), self._turned, self._values.get("backlash", 0.0)
-        if play:
+        driven, turned, play = ctrl.copy(), self._turned, self._play
+        if play.any():
             self._felt[turned] = np.clip(self._felt[turned], ctrl[turned] - play / 2, ctrl[turned] + play / 2)
             driven[turned] = self._felt[turned]
         driven[turned] -= self._values.get("encoder_offset", 0.0)  # a servo goes where it reads what it is told
@@ -102,9 +116,8 @@ class WorldSignals:
         if self._worn:
             rates = self._roles.rates
             resting = np.exp(-np.abs(simulation.qvel[rates]) / STRIBECK_SPEED)
-            friction = self._base_friction + self._values.get("stribeck", 0.0) * self._roles.limits * resting
-            load = np.abs(simulation.qfrc_actuator[rates])
-            friction += self._values.get("load_friction", 0.0) * load
+            friction = self._base_friction + self._stribeck * self._roles.limits * resting
+            friction += self._load * np.abs(simulation.qfrc_actuator[rates])
             simulation.parameter("dof_frictionloss")[rates] = friction
 
     def measure(self, simulation: Simulation) -> None:
@@ -151,6 +164,11 @@ class WorldSignals:
         (q1, v1), (q2, v2) = self._past[last - min(newer, last)], self._past[last - min(newer + 1, last)]
         mixed = q1[positions] + share * (q2[positions] - q1[positions])
         return mixed, v1[velocities] + share * (v2[velocities] - v1[velocities])
+
+
+def turned_by(roles: Roles) -> Array:
+    """The actuators that have play: servos of hinges."""
+    return np.intersect1d(roles.servos, roles.hinged)
 
 
 def _history_slots(model: mujoco.MjModel) -> Array:
