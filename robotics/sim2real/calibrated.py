@@ -14,8 +14,8 @@ import numpy as np
 from robotics.envs.state import Simulation
 from robotics.errors import DataError
 from robotics.sim2real.identification.families import parameter_name
-from robotics.sim2real.roles import roles_of
-from robotics.sim2real.signals import Delays, WorldSignals, turned_by
+from robotics.sim2real.roles import Roles, roles_of
+from robotics.sim2real.signals import Delays, WorldSignals, turned_by, used_by
 
 Array = np.ndarray
 
@@ -51,7 +51,8 @@ class CalibratedWorld:
 
         values = dict(self.values)
         left = calibrate(spec, values)
-        worn = _wear(values, nominal)
+        roles = roles_of(nominal)
+        worn = _wear(values, nominal, roles)
         physical = [name for name, _ in self.values if name != DELAY]
         if physical and set(physical) <= set(left) and not worn:
             raise DataError(f"{self.source}: none of its parameters belongs to this robot (first: {physical[0]})")
@@ -63,12 +64,11 @@ class CalibratedWorld:
         model = spec.compile()
         if late.samples:
             model.actuator_delay[:] = late.native()
-        return CalibratedScene(model, remembered, late, worn, 1.0 / control_hz)
+        return CalibratedScene(model, roles, remembered, late, worn, 1.0 / control_hz)
 
 
-def _wear(values: Mapping[str, float], model: mujoco.MjModel) -> dict[str, Array]:
+def _wear(values: Mapping[str, float], model: mujoco.MjModel, roles: Roles) -> dict[str, Array]:
     """Play and friction of single joints that the engine has no field for, as `WorldSignals` takes them."""
-    roles = roles_of(model)
     joints = [model.joint(int(joint)).name for joint in roles.joints]
     driven = [model.joint(int(model.actuator_trnid[actuator, 0])).name for actuator in turned_by(roles)]
     limits = np.where(roles.limits > 0, roles.limits, np.inf)  # without a limit there is nothing to be a part of
@@ -88,12 +88,17 @@ class CalibratedScene:
     """A scene whose model is another one, and whose joints may be `worn` (`robotics.envs.worlds.Altered`)."""
 
     def __init__(
-        self, model: mujoco.MjModel, slots: int, delays: Delays, worn: Mapping[str, Array], period_s: float
+        self,
+        model: mujoco.MjModel,
+        roles: Roles,
+        slots: int,
+        delays: Delays,
+        worn: Mapping[str, Array],
+        period_s: float,
     ) -> None:
-        self.model, self.slots, self._delays, self._worn, self._period_s = model, slots, delays, worn, period_s
-        rubs = worn.keys() - {"backlash"}
-        self.fields: tuple[str, ...] = ("qfrc_actuator",) if rubs else ()
-        self.parameters: tuple[str, ...] = ("dof_frictionloss",) if rubs else ()
+        self.model, self.slots, self._roles = model, slots, roles
+        self._delays, self._worn, self._period_s = delays, worn, period_s
+        self.fields, self.parameters = used_by(worn)
 
     def adapt(self, simulation: Simulation, rng: np.random.Generator) -> None:
         """Instances are the task's own."""
@@ -101,7 +106,7 @@ class CalibratedScene:
     def signals(self, idle: bool = False) -> WorldSignals | None:
         if not self._worn and not idle:
             return None
-        return WorldSignals({}, roles_of(self.model), self.model, self._period_s, self._delays, self._worn)
+        return WorldSignals({}, self._roles, self.model, self._period_s, self._delays, self._worn)
 
     def expose(self, images: np.ndarray) -> np.ndarray:
         return images

@@ -6,7 +6,7 @@ measurements are interpolated between control steps.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import mujoco
 import numpy as np
@@ -18,6 +18,8 @@ Array = np.ndarray
 
 #: Speed at which the additional friction of a joint at rest has gone down to 1/e [rad/s, m/s].
 STRIBECK_SPEED = 0.1
+#: Factors that change the friction of joints at every step.
+RUBBING = ("stribeck", "load_friction")
 #: Late commands are cut off here: this many standard deviations of jitter.
 JITTER_CUT = 3.0
 
@@ -75,7 +77,7 @@ class WorldSignals:
         self._play, self._stribeck, self._load = (
             np.asarray(wear.get(name, 0.0)) for name in ("backlash", "stribeck", "load_friction")
         )
-        self._worn = bool(self._stribeck.any() or self._load.any())
+        self._worn = any(name in wear for name in RUBBING)
         self._where = roles.placed.ravel()
         self._turned = turned_by(roles)
         self.qpos, self.qvel, self.ctrl = np.zeros(model.nq), np.zeros(model.nv), np.zeros(model.nu)
@@ -164,6 +166,13 @@ class WorldSignals:
         (q1, v1), (q2, v2) = self._past[last - min(newer, last)], self._past[last - min(newer + 1, last)]
         mixed = q1[positions] + share * (q2[positions] - q1[positions])
         return mixed, v1[velocities] + share * (v2[velocities] - v1[velocities])
+
+
+def used_by(factors: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields that signals of these factors read of a simulation, and the parameters that they write."""
+    rubs, jitter = any(name in factors for name in RUBBING), "control_jitter" in factors
+    parameters = (*(["actuator_delay"] if jitter else []), *(["dof_frictionloss"] if rubs else []))
+    return ("qfrc_actuator",) if rubs else (), parameters
 
 
 def turned_by(roles: Roles) -> Array:

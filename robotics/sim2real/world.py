@@ -22,7 +22,7 @@ from robotics.sim2real.factors import FACTORS, factor
 from robotics.sim2real.fields import Fields, InstanceFields
 from robotics.sim2real.identification.calibration import calibrate
 from robotics.sim2real.roles import Roles, roles_of
-from robotics.sim2real.signals import Delays, WorldSignals
+from robotics.sim2real.signals import Delays, WorldSignals, used_by
 
 Array = np.ndarray
 
@@ -85,9 +85,7 @@ class AlteredScene:
         self._delays = Delays(values, self._period_s, nominal.opt.timestep)
         self.slots = max(self._delays.samples, slots)
         self.model = self._compile(spec, nominal, values)
-        jitter, worn = "control_jitter" in values, {"stribeck", "load_friction"} & set(values)
-        self.fields: tuple[str, ...] = ("qfrc_actuator",) if worn else ()
-        self.parameters = (*(["actuator_delay"] if jitter else []), *(["dof_frictionloss"] if worn else []))
+        self.fields, self.parameters = used_by(values)
 
     def _compile(self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, values: dict[str, float]) -> mujoco.MjModel:
         if self.world.nominal and not self.slots:
