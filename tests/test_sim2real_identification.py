@@ -171,6 +171,23 @@ def test_friction_is_found_where_the_model_has_none(tmp_path):
     assert rows["load_friction.a"]["value"] == pytest.approx(0.0, abs=0.02)
 
 
+def test_measurements_that_were_lost_say_nothing(tmp_path):
+    """A controller that misses one goes on with the last. Taken for true, a servo would be later and softer."""
+    truth, rng = Truth(delay=0.015), np.random.default_rng(1)
+    for number in range(3):
+        time, command = commands(rng, 4.0)
+        measured = record(truth, time, command, ENCODER, rng)
+        for sample in np.flatnonzero(rng.random(len(time)) < 0.2)[1:]:
+            measured[sample] = measured[sample - 1]
+        write(tmp_path / "logs", time, command, measured, f"motion{number}")
+    settings = Settings(families=("stiffness", "damping", "friction", "delay"), starts=0)
+    document = identify(model_file(tmp_path), tmp_path / "logs", tmp_path / "out", settings)
+    rows = document["parameters"]
+    assert rows["delay"]["value"] == pytest.approx(truth.delay, abs=1e-3)
+    assert rows["stiffness.a"]["value"] == pytest.approx(truth.stiffness, rel=0.05)
+    assert document["replay_rmse"]["heldout"]["fitted"] < 1.3 * ENCODER
+
+
 @pytest.mark.parametrize(
     "family, value, tolerance",
     [("backlash", 0.02, 0.002), ("load_friction", 0.25, 0.03), ("stribeck", 0.15, 0.02)],
@@ -389,7 +406,7 @@ def test_a_late_command_from_before_a_cut_acts_after_it(tmp_path):
     np.testing.assert_array_equal(cut.commands().joints["a"], whole.joints["command"]["a"][35:80])
     known, forgotten = (
         np.abs(Replay(subject, [log]).errors(parameters, np.array([[truth.delay]]))[0]).max()
-        for log in (cut, replace(cut, earlier=None))
+        for log in (cut, replace(cut, commanded=None))
     )
     assert known < 0.2 * forgotten
 

@@ -10,6 +10,7 @@ import pytest
 from robotics.cli.main import main
 from robotics.datasets.writer import DatasetWriter
 from robotics.errors import DataError, RoboticsError, UsageError
+from robotics.sim2real.dropout import lost, without_lost
 from robotics.sim2real.identification.plausible import require_plausible
 from robotics.sim2real.identification.subject import load_subject
 from robotics.sim2real.log_files import read_logs
@@ -360,3 +361,57 @@ def test_a_bad_log_leaves_nothing_behind(tmp_path, capsys):
     assert main(["sysid", "--robot", "so101", "--log", str(tmp_path), "--out", str(out)]) == 1
     assert "error: worse: time does not increase at sample 1" in capsys.readouterr().err
     assert not out.exists()
+
+
+# -- lost measurements ------------------------------------------------------------------------------------------------
+
+STEP = 2 * np.pi / 4096
+
+
+def moving(noise: float = 0.0, step: float = 0.0, speed: float = 1.0) -> np.ndarray:
+    """(T, 2) joints at 50 Hz that swing, one of which rests between 4 and 6 s."""
+    time = np.arange(500) / 50
+    position = np.stack(
+        [np.sin(speed * time), 0.5 * np.sin(speed * np.where(time < 6, np.minimum(time, 4), time - 2))], 1
+    )
+    position += np.random.default_rng(0).normal(0, noise, position.shape)
+    return np.round(position / step) * step if step else position
+
+
+def log_of(position: np.ndarray) -> Log:
+    joints = dict(zip("ab", position.T, strict=True))
+    return Log("one", np.arange(len(position)) / 50, {"position": joints, "command": joints}, {})
+
+
+@pytest.mark.parametrize("how", [{}, {"noise": 1e-3}, {"noise": 1e-3, "step": STEP}, {"step": STEP, "speed": 4.0}])
+def test_lost_measurements_are_found(how):
+    position, gone = moving(**how), np.random.default_rng(1).random(500) < 0.15
+    gone[[0, -1]] = False  # before the first is nothing, and what came after the last is not known
+    for sample in np.flatnonzero(gone):
+        position[sample] = position[sample - 1]
+    found = lost(log_of(position))
+    assert (found == gone).mean() > 0.99 and found.sum() == pytest.approx(gone.sum(), abs=3)
+
+
+@pytest.mark.parametrize("how", [{"step": STEP, "speed": 0.02}, {"step": STEP, "speed": 0.2}, {"step": 0.01}])
+def test_slow_joints_that_read_the_same_lost_nothing(how):
+    position = moving(**how)
+    assert (np.diff(position, axis=0) == 0).all(axis=1).sum() > 40
+    assert not lost(log_of(position)).any()
+
+
+def test_rest_before_a_start_is_not_lost():
+    position = np.concatenate([np.zeros((40, 2)), moving()])
+    assert not lost(log_of(position)).any()
+
+
+def test_commands_between_kept_measurements_are_known():
+    position = moving()
+    position[[100, 101, 102, 103, 104, 105, 106]] = position[99]
+    log = log_of(position)
+    kept = without_lost(log)
+    assert len(kept.time) == len(log.time) - 7  # a gap of 0.16 s, which a log without its commands must not have
+    np.testing.assert_array_equal(kept.commands().joints["a"], log.joints["command"]["a"])
+    piece = kept.between(90, 110)
+    assert piece.commands().time[-1] == piece.time[-1] and len(piece.time) == 20
+    assert without_lost(kept) is kept

@@ -31,17 +31,19 @@ class Log:
         time: (T,) [s], increasing.
         joints: channel -> {joint: values (T,)}, SI units. Every joint has a position.
         bodies: free body -> channel -> (T, 3 or 4), SI units; orientations are wxyz.
-        earlier: what was commanded just before, of a motion that was cut out of a longer one: a late one acts now.
+        commanded: every command that is known, where there are more than samples: a motion that was cut out of a longer
+            one has those from just before it, too, since a late one acts now; and none is lost with a measurement.
     """
 
     name: str
     time: Array
     joints: Mapping[str, Mapping[str, Array]]
     bodies: Mapping[str, Mapping[str, Array]]
-    earlier: "Commands | None" = None
+    commanded: "Commands | None" = None
 
     def __post_init__(self) -> None:
-        require_time(self.name, self.time)
+        _require_order(self.name, self.time)
+        _require_no_gap(self.name, self.commands().time)
         for label, values in self.columns().items():
             if len(values) != len(self.time):
                 raise DataError(f"{self.name}: '{label}' has {len(values)} samples, time has {len(self.time)}")
@@ -65,22 +67,25 @@ class Log:
 
     def between(self, start: int, stop: int) -> "Log":
         """The samples start … stop − 1, as a log of its own."""
+        first, last = self.time[start], self.time[stop - 1]
+        commands = self.commands().between(first - EARLIER_S, last)
+        return self._taken(slice(start, stop), f"{self.name}[{start}:{stop}]", commands)
 
-        def cut(group: Mapping[str, Array]) -> dict[str, Array]:
-            return {name: values[start:stop] for name, values in group.items()}
+    def where(self, kept: Array) -> "Log":
+        """The samples that a mask (T,) keeps, and all commands."""
+        return self._taken(kept, self.name, self.commands())
 
-        return Log(
-            f"{self.name}[{start}:{stop}]",
-            self.time[start:stop],
-            {channel: cut(group) for channel, group in self.joints.items()},
-            {body: cut(group) for body, group in self.bodies.items()},
-            self.commands().between(self.time[start] - EARLIER_S, self.time[start]),
-        )
+    def _taken(self, rows: slice | Array, name: str, commands: "Commands") -> "Log":
+        def take(group: Mapping[str, Array]) -> dict[str, Array]:
+            return {name: values[rows] for name, values in group.items()}
+
+        joints = {channel: take(group) for channel, group in self.joints.items()}
+        bodies = {body: take(group) for body, group in self.bodies.items()}
+        return Log(name, self.time[rows], joints, bodies, commands)
 
     def commands(self) -> "Commands":
-        """All that are known, those from before included."""
-        own = Commands(self.time, self.joints.get("command", {}))
-        return own if self.earlier is None else self.earlier.followed_by(own)
+        """All that are known."""
+        return self.commanded or Commands(self.time, self.joints.get("command", {}))
 
 
 @dataclass(frozen=True)
@@ -91,17 +96,13 @@ class Commands:
     joints: Mapping[str, Array]
 
     def between(self, start: float, stop: float) -> "Commands":
-        """Those at start <= time < stop."""
-        first, last = np.searchsorted(self.time, [start, stop])
-        return Commands(self.time[first:last], {joint: values[first:last] for joint, values in self.joints.items()})
-
-    def followed_by(self, later: "Commands") -> "Commands":
-        joints = {j: np.concatenate([self.joints[j], values]) for j, values in later.joints.items() if j in self.joints}
-        return Commands(np.concatenate([self.time, later.time]), joints)
+        """Those at start <= time <= stop."""
+        rows = slice(np.searchsorted(self.time, start), np.searchsorted(self.time, stop, side="right"))
+        return Commands(self.time[rows], {joint: values[rows] for joint, values in self.joints.items()})
 
 
-def require_time(name: str, time: Array) -> None:
-    """DataError unless the samples follow each other in time without a gap."""
+def _require_order(name: str, time: Array) -> None:
+    """DataError unless these are samples that follow each other in time."""
     if time.ndim != 1:
         raise DataError(f"{name}: the time has {time.shape[1]} numbers per sample; one is needed")
     if len(time) < 2:
@@ -114,6 +115,10 @@ def require_time(name: str, time: Array) -> None:
         raise DataError(
             f"{name}: time does not increase at sample {where} ({time[where - 1]:.6g} s, then {time[where]:.6g} s)"
         )
+
+
+def _require_no_gap(name: str, time: Array) -> None:
+    steps = np.diff(time)
     usual = float(np.median(steps))
     if steps.max() > max(LONGEST_PERIODS * usual, SHORTEST_GAP_S):
         where = int(steps.argmax())

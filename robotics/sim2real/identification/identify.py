@@ -9,6 +9,7 @@ import numpy as np
 
 from robotics.errors import UsageError
 from robotics.outputs import prepare_folder, write_json
+from robotics.sim2real.dropout import measured_dropout, without_lost
 from robotics.sim2real.identification import judgement
 from robotics.sim2real.identification.calibration import FILE, calibration_document
 from robotics.sim2real.identification.fit import CANDIDATES, Fit, fit
@@ -94,7 +95,12 @@ def identify(
     subject = load_subject(robot)
     logs = read_logs(log, subject.joints, subject.only_body)
     require_plausible(subject, logs)
-    logs = [with_speeds(log, float(subject.model.opt.timestep)) for log in driven(subject, logs)]
+    dropout, measured = measured_dropout(logs), [without_lost(log) for log in driven(subject, logs)]
+    if dropout["value"]:
+        note(
+            f"{dropout['value']:.1%} of the measurements were lost: the one before stands for them, and is not counted"
+        )
+    logs = [with_speeds(log, float(subject.model.opt.timestep)) for log in measured]
     parameters = choose(subject, *moving(subject, logs), settings.families)
     if not parameters:
         raise UsageError(f"{robot}: nothing to identify in these logs; give --parameters")
@@ -124,6 +130,7 @@ def identify(
         "robot": robot,
         "log": str(log),
         "motions": {"train": [x.name for x in fitted_logs], "heldout": [x.name for x in held]},
+        "dropout": dropout["value"],
         "parameters": _parameters(parameters, found, sure),
         **judge.document(parameters, found.values),
         "starts": found.starts,
