@@ -303,9 +303,9 @@ def test_objects_are_fixed_where_they_lie(tmp_path):
     task.close()
 
 
-def test_of_legs_no_friction_by_load_is_identified():
-    assert "load_friction" not in families_of(QUADRUPED) and families_of(REACH) is None
+def test_training_can_draw_what_is_identified_of_legs():
     require_known(families_of(QUADRUPED))
+    assert families_of(REACH) is None
 
 
 def test_a_robot_on_legs_is_hung_up(hung, tmp_path):
@@ -358,22 +358,35 @@ def test_friction_at_rest_is_told_from_a_lack_of_damping(hung, tmp_path):
     """Friction that falls with the speed looks like less damping to an identification that knows none."""
     assert "stribeck" in families_of(QUADRUPED)
     log_motions(QUADRUPED, World.of(stribeck=0.02), 16.0, 0, tmp_path / "logs")
+    knowing, not_knowing = (brief(hung, tmp_path, "damping", one) for one in ("stribeck", "friction"))
+    assert ratio(knowing, "damping") == pytest.approx(1.0, abs=0.03) and ratio(not_knowing, "damping") < 0.95
     model = load_subject(hung).model
     roles = roles_of(model)
     limits = {model.joint(int(joint)).name: limit for joint, limit in zip(roles.joints, roles.limits, strict=True)}
-
-    def found(*families: str) -> dict:
-        settings = Settings(families=families, fit_s=3.0, starts=0)
-        return identify(hung, tmp_path / "logs", tmp_path / "_".join(families), settings)
-
-    def damping(document: dict) -> float:
-        rows = document["parameters"]
-        return np.mean([rows[f"damping.{joint}"]["value"] / rows[f"damping.{joint}"]["nominal"] for joint in limits])
-
-    knowing = found("damping", "stribeck")
-    assert damping(knowing) == pytest.approx(1.0, abs=0.03) and damping(found("damping", "friction")) < 0.95
-    parts = [knowing["parameters"][f"stribeck.{joint}"]["value"] / limit for joint, limit in limits.items()]
+    parts = [knowing[f"stribeck.{joint}"]["value"] / limit for joint, limit in limits.items()]
     assert np.mean(parts) == pytest.approx(0.02, abs=0.005)
+
+
+def test_friction_by_load_is_found_of_legs(hung, tmp_path):
+    """Though nothing loads legs that hang but their own motion."""
+    assert "load_friction" in families_of(QUADRUPED)
+    log_motions(QUADRUPED, World.of(load_friction=0.1), 16.0, 0, tmp_path / "logs")
+    rows = brief(hung, tmp_path, "stiffness", "load_friction")
+    assert ratio(rows, "stiffness") == pytest.approx(1.0, abs=0.03)
+    assert np.mean([row["value"] for name, row in rows.items() if "load" in name]) == pytest.approx(0.1, abs=0.02)
+
+
+def brief(hung: str, folder: Path, *families: str) -> dict:
+    """The parameters of these families that a little of the motion in the logs tells of."""
+    settings = Settings(families=families, fit_s=3.0, starts=0)
+    return identify(hung, folder / "logs", folder / "_".join(families), settings)["parameters"]
+
+
+def ratio(parameters: dict, family: str) -> float:
+    """Mean of what a family's parameters are to nominal."""
+    return float(
+        np.mean([row["value"] / row["nominal"] for name, row in parameters.items() if family == name.split(".")[0]])
+    )
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------

@@ -34,9 +34,9 @@ FIRST_SEED = 900_000
 #: A robot on legs is hung up by its base, so high that they swing free [m], as is done in laboratories.
 HUNG_AT = 1.0
 #: What is identified of legs. Without the friction at rest that falls with the speed, servos that have it seem to damp
-#: less, by a third, and to be late. What friction the load adds can not be told from softer servos: nothing loads legs
-#: that hang but their own motion.
-LEG_FAMILIES = ("stiffness", "damping", "friction", "stribeck", "backlash", "delay")
+#: less, by a third, and to be late; without what the load adds, though nothing loads legs that hang but their own
+#: motion, servos seem softer, by 5 %.
+LEG_FAMILIES = ("stiffness", "damping", "friction", "stribeck", "load_friction", "backlash", "delay")
 #: Tasks of robots whose joints can be logged.
 LoggedTask: TypeAlias = HandTask | QuadrupedTask
 
