@@ -13,6 +13,8 @@ from robotics.evaluation.bench import bench
 from robotics.reinforcement.config import RLConfig
 from robotics.reinforcement.copies import Copies, drawn_worlds
 from robotics.sim2real.calibrated import CalibratedWorld
+from robotics.sim2real.roles import roles_of
+from robotics.sim2real.world import World
 from tests.vector import actions, assert_same
 
 ENV = "robotics/Reach-v0"
@@ -89,6 +91,25 @@ def test_joints_have_the_play_and_the_friction_that_each_was_found_to_have(tmp_p
     torque = abs(found.unwrapped.data.qfrc_actuator[1])
     assert worn[0] == base[0] and worn[2] - base[2] == pytest.approx(2.0, rel=0.1)
     assert worn[1] - base[1] == pytest.approx(0.5 * torque, rel=0.1) and torque > 1.0
+
+
+@pytest.mark.parametrize(
+    "family, value, factors", [("backlash", 0.015, {"backlash": 0.03}), ("load_friction", 0.1, {"load_friction": 0.1})]
+)
+def test_what_all_joints_are_found_to_have_is_the_factor(family, value, factors, tmp_path):
+    """With as late commands, to the bit; and a teacher foresees a delay that was found as one that was declared."""
+    model = make_env(ENV).unwrapped.model
+    joints = {f"{family}__{model.joint(int(joint)).name}": value for joint in roles_of(model).joints}
+    found, _ = CalibratedWorld.read(calibration(tmp_path, delay=0.03, **joints))
+    late = [make_env(ENV, world=world) for world in (found, World.of(factors, command_delay=0.03))]
+    paths = []
+    for env in late:
+        env.reset(seed=2)
+        for action in actions(env.action_space, 1, 8):
+            env.step(action)
+        paths.append((env.unwrapped.data.qpos.copy(), env.unwrapped.signals.pending()[1]))
+    np.testing.assert_array_equal(paths[0][0], paths[1][0])
+    assert paths[0][1] == paths[1][1] == 0.03
 
 
 def _bounds(env):

@@ -23,6 +23,7 @@ from robotics.sim2real.fields import Fields, InstanceFields
 from robotics.sim2real.identification.calibration import calibrate
 from robotics.sim2real.roles import Roles, roles_of
 from robotics.sim2real.signals import Delays, WorldSignals, used_by
+from robotics.sim2real.wear import wear_of
 
 Array = np.ndarray
 
@@ -63,11 +64,19 @@ class World:
     def alter(
         self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float, slots: int = 0
     ) -> "AlteredScene":
-        return AlteredScene(self, spec, nominal, drawn, control_hz, slots)
+        """DataError when the scene lacks one of the joints."""
+        scene = AlteredScene(self, spec, nominal, drawn, control_hz, slots)
+        if scene.left:
+            raise DataError(f"a world of '{scene.left[0]}': this scene has no such joint, or nothing to write it into")
+        return scene
 
 
 class AlteredScene:
-    """One task's scene in a world (`robotics.envs.worlds.Altered`)."""
+    """One task's scene in a world (`robotics.envs.worlds.Altered`).
+
+    Attributes:
+        left: parameters of the world's joints that this scene has no place for.
+    """
 
     def __init__(
         self,
@@ -82,16 +91,18 @@ class AlteredScene:
         self.roles: Roles = roles_of(nominal)
         values = world.as_dict()
         self._signal_values = {n: v for n, v in values.items() if FACTORS[n].applied in _SIGNALS}
+        self._worn = wear_of(dict(world.joints), nominal, self.roles)
         self._delays = Delays(values, self._period_s, nominal.opt.timestep)
         self.slots = max(self._delays.samples, slots)
+        self.left: list[str] = []
         self.model = self._compile(spec, nominal, values)
-        self.fields, self.parameters = used_by(values)
+        self.fields, self.parameters = used_by({*values, *self._worn.by_factor})
 
     def _compile(self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, values: dict[str, float]) -> mujoco.MjModel:
         if self.world.nominal and not self.slots:
             return nominal
-        if left := calibrate(spec, dict(self.world.joints)):
-            raise DataError(f"a world of '{left[0]}': this scene has no such joint, or nothing to write it into")
+        left = calibrate(spec, dict(self.world.joints))
+        self.left = [name for name in left if name not in self._worn.parameters]
         add_distractors(spec, nominal, int(values.get("distractors", 0)))
         for actuator in spec.actuators if self.slots else ():
             actuator.nsample = self.slots
@@ -146,10 +157,11 @@ class AlteredScene:
         return heights
 
     def signals(self, idle: bool = False) -> WorldSignals | None:
-        """Fresh ones for one simulation; None where no factor touches them, unless `idle` ones are asked for."""
-        if not self._signal_values and not idle:
+        """Fresh ones for one simulation; None where nothing touches them, unless `idle` ones are asked for."""
+        worn = self._worn.by_factor
+        if not self._signal_values and not worn and not idle:
             return None
-        return WorldSignals(self._signal_values, self.roles, self.model, self._period_s, self._delays)
+        return WorldSignals(self._signal_values, self.roles, self.model, self._period_s, self._delays, worn)
 
     def expose(self, images: Array) -> Array:
         stops = self.world.as_dict().get("exposure", 0.0)
