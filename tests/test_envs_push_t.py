@@ -1,12 +1,13 @@
-"""Push-T: the overlap as geometry, near misses of success, and what the planner is given."""
+"""Push-T: the overlap as geometry, near misses of success, and what the planners know and choose."""
 
 import numpy as np
 import pytest
 
 from robotics.environments import make_env
+from robotics.envs.nudges import CLEAR, choose, nudges, way
 from robotics.envs.pushing import overlap, proposals
-from robotics.envs.robots.push_t import BAR, BAR_AT, STEM, STEM_AT
-from robotics.envs.tasks.push_t import GOAL, HALF_HEIGHT, PushState, in_place
+from robotics.envs.robots.push_t import BAR, BAR_AT, HALF_HEIGHT, STEM, STEM_AT
+from robotics.envs.tasks.push_t import GOAL, PushState, in_place
 from robotics.errors import UsageError
 
 AREA = 4 * (BAR[0] * BAR[1] + STEM[0] * STEM[1])
@@ -86,6 +87,92 @@ def test_proposed_ways_begin_at_the_finger_and_go_round_the_t():
     assert np.allclose(ways[:, 0], qpos[:2])
     speeds = np.linalg.norm(np.diff(ways, axis=1), axis=-1) / (1.6 / 39)
     assert speeds.max() <= 0.6 + 1e-9
+
+
+# -- nudges ------------------------------------------------------------------------------------------------------------
+
+ROOM, PLACE = np.array([0.3, 0.4]), np.array([0.0, 0.0, 0.5])
+
+
+def test_nudges_are_those_of_a_t_with_two_like_halves():
+    """Its mirror image is in the table, and moves the other way: sideways and in angle."""
+    table = nudges()
+    mirrored = np.array([-1.0, 1.0])
+    for number in range(0, len(table.lasts), 37):
+        far = np.abs(table.before - mirrored * table.before[number]) + np.abs(
+            table.after - mirrored * table.after[number]
+        )
+        twin = int(far.sum(axis=1).argmin())
+        assert far[twin].sum() < 1e-9
+        assert table.change[twin] == pytest.approx(table.change[number] * [-1, 1, -1], abs=2e-3)
+
+
+def test_a_push_through_the_middle_moves_the_t_as_far_as_it_goes():
+    table = nudges()
+    ahead = np.flatnonzero((np.abs(table.before[:, 0]) < 0.02) & (np.abs(table.after - table.before)[:, 0] < 1e-9))
+    up = [n for n in ahead if table.before[n, 1] < STEM_AT - STEM[1]]
+    assert len(up) >= 6
+    for number in up:
+        depth = np.linalg.norm(table.after[number] - table.before[number]) - CLEAR
+        if depth <= 0.05:  # before it turns aside much
+            assert table.change[number, 1] == pytest.approx(depth, abs=0.002 + 0.05 * depth)
+
+
+def test_the_same_t_is_nudged_in_the_same_way_wherever_it_lies():
+    finger, pose = np.array([-0.2, 0.05]), np.array([0.02, -0.03, 1.9])
+    here = choose(finger, pose, PLACE, 10 * ROOM)
+    assert here.hoped < here.away and choose(finger, pose, PLACE, 10 * ROOM).after.tolist() == here.after.tolist()
+    c, s = np.cos(0.8), np.sin(0.8)
+    R, shift = np.array([[c, -s], [s, c]]), np.array([0.3, 0.1])
+    there = choose(
+        R @ finger + shift, *(np.array([*(R @ p[:2] + shift), p[2] + 0.8]) for p in (pose, PLACE)), 10 * ROOM
+    )
+    assert there.after == pytest.approx(R @ here.after + shift) and there.hoped == pytest.approx(here.hoped)
+
+
+def test_nudges_in_a_row_bring_the_t_to_its_place_from_anywhere():
+    rng, table = np.random.default_rng(0), nudges()
+    for _ in range(10):
+        finger, pose = np.array([-0.25, 0.0]), np.array([*rng.uniform(-0.12, 0.12, 2), rng.uniform(-np.pi, np.pi)])
+        for _ in range(12):
+            choice = choose(finger, pose, PLACE, ROOM)
+            times, places = way(finger, pose, choice, ROOM)
+            assert (np.diff(times) >= 0).all() and places[0].tolist() == finger.tolist()
+            assert (np.linalg.norm(places[1:-3] - pose[:2], axis=1) > 0.15).all()  # round it, not through it
+            c, s = np.cos(pose[2]), np.sin(pose[2])
+            local = (
+                (choice.before - pose[:2]) @ np.array([[c, -s], [s, c]]),
+                (choice.after - pose[:2]) @ np.array([[c, -s], [s, c]]),
+            )
+            number = int((np.abs(table.before - local[0]) + np.abs(table.after - local[1])).sum(axis=1).argmin())
+            dx, dy, turn = table.change[number]
+            pose = pose + [c * dx - s * dy, s * dx + c * dy, turn]
+            finger = choice.after
+            if choice.hoped < 0.01:
+                break
+        assert overlap(pose[None], PLACE)[0] > 0.95
+
+
+def test_the_hand_keeps_within_its_room():
+    for number in range(20):
+        pose = np.array([0.2, 0.25, number / 3])
+        choice = choose(np.array([0.0, 0.0]), pose, PLACE, ROOM)
+        assert (np.abs([choice.before, choice.after]) <= ROOM).all()
+
+
+def test_the_table_is_true_of_the_arm():
+    """A nudge by the arm moves the T as the table says, within a third: the expert may rely on it."""
+    env = make_env("robotics/PushT-v0")
+    observation, _ = env.reset(seed=4)
+    expert = env.unwrapped.expert()
+    expert.reset(env)
+    hopes = []
+    for _ in range(400):
+        before = expert._choice
+        observation, *_ = env.step(expert.act(observation))
+        if expert._choice is not before and before is not None:
+            hopes.append((before.away - expert._choice.away) / (before.away - before.hoped))
+    assert hopes[0] == pytest.approx(1.0, abs=0.35) and np.median(hopes[:3]) == pytest.approx(1.0, abs=0.35)
 
 
 def test_unknown_options_are_refused():

@@ -17,6 +17,7 @@ MASS, TABLE_FRICTION = 0.3, 0.4
 #: Bar and stem of the T: half sizes and centres [m], about the frame of the T at its centre of mass.
 BAR, STEM = (0.10, 0.025), (0.025, 0.075)
 BAR_AT, STEM_AT = 0.0429, -0.0571
+HALF_HEIGHT = 0.02
 FINGER_RADIUS = 0.02
 REACH = 0.40  # of the finger, from the middle of the table along each axis [m]
 FINGER_SPEED = 0.6  # what its servo is made for [m/s]
@@ -75,12 +76,32 @@ def _add_block(spec: mujoco.MjSpec) -> None:
         geom = block.add_geom(
             name=name,
             type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=[*half, 0.02],
+            size=[*half, HALF_HEIGHT],
             pos=[0, at, 0],
             mass=MASS * share / areas.sum(),
             rgba=[0.82, 0.30, 0.22, 1],
         )
         geom.friction, geom.condim = [0.3, 0.005, 0.0001], 3
+
+
+def add_free_block(spec: mujoco.MjSpec, **touching: int) -> None:
+    """The T as a free body `block` about its centre of mass, `touching` what these bits say."""
+    block = spec.worldbody.add_body(name="block", pos=[0, 0, HALF_HEIGHT])
+    block.add_freejoint(name="block")
+    areas = np.array([BAR[0] * BAR[1], STEM[0] * STEM[1]])
+    for name, half, at, area in (("bar", BAR, BAR_AT, areas[0]), ("stem", STEM, STEM_AT, areas[1])):
+        block.add_geom(
+            name=name,
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[*half, HALF_HEIGHT],
+            pos=[0, at, 0],
+            mass=MASS * area / areas.sum(),
+            rgba=[0.82, 0.30, 0.22, 1],
+            condim=3,
+            priority=1,  # its own friction counts, whatever touches it
+            friction=[TABLE_FRICTION, 0.005, 1e-4],
+            **touching,
+        )
 
 
 def pose_errors(pose: Array, goal: Array) -> tuple[Array, Array]:

@@ -1,8 +1,7 @@
-"""Push-T: the 7-DoF arm pushes a T to its place with a round finger, planned by sampling through the contacts."""
+"""Push-T: the 7-DoF arm pushes a T to its place with a round finger, planned by simulated nudges."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -10,24 +9,23 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
-from robotics.controllers.sampling import SamplingMPC
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.hands import HandExpert
 from robotics.envs.manipulation import HAND, ArmTask, add_picture, lying, observed_pose, speed
+from robotics.envs.nudges import ABOVE, SETTLE, Choice, choose, way
 from robotics.envs.pick import pointing_down
-from robotics.envs.pushing import SETTINGS, cost, overlap, proposals
+from robotics.envs.pushing import overlap
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import TIP, TOUCHING
 from robotics.envs.robots.push_t import (
     BAR,
     BAR_AT,
     FINGER_RADIUS,
-    MASS,
+    HALF_HEIGHT,
     STEM,
     STEM_AT,
-    TABLE_FRICTION,
+    add_free_block,
     corners,
-    push_t_scene,
 )
 from robotics.envs.state import Simulation, State, measured_once
 
@@ -39,8 +37,8 @@ GOAL = np.array([0.5, 0.0, -np.pi / 4])
 STRAY = 0.12
 #: How much of its place the T must cover; at rest [m/s].
 COVERED, RESTING = 0.95, 0.02
-#: Half the height of the T [m]; how far the pusher's end is below the fingertips, and above the table [m].
-HALF_HEIGHT, LENGTH, ABOVE = 0.02, 0.09, 0.012
+#: How far the pusher's end is below the fingertips [m].
+LENGTH = 0.09
 #: The fingers hold the pusher this far from the middle [m].
 GRIP = 0.008
 
@@ -75,7 +73,7 @@ class PushT(ArmTask):
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         _add_place(spec)
-        _add_block(spec)
+        add_free_block(spec, **TOUCHING)
         _add_pusher(spec)
 
     def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
@@ -139,26 +137,6 @@ def _add_place(spec: mujoco.MjSpec) -> None:
     stem.contype = stem.conaffinity = 0
 
 
-def _add_block(spec: mujoco.MjSpec) -> None:
-    """The T, a free body about its centre of mass."""
-    block = spec.worldbody.add_body(name="block", pos=[GOAL[0], 0, HALF_HEIGHT])
-    block.add_freejoint(name="block")
-    areas = np.array([BAR[0] * BAR[1], STEM[0] * STEM[1]])
-    for name, half, at, area in (("bar", BAR, BAR_AT, areas[0]), ("stem", STEM, STEM_AT, areas[1])):
-        block.add_geom(
-            name=name,
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=[*half, HALF_HEIGHT],
-            pos=[0, at, 0],
-            mass=MASS * area / areas.sum(),
-            rgba=[0.82, 0.30, 0.22, 1],
-            condim=3,
-            priority=1,  # its own friction counts, whatever touches it
-            friction=[TABLE_FRICTION, 0.005, 1e-4],
-            **TOUCHING,
-        )
-
-
 def _add_pusher(spec: mujoco.MjSpec) -> None:
     """A round stick between the fingers, thicker below."""
     pusher = spec.body("hand").add_body(name="pusher", pos=[0, 0, TIP])
@@ -183,27 +161,28 @@ def _level(pose: Array) -> Array:
 
 # -- expert ---------------------------------------------------------------------------------------------------------
 
-#: Control steps between plans; how far from the middle of the table the pusher goes along each axis [m].
-PLAN_EVERY, ROOM = 5, (0.24, 0.34)
-#: The hand follows its target as a mass on a damped spring: natural frequency [rad/s], damping ratio, top speed [m/s],
-#: and so heavy that the T does not hold it up [kg]. Proposals begin as much sooner as it comes later [s].
-FREQUENCY, DAMPING, TOP_SPEED, WEIGHT = 5.0, 0.71, 0.5, 40.0
-LATER = 0.25
-#: Looks ahead far enough to go round the T; pushes slowly, because what it foresees is not quite what happens.
-PLANNING = replace(SETTINGS, steps=240, knots=12, threads=1)
-CARE = 1.0
+#: How far from the middle of the table the pusher goes along each axis [m].
+ROOM = np.array([0.24, 0.34])
 #: The pusher comes down this far from the T's middle [m], from this height [m].
 CLEAR, TRAVEL = 0.19, 0.10
+#: Of a nudge that moved the T by less than this part of what was hoped the hand ended short: the next goes so much
+#: farther [m], and up to so much [m].
+FUTILE, FARTHER, FARTHEST = 0.3, 0.002, 0.01
+#: A hand that moves already is so far ahead on its way [s]: its target leads it.
+LEAD = 0.25
 
 
 class PushTExpert(HandExpert):
-    """Tries many ways round and into the T in a plane model, and sends the pusher along the best."""
+    """Nudges the T to its place: each time by the nudge of a simulated table that brings it nearest, with the next."""
 
     def reset(self, env: gym.Env) -> None:
         super().reset(env)
-        aim = partial(cost, goal=GOAL - _MIDDLE, care=CARE)
-        self._planner = SamplingMPC(_plane_model(), aim, PLANNING, proposals=_sooner)
-        self._steps, self._last = 0, np.zeros(2)
+        self._choice: Choice | None = None
+        self._times, self._now, self._farther, self._begins = np.zeros(1), 0.0, 0.0, 0.0
+
+    def resume(self) -> None:
+        super().resume()
+        self._choice, self._begins = None, LEAD
 
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
         block = _level(observation["environment_state"][None])[0] - _MIDDLE
@@ -213,46 +192,33 @@ class PushTExpert(HandExpert):
         return {HAND: HandTarget(np.array([x, y, z + LENGTH]) + _MIDDLE, pointing_down(0.0), GRIP)}
 
     def _along(self, finger: Array, block: Array) -> Array:
-        """Where the best way that is known leads the pusher (2,) next."""
-        phase = self._steps % PLAN_EVERY
-        if phase == 0:
-            begun = self._steps > 0
-            if not begun:
-                self._planner.reset(0, finger)
-            velocity = (finger - self._last) / self._period_s if begun else np.zeros(2)
-            elapsed = PLAN_EVERY * self._period_s if begun else 0.0
-            self._planner.plan(np.concatenate([finger, block]), np.array([*velocity, 0, 0, 0]), elapsed)
-        self._steps, self._last = self._steps + 1, finger
-        return self._planner.control(phase * self._period_s)
+        """Where the pusher goes (2,): on the way of the nudge that was begun, or of the next."""
+        if self._choice is None or self._now > self._times[-1] + SETTLE:
+            self._begin(finger, block)
+        place = np.array([np.interp(self._now, self._times, axis) for axis in self._places.T])
+        self._now += self._period_s
+        return place
+
+    def _begin(self, finger: Array, block: Array) -> None:
+        """The next nudge: farther than it should if the hand ended short of the last."""
+        choice = choose(finger, block, GOAL - _MIDDLE, ROOM)
+        if (last := self._choice) is not None:
+            futile = last.away - choice.away < FUTILE * (last.away - last.hoped)
+            self._farther = min(self._farther + FARTHER, FARTHEST) if futile else self._farther / 2
+        self._times, self._places = way(finger, block, choice, ROOM)
+        into = choice.after - choice.before
+        self._places[-1] += self._farther * into / np.linalg.norm(into)
+        self._choice, self._now, self._begins = choice, self._begins, 0.0
 
     def _down(self, finger: Array, block: Array) -> Array:
         """Beside the T, and down once there: where the pusher's end goes (3,)."""
         away = finger - block
         far = float(np.hypot(*away))
         out = away / far if far > 1e-3 else np.array([-1.0, 0.0])
-        goal = np.clip(block + max(far, CLEAR) * out, np.negative(ROOM), ROOM)
+        goal = np.clip(block + max(far, CLEAR) * out, -ROOM, ROOM)
         there = np.hypot(*(goal - finger)) < 0.02
         return np.array([*goal, ABOVE if there else TRAVEL])
 
 
-#: The middle of the plane model, in the world.
+#: The middle of the table, in the world: where nudges are planned about.
 _MIDDLE = np.array([GOAL[0], 0.0, 0.0])
-
-
-def _sooner(qpos: Array, times: Array, rng: np.random.Generator) -> Array:
-    """Ways of the hand's target, which the hand follows later."""
-    return proposals(qpos, times + LATER, rng)
-
-
-def _plane_model() -> mujoco.MjModel:
-    """Hand and T in the plane."""
-    spec = push_t_scene()
-    damping = 2 * DAMPING * FREQUENCY * WEIGHT
-    spec.geom("finger").mass = WEIGHT
-    for name, room in zip(("finger_x", "finger_y"), ROOM, strict=True):
-        joint, servo = spec.joint(name), spec.actuator(name)
-        servo.set_to_position(kp=WEIGHT * FREQUENCY**2)
-        servo.forcerange = [-TOP_SPEED * damping, TOP_SPEED * damping]
-        joint.damping = [damping, 0, 0]
-        joint.range = servo.ctrlrange = [-room, room]
-    return spec.compile()
