@@ -175,6 +175,24 @@ def test_the_table_is_true_of_the_arm():
     assert hopes[0] == pytest.approx(1.0, abs=0.35) and np.median(hopes[:3]) == pytest.approx(1.0, abs=0.35)
 
 
+def test_an_expert_that_takes_over_solves_it_from_where_the_hand_is():
+    env = make_env("robotics/PushT-v0")
+    observation, _ = env.reset(seed=4)
+    expert = env.unwrapped.expert()
+    expert.reset(env)
+    rng = np.random.default_rng(0)
+    for step in range(900):
+        action = expert.act(observation)
+        if step < 120:  # somebody else acts, nearly as well
+            action = action + rng.normal(0, 0.02, len(action)).astype(np.float32)
+        observation, _, terminated, *_ = env.step(np.clip(action, env.action_space.low, env.action_space.high))
+        if step < 120:
+            expert.resume()
+        if terminated:
+            break
+    assert terminated and env.unwrapped.push_state(env.unwrapped.state).covered[0] > 0.95
+
+
 def test_unknown_options_are_refused():
     with pytest.raises(UsageError, match="reset option 'goal'"):
         make_env("robotics/PushT-v0").reset(options={"goal": 3})
