@@ -25,7 +25,7 @@ from robotics.envs.robots.push_t import (
     STEM,
     STEM_AT,
     add_free_block,
-    corners,
+    away,
 )
 
 Array = np.ndarray
@@ -97,16 +97,16 @@ def choose(finger: Array, pose: Array, goal: Array, room: Array) -> Choice:
     """
     table, R = nudges(), _rotation(pose[2])
     before, after = table.before @ R.T + pose[:2], table.after @ R.T + pose[:2]
-    now = float(_away(pose, goal))
+    now = float(away(pose, goal))
     first = _moved(pose, table.change)
     turn = np.abs(wrapped(_bearing(before - pose[:2]) - _bearing(finger - pose[:2])))
     later = HURRY * now * (turn * ROUND / TRAVEL + table.lasts)
-    away = _away(first, goal)
-    rank = np.where((np.abs([before, after]) <= room).all(axis=(0, 2)), away + later, np.inf)
+    left = away(first, goal)
+    rank = np.where((np.abs([before, after]) <= room).all(axis=(0, 2)), left + later, np.inf)
     best = np.argsort(rank, kind="stable")[:BEAM]
-    second = _away(_moved(first[best][:, None], table.change), goal).min(axis=1)
+    second = away(_moved(first[best][:, None], table.change), goal).min(axis=1)
     chosen = best[int(np.argmin(rank[best] + BEYOND * second))]
-    return Choice(before[chosen], after[chosen], now, float(away[chosen]))
+    return Choice(before[chosen], after[chosen], now, float(left[chosen]))
 
 
 def way(finger: Array, pose: Array, choice: Choice, room: Array) -> tuple[Array, Array]:
@@ -191,11 +191,6 @@ def _round(start: Array, end: Array, centre: Array, sense: int) -> list[Array]:
         return []
     angles = first + turn * np.linspace(0, 1, max(2, int(abs(turn) / 0.25) + 1))
     return [centre + ROUND * np.array([np.cos(angle), np.sin(angle)]) for angle in angles]
-
-
-def _away(pose: Array, goal: Array) -> Array:
-    """How far the corners of the T at `pose` (..., 3) are from their places, together [m]."""
-    return np.linalg.norm(corners(pose) - corners(goal), axis=-1).sum(axis=-1)
 
 
 def _moved(pose: Array, change: Array) -> Array:

@@ -17,7 +17,7 @@ from robotics.envs.robots.push_t import (
     GOAL,
     STEM,
     STEM_AT,
-    corners,
+    away,
 )
 
 Array = np.ndarray
@@ -34,10 +34,10 @@ ROUND = 0.165
 def cost(futures: Futures, goal: Sequence[float] = GOAL) -> Array:
     """(samples, T): how far the corners of the T are from their places [m], and a little how far the finger is off."""
     finger, pose = futures["qpos"][..., :2], futures["qpos"][..., 2:]
-    away = np.linalg.norm(corners(pose) - corners(np.array(goal)), axis=-1).sum(axis=-1)
+    left = away(pose, np.array(goal))
     idle = np.maximum(np.linalg.norm(finger - pose[..., :2], axis=-1) - ROUND, 0.0)
-    running = away + 0.02 * idle
-    running[:, -1] += 0.5 * running.shape[1] * away[:, -1]
+    running = left + 0.02 * idle
+    running[:, -1] += 0.5 * running.shape[1] * left[:, -1]
     return running
 
 

@@ -5,6 +5,8 @@ joints with dry friction, the forces of a table at a coefficient of 0.4: forces 
 from the moment, a box in place of the ellipsoid of Goyal et al. 1991. No vertical contacts make futures cheap.
 """
 
+from typing import Any
+
 import mujoco
 import numpy as np
 
@@ -71,23 +73,18 @@ def _add_block(spec: mujoco.MjSpec) -> None:
         joint.frictionloss = weight / np.sqrt(2)  # between the least and the most that a circle would give
     turn = block.add_joint(name="block_turn", type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1])
     turn.frictionloss = weight * 0.065  # the mean distance of the T's area from its centre of mass [m]
-    areas = np.array([BAR[0] * BAR[1], STEM[0] * STEM[1]])
-    for name, half, at, share in (("bar", BAR, BAR_AT, areas[0]), ("stem", STEM, STEM_AT, areas[1])):
-        geom = block.add_geom(
-            name=name,
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=[*half, HALF_HEIGHT],
-            pos=[0, at, 0],
-            mass=MASS * share / areas.sum(),
-            rgba=[0.82, 0.30, 0.22, 1],
-        )
-        geom.friction, geom.condim = [0.3, 0.005, 0.0001], 3
+    _add_shape(block, friction=[0.3, 0.005, 0.0001])
 
 
 def add_free_block(spec: mujoco.MjSpec, **touching: int) -> None:
     """The T as a free body `block` about its centre of mass, `touching` what these bits say."""
     block = spec.worldbody.add_body(name="block", pos=[0, 0, HALF_HEIGHT])
     block.add_freejoint(name="block")
+    _add_shape(block, priority=1, friction=[TABLE_FRICTION, 0.005, 1e-4], **touching)  # its own, whatever touches it
+
+
+def _add_shape(block: mujoco.MjsBody, **contact: Any) -> None:
+    """Bar and stem, of even density."""
     areas = np.array([BAR[0] * BAR[1], STEM[0] * STEM[1]])
     for name, half, at, area in (("bar", BAR, BAR_AT, areas[0]), ("stem", STEM, STEM_AT, areas[1])):
         block.add_geom(
@@ -98,10 +95,13 @@ def add_free_block(spec: mujoco.MjSpec, **touching: int) -> None:
             mass=MASS * area / areas.sum(),
             rgba=[0.82, 0.30, 0.22, 1],
             condim=3,
-            priority=1,  # its own friction counts, whatever touches it
-            friction=[TABLE_FRICTION, 0.005, 1e-4],
-            **touching,
+            **contact,
         )
+
+
+def away(pose: Array, goal: Array) -> Array:
+    """How far the corners of the T at poses (..., 3) are from their places, together [m]."""
+    return np.linalg.norm(corners(pose) - corners(goal), axis=-1).sum(axis=-1)
 
 
 def pose_errors(pose: Array, goal: Array) -> tuple[Array, Array]:
