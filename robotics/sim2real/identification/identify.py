@@ -93,14 +93,7 @@ def identify(
     Raises DataError or UsageError for logs that are not of this robot; nothing is written then.
     """
     subject = load_subject(robot)
-    logs = read_logs(log, subject.joints, subject.only_body)
-    require_plausible(subject, logs)
-    dropout, measured = measured_dropout(logs), [without_lost(log) for log in driven(subject, logs)]
-    if dropout["value"]:
-        note(
-            f"{dropout['value']:.1%} of the measurements were lost: the one before stands for them, and is not counted"
-        )
-    logs = [with_speeds(log, float(subject.model.opt.timestep)) for log in measured]
+    logs, dropout = _measured(subject, log, note)
     parameters = choose(subject, *moving(subject, logs), settings.families)
     if not parameters:
         raise UsageError(f"{robot}: nothing to identify in these logs; give --parameters")
@@ -130,7 +123,7 @@ def identify(
         "robot": robot,
         "log": str(log),
         "motions": {"train": [x.name for x in fitted_logs], "heldout": [x.name for x in held]},
-        "dropout": dropout["value"],
+        "dropout": dropout,
         "parameters": _parameters(parameters, found, sure),
         **judge.document(parameters, found.values),
         "starts": found.starts,
@@ -150,6 +143,16 @@ def identify(
     document["report"] = str(out / REPORT)
     write_json(out / DOCUMENT, document)
     return document
+
+
+def _measured(subject: Subject, log: Path, note: Callable[[str], None]) -> tuple[list[Log], float]:
+    """The logs with speeds, without measurements that were lost; and the share of those."""
+    logs = read_logs(log, subject.joints, subject.only_body)
+    require_plausible(subject, logs)
+    dropout, timestep = measured_dropout(logs)["value"], float(subject.model.opt.timestep)
+    if dropout:
+        note(f"{dropout:.1%} of the measurements were lost: the one before stands for them, and is not counted")
+    return [with_speeds(without_lost(one), timestep) for one in driven(subject, logs)], dropout
 
 
 def _freed(parameter: Parameter, value: float) -> Parameter:
