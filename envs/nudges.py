@@ -1,11 +1,13 @@
-"""Where to push a T next: what every nudge of a grid does to it was simulated once, and two in a row are compared.
+"""Where to push a T next: what every nudge of a table does to it was simulated once, and two in a row are compared.
 
 A nudge is a straight push at a point of the outline, in the frame of the T. What it does there is the same wherever the
 T lies, so that futures are arithmetic: the moves of a table, one after the other. The table is made with the T as the
 task has it, on its four or more points of contact: a patch of even pressure turns twice as easily.
 
-The same T is nudged in the same way, every time. Demonstrations of planners that draw their ways at random are harder
-to learn from (Zhu et al. 2024, "Should We Learn Contact-Rich Manipulation Policies from Sampling-Based Planners?").
+The nudges are few, because fifty demonstrations are to be learned from: they hold three hundred nudges, which tell
+little of a hundred kinds and enough of eight. The same T is nudged in the same way, every time: demonstrations of
+planners that draw their ways at random are harder to learn from, too (Zhu et al. 2024, "Should We Learn Contact-Rich
+Manipulation Policies from Sampling-Based Planners?").
 """
 
 from dataclasses import dataclass
@@ -15,8 +17,6 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from robotics.controllers.rotation import wrapped
-from robotics.envs.pushing import ROUND
 from robotics.envs.robots.push_t import (
     BAR,
     BAR_AT,
@@ -30,22 +30,35 @@ from robotics.envs.robots.push_t import (
 
 Array = np.ndarray
 
-#: Of the nudges: how far apart along the outline [m], how far from where bar and stem meet [m], how deep [m], and at
-#: which angles to the outline's normal [rad].
-SPACING, FROM_CORNER = 0.02, 0.022
-DEPTHS = (0.003, 0.006, 0.01, 0.018, 0.03, 0.05, 0.08, 0.12)
-SLANTS = (-0.6, 0.0, 0.6)
-#: They begin this far from the outline [m]; speeds of the hand on its way and in a nudge [m/s]; it is waited for before
-#: a nudge, and once it is over [s].
-CLEAR, TRAVEL, PUSH, WAIT, SETTLE = 0.015, 0.5, 0.25, 0.15, 0.35
+_TOP, _UNDER, _FOOT = BAR_AT + BAR[1], BAR_AT - BAR[1], STEM_AT - STEM[1]
+#: Where the T is nudged, square to its outline: points of the outline [m] and the directions out of it. The ends of the
+#: bar turn it, from above and from below; its middle, the foot of the stem and the sides of the bar shift it.
+PLACES = (
+    ((0.08, _TOP), (0, 1)),
+    ((-0.08, _TOP), (0, 1)),
+    ((0.075, _UNDER), (0, -1)),
+    ((-0.075, _UNDER), (0, -1)),
+    ((0.0, _TOP), (0, 1)),
+    ((0.0, _FOOT), (0, -1)),
+    ((BAR[0], BAR_AT), (1, 0)),
+    ((-BAR[0], BAR_AT), (-1, 0)),
+)
+#: How deep [m].
+DEPTHS = (0.002, 0.003, 0.0045, 0.006, 0.008, 0.01, 0.014, 0.018, 0.024, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.12)
+#: They begin this far from the outline [m]; speeds of the hand on its way and in a nudge [m/s].
+CLEAR, TRAVEL, PUSH = 0.035, 0.5, 0.25
+#: It is waited for until it is up, down, and through with a nudge; its target is there nearly at once [s].
+LIFT, DOWN, SETTLE, AT_ONCE = 0.35, 0.40, 0.35, 0.02
 #: The hand follows its target as a mass on a damped spring: natural frequency [rad/s], damping ratio, top speed [m/s],
 #: and so heavy that the T does not hold it up [kg].
 FREQUENCY, DAMPING, TOP_SPEED, WEIGHT = 5.0, 0.71, 0.5, 40.0
-#: Height of the hand's end above the table [m], time step and settling of the simulated nudges [s].
-ABOVE, TIMESTEP, REST = 0.012, 0.004, 0.25
-#: A second costs this part of how far the T is away. So many of the best nudges are looked beyond, and what the next
-#: one may reach counts so often: a T that lies upside down must get worse first, and is not to be put off for ever.
-HURRY, BEAM, BEYOND = 0.15, 160, 2.0
+#: Height of the hand's end above the table in a nudge, and on its way over the T [m]; lifted, it backs off so far [m].
+ABOVE, HIGH, BACK = 0.012, 0.07, 0.02
+#: Time step and settling of the simulated nudges [s].
+TIMESTEP, REST = 0.004, 0.25
+#: A second costs this part of how far the T is away. What the nudge after may reach counts so often: a T that lies
+#: upside down must get worse first, and is not to be put off for ever.
+HURRY, BEYOND = 0.15, 2.0
 #: Moves of the T below this are none [m, rad].
 STILL = 1e-4
 
@@ -76,69 +89,46 @@ class Choice:
 @lru_cache(maxsize=1)
 def nudges() -> Nudges:
     """The table."""
-    points, normals = _outline()
     ways = []
-    for point, outwards in zip(points, normals, strict=True):
-        touch = point + FINGER_RADIUS * outwards
-        for slant in SLANTS:
-            into = _rotation(slant) @ -outwards
-            ways += [(touch - CLEAR * into, touch + depth * into) for depth in DEPTHS]
+    for point, outwards in PLACES:
+        touch = np.array(point) + FINGER_RADIUS * np.array(outwards)
+        ways += [(touch + CLEAR * np.array(outwards), touch - depth * np.array(outwards)) for depth in DEPTHS]
     before, after = np.array(ways).swapaxes(0, 1)
     change = _simulated(before, after)
     kept = np.abs(change).max(axis=1) > STILL
-    lasts = np.linalg.norm(after - before, axis=1) / PUSH + WAIT + SETTLE
+    lasts = np.linalg.norm(after - before, axis=1) / PUSH + LIFT + DOWN + SETTLE
     return Nudges(before[kept], after[kept], lasts[kept], change[kept])
 
 
 def choose(finger: Array, pose: Array, goal: Array, room: Array) -> Choice:
     """The nudge of a T at `pose` (3,) that brings it nearest to `goal` (3,), with the best that may follow.
 
-    The finger (2,) stays within `room` (2,) to either side of the middle.
+    Nudges are within `room` (2,) to either side of the middle, and some way from where the `finger` is (2,).
     """
     table, R = nudges(), _rotation(pose[2])
     before, after = table.before @ R.T + pose[:2], table.after @ R.T + pose[:2]
     now = float(away(pose, goal))
     first = _moved(pose, table.change)
-    turn = np.abs(wrapped(_bearing(before - pose[:2]) - _bearing(finger - pose[:2])))
-    later = HURRY * now * (turn * ROUND / TRAVEL + table.lasts)
+    later = HURRY * now * (np.linalg.norm(before - finger, axis=1) / TRAVEL + table.lasts)
     left = away(first, goal)
-    rank = np.where((np.abs([before, after]) <= room).all(axis=(0, 2)), left + later, np.inf)
-    best = np.argsort(rank, kind="stable")[:BEAM]
-    second = away(_moved(first[best][:, None], table.change), goal).min(axis=1)
-    chosen = best[int(np.argmin(rank[best] + BEYOND * second))]
+    second = away(_moved(first[:, None], table.change), goal).min(axis=1)
+    within = (np.abs([before, after]) <= room).all(axis=(0, 2))
+    chosen = int(np.argmin(np.where(within, left + later + BEYOND * second, np.inf)))
     return Choice(before[chosen], after[chosen], now, float(left[chosen]))
 
 
-def way(finger: Array, pose: Array, choice: Choice, room: Array) -> tuple[Array, Array]:
-    """Times (K,) [s] and places (K, 2) of the hand on the shorter way round the T, or that with more room, and in."""
-    ways = [
-        np.stack([finger, *_round(finger, choice.before, pose[:2], sense), choice.before, choice.before, choice.after])
-        for sense in (1, -1)
-    ]
-    points = min(ways, key=lambda one: _length(one[:-1]) + 20 * np.maximum(np.abs(one[1:-3]) - room, 0.0).sum())
-    lasts = np.linalg.norm(np.diff(points, axis=0), axis=1) / TRAVEL
-    lasts[-2:] = WAIT, lasts[-1] * TRAVEL / PUSH
-    return np.concatenate([[0.0], np.cumsum(lasts)]), points
-
-
-def _outline() -> tuple[Array, Array]:
-    """Points (m, 2) on the outline of the T and the directions out of it, but for where bar and stem meet."""
-    (wide, half), (thin, tall) = BAR, STEM
-    top, under, foot = BAR_AT + half, BAR_AT - half, STEM_AT - tall
-    edges = [((-wide, top), (wide, top), (0, 1)), ((-thin, foot), (thin, foot), (0, -1))]
-    for side in (-1, 1):
-        edges += [
-            ((side * wide, under), (side * wide, top), (side, 0)),
-            ((side * wide, under), (side * (thin + FROM_CORNER), under), (0, -1)),
-            ((side * thin, foot), (side * thin, under - FROM_CORNER), (side, 0)),
-        ]
-    points, normals = [], []
-    for start, end, outwards in edges:
-        a, b = np.array(start), np.array(end)
-        count = max(2, round(np.linalg.norm(b - a) / SPACING))
-        points += [a + (k + 0.5) / count * (b - a) for k in range(count)]
-        normals += [np.array(outwards, float)] * count
-    return np.array(points), np.array(normals)
+def way(hand: Array, pose: Array, choice: Choice) -> tuple[Array, Array]:
+    """Times (K,) [s] and places (K, 3) of the hand's target from where it is (3,): up, over the T, down and in."""
+    above, before = np.array([*choice.before, HIGH]), np.array([*choice.before, ABOVE])
+    points, lasts = [hand], [0.0]
+    if hand[2] < (ABOVE + HIGH) / 2:
+        off = hand[:2] - pose[:2]
+        up = np.array([*(hand[:2] + BACK * off / max(np.linalg.norm(off), 1e-6)), HIGH])
+        points, lasts = [hand, up, up], [0.0, AT_ONCE, LIFT]
+    lasts += [float(np.linalg.norm(above - points[-1])) / TRAVEL, AT_ONCE, DOWN]
+    lasts += [float(np.linalg.norm(choice.after - choice.before)) / PUSH]
+    points += [above, before, before, np.array([*choice.after, ABOVE])]
+    return np.cumsum(lasts), np.array(points)
 
 
 def _simulated(before: Array, after: Array) -> Array:
@@ -181,18 +171,6 @@ def _scene() -> mujoco.MjModel:
     return spec.compile()
 
 
-def _round(start: Array, end: Array, centre: Array, sense: int) -> list[Array]:
-    """Places on the circle about `centre`, from the bearing of `start` to that of `end`, with or against the clock."""
-    first = float(_bearing(start - centre))
-    turn = float(wrapped(_bearing(end - centre) - first))
-    if sense * turn < 0:
-        turn += 2 * np.pi * sense
-    if abs(turn) < 0.15:
-        return []
-    angles = first + turn * np.linspace(0, 1, max(2, int(abs(turn) / 0.25) + 1))
-    return [centre + ROUND * np.array([np.cos(angle), np.sin(angle)]) for angle in angles]
-
-
 def _moved(pose: Array, change: Array) -> Array:
     """Poses (..., 3) after a `change` (..., 3) in their own frame."""
     c, s = np.cos(pose[..., 2]), np.sin(pose[..., 2])
@@ -201,14 +179,6 @@ def _moved(pose: Array, change: Array) -> Array:
     return np.stack([x, y, pose[..., 2] + change[..., 2]], axis=-1)
 
 
-def _bearing(place: Array) -> Array:
-    return np.arctan2(place[..., 1], place[..., 0])
-
-
 def _rotation(angle: float) -> Array:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s], [s, c]])
-
-
-def _length(points: Array) -> float:
-    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())

@@ -12,7 +12,7 @@ from robotics.controllers.arms import HandTarget
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.hands import HandExpert
 from robotics.envs.manipulation import HAND, ArmTask, add_picture, lying, observed_pose, speed
-from robotics.envs.nudges import ABOVE, SETTLE, Choice, choose, way
+from robotics.envs.nudges import SETTLE, Choice, choose, way
 from robotics.envs.pick import pointing_down
 from robotics.envs.pushing import overlap
 from robotics.envs.rewards import tolerance
@@ -85,15 +85,14 @@ class PushT(ArmTask):
 
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
-            "state": gym.spaces.Box(-4.0, 4.0, (10,), np.float32),
+            "state": gym.spaces.Box(-4.0, 4.0, (11,), np.float32),
             "environment_state": gym.spaces.Box(-10.0, 10.0, (7,), np.float32),
         }
 
     def observe(self, state: State) -> Observation:
-        """`state`: joint positions, then where the pusher's end is, level (2,) [m]; `environment_state`: pose of the
-        T."""
+        """`state`: joint positions, then where the pusher's end is (3,) [m]; `environment_state`: pose of the T."""
         return {
-            "state": np.concatenate([state.qpos[:, self._q], state.site("pusher")[:, :2]], axis=1),
+            "state": np.concatenate([state.qpos[:, self._q], state.site("pusher")], axis=1),
             "environment_state": observed_pose(state, "block"),
         }
 
@@ -161,24 +160,22 @@ def _level(pose: Array) -> Array:
 
 # -- expert ---------------------------------------------------------------------------------------------------------
 
-#: How far from the middle of the table the pusher goes along each axis [m].
-ROOM = np.array([0.24, 0.34])
-#: The pusher comes down this far from the T's middle [m], from this height [m].
-CLEAR, TRAVEL = 0.19, 0.10
-#: Of a nudge that moved the T by less than this part of what was hoped the hand ended short: the next goes so much
-#: farther [m], and up to so much [m].
-FUTILE, FARTHER, FARTHEST = 0.3, 0.002, 0.01
+#: How far from the middle of the table nudges go along each axis [m].
+ROOM = np.array([0.28, 0.34])
 #: A hand that moves already is so far ahead on its way [s]: its target leads it.
 LEAD = 0.25
 
 
 class PushTExpert(HandExpert):
-    """Nudges the T to its place: each time by the nudge of a simulated table that brings it nearest, with the next."""
+    """Nudges the T to its place: each time by the nudge of a simulated table that brings it nearest, with the next.
+
+    What it is about shows in where the hand is: high, it is on its way; low, it pushes. A learner sees that, too.
+    """
 
     def reset(self, env: gym.Env) -> None:
         super().reset(env)
         self._choice: Choice | None = None
-        self._times, self._now, self._farther, self._begins = np.zeros(1), 0.0, 0.0, 0.0
+        self._times, self._now, self._begins = np.zeros(1), 0.0, 0.0
 
     def resume(self) -> None:
         super().resume()
@@ -186,38 +183,14 @@ class PushTExpert(HandExpert):
 
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
         block = _level(observation["environment_state"][None])[0] - _MIDDLE
-        finger = observation["state"][-2:] - _MIDDLE[:2]
-        above = self.kinematics.pose(HAND)[0][2] - LENGTH
-        x, y, z = self._down(finger, block[:2]) if above > ABOVE + 0.02 else [*self._along(finger, block), ABOVE]
-        return {HAND: HandTarget(np.array([x, y, z + LENGTH]) + _MIDDLE, pointing_down(0.0), GRIP)}
-
-    def _along(self, finger: Array, block: Array) -> Array:
-        """Where the pusher goes (2,): on the way of the nudge that was begun, or of the next."""
+        hand = observation["state"][-3:] - _MIDDLE
         if self._choice is None or self._now > self._times[-1] + SETTLE:
-            self._begin(finger, block)
+            self._choice = choose(hand[:2], block, GOAL - _MIDDLE, ROOM)
+            self._times, self._places = way(hand, block, self._choice)
+            self._now, self._begins = self._begins, 0.0
         place = np.array([np.interp(self._now, self._times, axis) for axis in self._places.T])
         self._now += self._period_s
-        return place
-
-    def _begin(self, finger: Array, block: Array) -> None:
-        """The next nudge: farther than it should if the hand ended short of the last."""
-        choice = choose(finger, block, GOAL - _MIDDLE, ROOM)
-        if (last := self._choice) is not None:
-            futile = last.away - choice.away < FUTILE * (last.away - last.hoped)
-            self._farther = min(self._farther + FARTHER, FARTHEST) if futile else self._farther / 2
-        self._times, self._places = way(finger, block, choice, ROOM)
-        into = choice.after - choice.before
-        self._places[-1] += self._farther * into / np.linalg.norm(into)
-        self._choice, self._now, self._begins = choice, self._begins, 0.0
-
-    def _down(self, finger: Array, block: Array) -> Array:
-        """Beside the T, and down once there: where the pusher's end goes (3,)."""
-        away = finger - block
-        far = float(np.hypot(*away))
-        out = away / far if far > 1e-3 else np.array([-1.0, 0.0])
-        goal = np.clip(block + max(far, CLEAR) * out, -ROOM, ROOM)
-        there = np.hypot(*(goal - finger)) < 0.02
-        return np.array([*goal, ABOVE if there else TRAVEL])
+        return {HAND: HandTarget(place + _MIDDLE + [0.0, 0.0, LENGTH], pointing_down(0.0), GRIP)}
 
 
 #: The middle of the table, in the world: where nudges are planned about.
