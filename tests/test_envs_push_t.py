@@ -178,6 +178,21 @@ def test_the_table_is_true_of_the_arm():
     assert hopes[0] == pytest.approx(1.0, abs=0.35) and np.median(hopes[:3]) == pytest.approx(1.0, abs=0.35)
 
 
+def test_the_t_moves_only_while_the_finger_is_low():
+    """The hand does not brush against it on its way, and what is seen tells pushing from travelling."""
+    env = make_env("robotics/PushT-v0")
+    observation, _ = env.reset(seed=4)
+    expert = env.unwrapped.expert()
+    expert.reset(env)
+    moved = {True: 0.0, False: 0.0}
+    for _ in range(300):
+        low = bool(observation["state"][-1] < 2 * HALF_HEIGHT)
+        before = observation["environment_state"][:2]
+        observation, *_ = env.step(expert.act(observation))
+        moved[low] += float(np.linalg.norm(observation["environment_state"][:2] - before))
+    assert moved[True] > 0.05 and moved[False] < 0.001
+
+
 def test_an_expert_that_takes_over_solves_it_from_where_the_hand_is():
     env = make_env("robotics/PushT-v0")
     observation, _ = env.reset(seed=4)
