@@ -72,6 +72,12 @@ def rotation_matrix(quat: Array) -> Array:
     return matrix.reshape(3, 3)
 
 
+def plane_rotation(angle: float) -> Array:
+    """Rotation matrix (2, 2) by `angle` [rad] in the plane."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s], [s, c]])
+
+
 def cross_matrix(a: Array) -> Array:
     """The matrix (3, 3) of a x."""
     x, y, z = a.tolist()

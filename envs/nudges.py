@@ -17,6 +17,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from robotics.controllers.rotation import plane_rotation
 from robotics.envs.robots.push_t import (
     BAR,
     BAR_AT,
@@ -105,7 +106,7 @@ def choose(finger: Array, pose: Array, goal: Array, room: Array) -> Choice:
 
     Nudges are within `room` (2,) to either side of the middle, and some way from where the `finger` is (2,).
     """
-    table, R = nudges(), _rotation(pose[2])
+    table, R = nudges(), plane_rotation(pose[2])
     before, after = table.before @ R.T + pose[:2], table.after @ R.T + pose[:2]
     now = float(away(pose, goal))
     first = _moved(pose, table.change)
@@ -177,8 +178,3 @@ def _moved(pose: Array, change: Array) -> Array:
     x = pose[..., 0] + c * change[..., 0] - s * change[..., 1]
     y = pose[..., 1] + s * change[..., 0] + c * change[..., 1]
     return np.stack([x, y, pose[..., 2] + change[..., 2]], axis=-1)
-
-
-def _rotation(angle: float) -> Array:
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, -s], [s, c]])

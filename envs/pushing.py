@@ -3,11 +3,9 @@
 Everything here is of the finger and the T of `envs.robots.push_t`.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from robotics.controllers.rotation import wrapped
+from robotics.controllers.rotation import plane_rotation, wrapped
 from robotics.controllers.sampling import Futures, SamplingSettings
 from robotics.envs.robots.push_t import (
     BAR,
@@ -31,10 +29,10 @@ SETTINGS = SamplingSettings(samples=64, steps=160, knots=8, spline="linear", noi
 ROUND = 0.165
 
 
-def cost(futures: Futures, goal: Sequence[float] = GOAL) -> Array:
+def cost(futures: Futures) -> Array:
     """(samples, T): how far the corners of the T are from their places [m], and a little how far the finger is off."""
     finger, pose = futures["qpos"][..., :2], futures["qpos"][..., 2:]
-    left = away(pose, np.array(goal))
+    left = away(pose, np.array(GOAL))
     idle = np.maximum(np.linalg.norm(finger - pose[..., :2], axis=-1) - ROUND, 0.0)
     running = left + 0.02 * idle
     running[:, -1] += 0.5 * running.shape[1] * left[:, -1]
@@ -79,8 +77,7 @@ def _outline(pose: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     outwards = np.zeros(2)
     outwards[axis] = sign
     point = np.array([0.0, at]) + outwards * half + place * np.abs(outwards[::-1]) * half
-    c, s = np.cos(pose[2]), np.sin(pose[2])
-    R = np.array([[c, -s], [s, c]])
+    R = plane_rotation(pose[2])
     return pose[:2] + R @ point, R @ outwards
 
 

@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
-from robotics.controllers.rotation import angle, from_axes, rotation_matrix
+from robotics.controllers.rotation import angle, from_axes, plane_rotation, rotation_matrix
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.bimanual import BimanualTask
 from robotics.envs.hands import HandExpert
@@ -124,7 +124,7 @@ class ClothFold(BimanualTask):
         simulation.parameter("body_quat")[board] = [np.cos(turn / 2), 0, 0, np.sin(turn / 2)]
         shift = shift + rng.uniform(-CLOTH_SHIFT, CLOTH_SHIFT, 2)
         turn += rng.uniform(-CLOTH_TURN, CLOTH_TURN)
-        flat = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        flat = plane_rotation(turn)
         points = self._rest.copy()
         points[:, :2] = np.einsum("ij,kj->ki", flat, points[:, :2]) + shift
         simulation.qpos[self._cloth_q] = (points - self._rest).ravel()

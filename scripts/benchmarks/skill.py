@@ -55,10 +55,10 @@ class Recipe:
 #: noise on what the expert does shows how to come back instead. ACT on insertion, of 200 development seeds: as the
 #: others .58, noise on the demonstrations .72, and none on what is seen .85, trained for twice as long .75. A T that is
 #: pushed slides as it likes: there a chunk is left after half of it. Of 60 development seeds DiT overlaps .86 (± .035
-#: each of these), .81 with half the noise, .83 by whole chunks. It is short of demonstrations: of 200 of an expert with
-#: as few nudges, that went round the T, it learned .91, of 50 .88. What it loses, it loses far from the goal, where it
-#: repeats a nudge that does not move the T. Of an expert with a hundred kinds of nudges .86, of one that did not wait
-#: for the hand .62, from the corners of the T .81.
+#: each of these), .81 with half the noise, .83 by whole chunks; of 120 others .89 by whole chunks and .90 by three
+#: quarters. It is short of demonstrations: of 200 of an expert with as few nudges, that went round the T, it learned
+#: .91, of 50 .88. What it loses, it loses far from the goal, where it repeats a nudge that does not move the T. Of an
+#: expert with a hundred kinds of nudges .86, of one that did not wait for the hand .62, from the corners of the T .81.
 RECIPES: dict[str, Recipe] = {
     "BimanualInsertion": Recipe(0.001, {"input_noise": 0.0}, {"steps": 6000}),
     "PushT": Recipe(policy={"n_action_steps": 24, "input_noise": 0.01}),
