@@ -47,9 +47,10 @@ PLACES = (
 #: How deep [m].
 DEPTHS = (0.002, 0.003, 0.0045, 0.006, 0.008, 0.01, 0.014, 0.018, 0.024, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.12)
 #: They begin this far from the outline [m]; speeds of the hand on its way and in a nudge [m/s].
-CLEAR, TRAVEL, PUSH = 0.035, 0.5, 0.25
-#: It is waited for until it is up, down, and through with a nudge; its target is there nearly at once [s].
-LIFT, DOWN, SETTLE, AT_ONCE = 0.35, 0.40, 0.35, 0.02
+CLEAR, TRAVEL, PUSH = 0.055, 0.8, 0.25
+#: It is waited for until it is up, above where a nudge begins, down, and through with it; its target is there nearly at
+#: once [s]. Who learns from it is some way off, and from aside would come down on the T and stay there.
+LIFT, HOVER, DOWN, SETTLE, AT_ONCE = 0.2, 0.25, 0.2, 0.35, 0.02
 #: The hand follows its target as a mass on a damped spring: natural frequency [rad/s], damping ratio, top speed [m/s],
 #: and so heavy that the T does not hold it up [kg].
 FREQUENCY, DAMPING, TOP_SPEED, WEIGHT = 5.0, 0.71, 0.5, 40.0
@@ -97,7 +98,7 @@ def nudges() -> Nudges:
     before, after = np.array(ways).swapaxes(0, 1)
     change = _simulated(before, after)
     kept = np.abs(change).max(axis=1) > STILL
-    lasts = np.linalg.norm(after - before, axis=1) / PUSH + LIFT + DOWN + SETTLE
+    lasts = np.linalg.norm(after - before, axis=1) / PUSH + LIFT + HOVER + DOWN + SETTLE
     return Nudges(before[kept], after[kept], lasts[kept], change[kept])
 
 
@@ -126,9 +127,9 @@ def way(hand: Array, pose: Array, choice: Choice) -> tuple[Array, Array]:
         off = hand[:2] - pose[:2]
         up = np.array([*(hand[:2] + BACK * off / max(np.linalg.norm(off), 1e-6)), HIGH])
         points, lasts = [hand, up, up], [0.0, AT_ONCE, LIFT]
-    lasts += [float(np.linalg.norm(above - points[-1])) / TRAVEL, AT_ONCE, DOWN]
+    lasts += [float(np.linalg.norm(above - points[-1])) / TRAVEL, HOVER, AT_ONCE, DOWN]
     lasts += [float(np.linalg.norm(choice.after - choice.before)) / PUSH]
-    points += [above, before, before, np.array([*choice.after, ABOVE])]
+    points += [above, above, before, before, np.array([*choice.after, ABOVE])]
     return np.cumsum(lasts), np.array(points)
 
 

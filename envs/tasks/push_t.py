@@ -11,7 +11,7 @@ import numpy as np
 from robotics.controllers.arms import HandTarget
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.hands import HandExpert
-from robotics.envs.manipulation import HAND, ArmTask, add_picture, lying, observed_pose, speed
+from robotics.envs.manipulation import HAND, ArmTask, add_picture, lying, speed
 from robotics.envs.nudges import SETTLE, Choice, choose, way
 from robotics.envs.pick import pointing_down
 from robotics.envs.pushing import overlap
@@ -41,6 +41,8 @@ COVERED, RESTING = 0.95, 0.02
 LENGTH = 0.09
 #: The fingers hold the pusher this far from the middle [m].
 GRIP = 0.008
+#: The sensor of how fast the pusher's end moves.
+VELOCITY = "pusher/velocity"
 
 
 # -- success: a pure function of the state --------------------------------------------------------------------------
@@ -85,15 +87,22 @@ class PushT(ArmTask):
 
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
-            "state": gym.spaces.Box(-4.0, 4.0, (11,), np.float32),
-            "environment_state": gym.spaces.Box(-10.0, 10.0, (7,), np.float32),
+            "state": gym.spaces.Box(-4.0, 4.0, (14,), np.float32),
+            "environment_state": gym.spaces.Box(-10.0, 10.0, (5,), np.float32),
         }
 
     def observe(self, state: State) -> Observation:
-        """`state`: joint positions, then where the pusher's end is (3,) [m]; `environment_state`: pose of the T."""
+        """`state`: joint positions, then velocity (3,) [m/s] and position (3,) [m] of the pusher's end.
+
+        `environment_state`: position (3,) [m] of the T, cosine and sine of its angle, which do not jump at half a turn.
+
+        Only the velocity tells a pusher that arrives at the T from one that is done with it.
+        """
+        block = state.joint("block")
+        angle = _level(block)[:, 2:]
         return {
-            "state": np.concatenate([state.qpos[:, self._q], state.site("pusher")], axis=1),
-            "environment_state": observed_pose(state, "block"),
+            "state": np.concatenate([state.qpos[:, self._q], state.sensor(VELOCITY), state.site("pusher")], axis=1),
+            "environment_state": np.concatenate([block[:, :3], np.cos(angle), np.sin(angle)], axis=1),
         }
 
     @measured_once
@@ -140,6 +149,12 @@ def _add_pusher(spec: mujoco.MjSpec) -> None:
     """A round stick between the fingers, thicker below."""
     pusher = spec.body("hand").add_body(name="pusher", pos=[0, 0, TIP])
     pusher.add_site(name="pusher", pos=[0, 0, LENGTH], size=[0.004] * 3)
+    spec.add_sensor(
+        name=VELOCITY,
+        type=mujoco.mjtSensor.mjSENS_FRAMELINVEL,
+        objtype=mujoco.mjtObj.mjOBJ_SITE,
+        objname="pusher",
+    )
     for radius, start, end in ((GRIP, -0.02, LENGTH - 0.05), (FINGER_RADIUS, LENGTH - 0.05, LENGTH)):
         pusher.add_geom(
             type=mujoco.mjtGeom.mjGEOM_CYLINDER,
@@ -182,7 +197,8 @@ class PushTExpert(HandExpert):
         self._choice, self._begins = None, LEAD
 
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
-        block = _level(observation["environment_state"][None])[0] - _MIDDLE
+        x, y, _, cosine, sine = observation["environment_state"]
+        block = np.array([x, y, np.arctan2(sine, cosine)]) - _MIDDLE
         hand = observation["state"][-3:] - _MIDDLE
         if self._choice is None or self._now > self._times[-1] + SETTLE:
             self._choice = choose(hand[:2], block, GOAL - _MIDDLE, ROOM)
