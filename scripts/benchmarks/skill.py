@@ -56,10 +56,10 @@ class Recipe:
 #: noise on what the expert does shows how to come back instead. ACT on insertion, of 200 development seeds: as the
 #: others .58, noise on the demonstrations .72, and none on what is seen .85, trained for twice as long .75. PushT's
 #: actions are where the pusher goes, as in the benchmark (Chi et al. 2023); a T slides as it likes, so that a chunk is
-#: left after three quarters of it. Of 120 development seeds DiT overlaps .95 (± .01). On the way there (± .02): .89 by an
-#: expert that comes down slantwise, since who learns from it comes to stand on the T; there .85 by whole chunks, .88 by
-#: halves, and .87 with joint targets, strict success .47, not .66; without the pusher's velocity in `state`
-#: .79 (60 seeds), as a nudge ends where it first touches.
+#: left after three quarters of it. Of 120 development seeds DiT overlaps .95 (± .01). On the way there (± .02): .89 by
+#: an expert that comes down slantwise, since who learns from it comes to stand on the T; there .85 by whole chunks, .88
+#: by halves, and .87 with joint targets, strict success .47, not .66; without the pusher's velocity in `state` .79 (60
+#: seeds), as a nudge ends where it first touches.
 RECIPES: dict[str, Recipe] = {
     "BimanualInsertion": Recipe(0.001, policy={"input_noise": 0.0}, training={"steps": 6000}),
     "PushT": Recipe(env={"action_mode": "ee"}, policy={"n_action_steps": 36, "input_noise": 0.01}),
