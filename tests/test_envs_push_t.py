@@ -89,6 +89,23 @@ def test_proposed_ways_begin_at_the_finger_and_go_round_the_t():
     assert speeds.max() <= 0.6 + 1e-9
 
 
+def test_what_is_seen_does_not_jump_at_half_a_turn_and_tells_how_the_pusher_moves():
+    env = make_env("robotics/PushT-v0")
+    env.reset(seed=0)
+    task, seen = env.unwrapped, []
+    for angle in (np.pi - 0.01, 0.01 - np.pi):
+        half = angle / 2
+        task.data.joint("block").qpos[:] = [0.6, 0.2, HALF_HEIGHT, np.cos(half), 0, 0, np.sin(half)]
+        seen.append(task.observe(task.state)["environment_state"][0])
+    assert seen[1] == pytest.approx(seen[0], abs=0.021) and seen[0][3:] == pytest.approx([-1, 0], abs=0.011)
+    aside = np.array(task.SPEC.home) + 0.2 * (np.arange(8) == 0)
+    states = [env.step(aside)[0]["state"] for _ in range(10)]
+    velocity, position = np.array(states)[:, -6:-3], np.array(states)[:, -3:]
+    measured = np.diff(position, axis=0) * task.control_hz
+    assert measured[0, 1] > 0.3
+    assert (velocity[1:] + velocity[:-1])[1:] / 2 == pytest.approx(measured[1:], abs=0.02)
+
+
 # -- nudges ------------------------------------------------------------------------------------------------------------
 
 ROOM, PLACE = np.array([0.3, 0.4]), np.array([0.0, 0.0, 0.5])
@@ -191,6 +208,24 @@ def test_the_t_moves_only_while_the_finger_is_low():
         observation, *_ = env.step(expert.act(observation))
         moved[low] += float(np.linalg.norm(observation["environment_state"][:2] - before))
     assert moved[True] > 0.05 and moved[False] < 0.001
+
+
+def test_the_finger_comes_down_where_its_nudge_begins():
+    """From aside, whoever imitates it a little wrongly would come down on the T, and stay there."""
+    env = make_env("robotics/PushT-v0")
+    observation, _ = env.reset(seed=4)
+    expert = env.unwrapped.expert()
+    expert.reset(env)
+    high, aside = True, []
+    for _ in range(400):
+        observation, *_ = env.step(expert.act(observation))
+        *finger, height = observation["state"][-3:]
+        low = bool(height < 2 * HALF_HEIGHT)
+        if high and low:
+            aside.append(float(np.linalg.norm(np.array(finger) - GOAL[:2] * [1, 0] - expert._choice.before)))
+        high = not low
+    assert len(aside) >= 3
+    assert max(aside) < CLEAR / 2, aside
 
 
 def test_an_expert_that_takes_over_solves_it_from_where_the_hand_is():

@@ -59,8 +59,8 @@ class Recipe:
 #: left after three quarters of it. Of 120 development seeds DiT overlaps .95 (± .01). On the way there (± .02): .89 by
 #: an expert that comes down slantwise, since who learns from it comes to stand on the T; there .85 by whole chunks, .88
 #: by halves, and .87 with joint targets, strict success .47, not .66; without the pusher's velocity in `state` .79 (60
-#: seeds), as a nudge ends where it first touches. ACT learns on: strict success of 60 seeds .82 after the preset's 12 000
-#: steps, .92 after these.
+#: seeds), as a nudge ends where it first touches. ACT learns on: strict success of 60 seeds .82 after 12 000
+#: steps, .92 after 24 000.
 _PUSHING: dict[str, Any] = {"env": {"action_mode": "ee"}, "policy": {"n_action_steps": 36, "input_noise": 0.01}}
 #: By task, or by task and method.
 RECIPES: dict[str, Recipe] = {
