@@ -180,12 +180,18 @@ def test_the_hand_keeps_within_its_room():
         assert (np.abs([choice.before, choice.after]) <= ROOM).all()
 
 
-def test_the_table_is_true_of_the_arm():
-    """A nudge by the arm moves the T as the table says, within a third: the expert may rely on it."""
+def begun():
+    """An environment, its expert, and what it sees first."""
     env = make_env("robotics/PushT-v0")
     observation, _ = env.reset(seed=4)
     expert = env.unwrapped.expert()
     expert.reset(env)
+    return env, expert, observation
+
+
+def test_the_table_is_true_of_the_arm():
+    """A nudge by the arm moves the T as the table says, within a third: the expert may rely on it."""
+    env, expert, observation = begun()
     hopes = []
     for _ in range(400):
         before = expert._choice
@@ -197,10 +203,7 @@ def test_the_table_is_true_of_the_arm():
 
 def test_the_t_moves_only_while_the_finger_is_low():
     """The hand does not brush against it on its way, and what is seen tells pushing from travelling."""
-    env = make_env("robotics/PushT-v0")
-    observation, _ = env.reset(seed=4)
-    expert = env.unwrapped.expert()
-    expert.reset(env)
+    env, expert, observation = begun()
     moved = {True: 0.0, False: 0.0}
     for _ in range(300):
         low = bool(observation["state"][-1] < 2 * HALF_HEIGHT)
@@ -212,10 +215,7 @@ def test_the_t_moves_only_while_the_finger_is_low():
 
 def test_the_finger_comes_down_where_its_nudge_begins():
     """From aside, whoever imitates it a little wrongly would come down on the T, and stay there."""
-    env = make_env("robotics/PushT-v0")
-    observation, _ = env.reset(seed=4)
-    expert = env.unwrapped.expert()
-    expert.reset(env)
+    env, expert, observation = begun()
     high, aside = True, []
     for _ in range(400):
         observation, *_ = env.step(expert.act(observation))
@@ -229,10 +229,7 @@ def test_the_finger_comes_down_where_its_nudge_begins():
 
 
 def test_an_expert_that_takes_over_solves_it_from_where_the_hand_is():
-    env = make_env("robotics/PushT-v0")
-    observation, _ = env.reset(seed=4)
-    expert = env.unwrapped.expert()
-    expert.reset(env)
+    env, expert, observation = begun()
     rng = np.random.default_rng(0)
     for step in range(900):
         action = expert.act(observation)

@@ -98,21 +98,28 @@ class PushT(ArmTask):
 
         Only the velocity tells a pusher that arrives at the T from one that is done with it.
         """
-        block = state.joint("block")
-        angle = _level(block)[:, 2:]
+        angle = self.flat_pose(state)[:, 2:]
+        position = state.joint("block")[:, :3]
         return {
             "state": np.concatenate([state.qpos[:, self._q], state.sensor(VELOCITY), state.site("pusher")], axis=1),
-            "environment_state": np.concatenate([block[:, :3], np.cos(angle), np.sin(angle)], axis=1),
+            "environment_state": np.concatenate([position, np.cos(angle), np.sin(angle)], axis=1),
         }
+
+    @measured_once
+    def flat_pose(self, state: State) -> Array:
+        """x, y [m] and angle about the vertical [rad] (n, 3) of the T."""
+        pose = state.joint("block")
+        w, x, y, z = (pose[:, 3 + i] for i in range(4))
+        return np.stack([pose[:, 0], pose[:, 1], np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))], axis=-1)
 
     @measured_once
     def push_state(self, state: State) -> PushState:
         """What success depends on, read from the simulations."""
-        pose = state.joint("block")
-        return PushState(overlap(_level(pose), GOAL), pose[:, 2] - HALF_HEIGHT, speed(state, "block"))
+        height = state.joint("block")[:, 2] - HALF_HEIGHT
+        return PushState(overlap(self.flat_pose(state), GOAL), height, speed(state, "block"))
 
     def reward_terms(self, state: State) -> dict[str, Array]:
-        pose = _level(state.joint("block"))
+        pose = self.flat_pose(state)
         missing = corners(pose) - corners(GOAL)
         away = np.sqrt((missing**2).sum(axis=-1)).mean(axis=-1)
         finger = state.site("pusher")[:, :2] - pose[:, :2]
@@ -165,12 +172,6 @@ def _add_pusher(spec: mujoco.MjSpec) -> None:
             contype=TOUCHING["contype"],
             conaffinity=TOUCHING["contype"],
         )
-
-
-def _level(pose: Array) -> Array:
-    """x, y [m] and angle about the vertical [rad] (n, 3) of poses (n, 7)."""
-    w, x, y, z = (pose[:, 3 + i] for i in range(4))
-    return np.stack([pose[:, 0], pose[:, 1], np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))], axis=-1)
 
 
 # -- expert ---------------------------------------------------------------------------------------------------------
