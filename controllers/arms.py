@@ -251,11 +251,21 @@ class ServoTargets:
     The whole-body controller runs on a nominal robot of its own for one control period; the servo targets are the
     positions it passes, plus what each servo must be offset by to give the torque that the motion, gravity and its own
     damping ask for. A stiff servo that only receives positions would lag by damping / gain (0.1 s on a ViperX).
+
+    `zeros` is what each servo must be told where its joint is at 0: encoders that err are told past their error.
     """
 
-    def __init__(self, cerebellum: ArmCerebellum, gain: Array, damping: Array, ctrl_lower: Array, ctrl_upper: Array):
+    def __init__(
+        self,
+        cerebellum: ArmCerebellum,
+        gain: Array,
+        damping: Array,
+        ctrl_lower: Array,
+        ctrl_upper: Array,
+        zeros: Array | float = 0.0,
+    ) -> None:
         self.cerebellum = cerebellum
-        self._gain, self._damping = gain, damping
+        self._gain, self._damping, self._zeros = gain, damping, zeros
         self._lower, self._upper = ctrl_lower, ctrl_upper
         self._grippers = cerebellum.gripper_joints
         self.reset(np.array(cerebellum.model.spec.home))
@@ -289,7 +299,7 @@ class ServoTargets:
             total += self._command(torque)
             self.v = self.v + dt * acceleration
             self.q = self.q + dt * self.v
-        command = total / ticks
+        command = total / ticks + self._zeros
         for joint, name in self._grippers.items():
             command[joint] = targets[name].opening
         return np.clip(command, self._lower, self._upper)

@@ -34,6 +34,12 @@ def servo_gains(model: mujoco.MjModel) -> tuple[Array, Array]:
     return stiffness, -bias[:, 2]
 
 
+def servo_zeros(model: mujoco.MjModel) -> Array:
+    """What position servos must be told where their joints are at 0 (nu,) [rad, m]; away from 0, they read wrongly."""
+    stiffness, bias = affine_laws(model, range(model.nu))
+    return -bias[:, 0] / stiffness
+
+
 def servo_damping(model: mujoco.MjModel, joints: Sequence[str]) -> Array:
     """How much torque the servo of each joint takes back as it speeds up (n,) [N m s/rad]; 0 of motors."""
     first = [(joint_actuators(model, joint) or [-1])[0] for joint in joints]

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import ArmCerebellum
-from robotics.envs.hands import HandTask
+from robotics.envs.hands import HandTask, as_in
 from robotics.envs.robots import Actuation
 from robotics.envs.robots.aloha import ALOHA, CLOSED, OPEN, SIDES, aloha_scene, collision_margin, nominal_model
 
@@ -26,6 +26,6 @@ class BimanualTask(HandTask):
         return spec
 
     @classmethod
-    def make_cerebellum(cls, solver: str = "daqp") -> ArmCerebellum:
-        model = nominal_model()
+    def make_cerebellum(cls, solver: str = "daqp", believed: mujoco.MjModel | None = None) -> ArmCerebellum:
+        model = as_in(believed, nominal_model())
         return ArmCerebellum(model, ALOHA, collision_margin(model), solver=solver)

@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import ArmCerebellum, HandTarget, ServoTargets
-from robotics.controllers.motors import servo_gains
+from robotics.controllers.motors import servo_gains, servo_zeros
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.envs.base import Array, Executor, MujocoTask, Observation
 from robotics.envs.robots import Actuation
@@ -38,8 +38,8 @@ class HandTask(MujocoTask):
 
     @classmethod
     @abstractmethod
-    def make_cerebellum(cls, solver: str = "daqp") -> ArmCerebellum:
-        """The robot's controller with a nominal model of its own."""
+    def make_cerebellum(cls, solver: str = "daqp", believed: mujoco.MjModel | None = None) -> ArmCerebellum:
+        """The robot's controller with a nominal model of its own, or of the robot as the scene `believed` has it."""
 
     @abstractmethod
     def build_robot(self, actuation: Actuation) -> mujoco.MjSpec:
@@ -130,11 +130,11 @@ class HandExpert:
         assert isinstance(task, HandTask)
         self.task = task
         self._period_s = 1.0 / task.control_hz
-        self._cerebellum = task.make_cerebellum()
+        self._cerebellum = task.make_cerebellum(believed=task.believed)
         in_joints = task.action_mode == "joint"
         self._servos = self.make_servos(task.believed) if in_joints else None
         #: What `targets` reads hand poses from: the controller's own model is elsewhere, ahead of the robot.
-        self.kinematics = task.make_cerebellum().model if in_joints else self._cerebellum.model
+        self.kinematics = task.make_cerebellum(believed=task.believed).model if in_joints else self._cerebellum.model
         if self._servos is not None:
             self._servos.reset(task.joint_positions())
 
@@ -163,10 +163,24 @@ class HandExpert:
         return self._cerebellum.faults.as_dict()
 
 
+def as_in(scene: mujoco.MjModel | None, robot: mujoco.MjModel) -> mujoco.MjModel:
+    """The model `robot`, its masses, inertias, friction and damping now those that it has in a `scene`, if given."""
+    if scene is None:
+        return robot
+    for body in (robot.body(number) for number in range(1, robot.nbody)):
+        for field in ("mass", "inertia", "ipos", "iquat"):
+            getattr(body, field)[:] = getattr(scene.body(body.name), field)
+    for joint in (robot.joint(number) for number in range(robot.njnt)):
+        for field in ("damping", "frictionloss", "armature"):
+            getattr(joint, field)[:] = getattr(scene.joint(joint.name), field)
+    mujoco.mj_setConst(robot, mujoco.MjData(robot))
+    return robot
+
+
 def servo_targets(model: mujoco.MjModel, cerebellum: ArmCerebellum) -> ServoTargets:
     """The cerebellum for the position servos of `model`."""
     low, high = model.actuator_ctrlrange.T
-    return ServoTargets(cerebellum, *servo_gains(model), low, high)
+    return ServoTargets(cerebellum, *servo_gains(model), low, high, servo_zeros(model))
 
 
 def hand_targets(spec: RobotSpec, action: Array) -> dict[str, HandTarget]:

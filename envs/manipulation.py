@@ -8,7 +8,7 @@ import numpy as np
 from robotics.controllers.arms import ArmCerebellum, ArmSettings
 from robotics.controllers.limits import CollisionMargin
 from robotics.envs.base import Array
-from robotics.envs.hands import HandTask
+from robotics.envs.hands import HandTask, as_in
 from robotics.envs.robots import Actuation
 from robotics.envs.robots.panda import ARM, FINGER_RANGE, TOUCHING, arm_margin, arm_scene, nominal_arm
 from robotics.envs.state import State
@@ -37,8 +37,8 @@ class ArmTask(HandTask):
         return arm_scene(actuation)
 
     @classmethod
-    def make_cerebellum(cls, solver: str = "daqp") -> ArmCerebellum:
-        model = nominal_arm()
+    def make_cerebellum(cls, solver: str = "daqp", believed: mujoco.MjModel | None = None) -> ArmCerebellum:
+        model = as_in(believed, nominal_arm())
         margin = CollisionMargin(arm_margin(model).pairs, cls.CLEARANCE)
         return ArmCerebellum(model, ARM, margin, SETTINGS, solver=solver)
 

@@ -12,7 +12,7 @@ from robotics.controllers.mobile import BaseSettings, BaseTwist, MobileCerebellu
 from robotics.controllers.mobile_servos import MobileServoTargets
 from robotics.controllers.rotation import rotated, rotation_matrix, wrapped
 from robotics.envs.base import Array, Executor, Observation
-from robotics.envs.hands import HandExecutor, HandExpert, HandTask, ee_action, hand_targets
+from robotics.envs.hands import HandExecutor, HandExpert, HandTask, as_in, ee_action, hand_targets
 from robotics.envs.robots import Actuation
 from robotics.envs.robots.aloha import CLOSED, OPEN, SIDES
 from robotics.envs.robots.mobile_aloha import MOBILE_ALOHA, SPEED, collision_margin, mobile_scene, nominal_model
@@ -56,8 +56,8 @@ class MobileTask(HandTask):
         return spec
 
     @classmethod
-    def make_cerebellum(cls, solver: str = "daqp") -> MobileCerebellum:
-        model = nominal_model()
+    def make_cerebellum(cls, solver: str = "daqp", believed: mujoco.MjModel | None = None) -> MobileCerebellum:
+        model = as_in(believed, nominal_model())
         return MobileCerebellum(model, MOBILE_ALOHA, collision_margin(model), SETTINGS, solver, base=BASE)
 
     def make_action_space(self) -> gym.spaces.Box:

@@ -10,18 +10,26 @@ from typing import Any
 import gymnasium as gym
 import mujoco
 
+from robotics.controllers.motors import servo_gains
 from robotics.envs.base import Array, MujocoTask, Observation
 from robotics.envs.state import SerialState
 
-#: MjModel fields of the servos, which are the same actuators in every world.
-_SERVOS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
+#: MjModel fields that tell of the robot, and of the size of things. What a world adds to a scene comes behind the rest.
+_TOLD = (
+    *("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"),
+    *("body_mass", "body_inertia", "body_ipos", "body_iquat"),
+    *("dof_damping", "dof_frictionloss", "dof_armature"),
+    "geom_size",
+)
 
 
 class Teacher:
-    """The expert of `env`, which knows the servos as they are, and sees the truth at the moment when its next action
-    arrives. Where `env` is nominal, nothing errs and nothing is late, it is the expert and no more.
+    """The expert of `env`, which knows the robot and the size of things, and sees the truth at the moment when its next
+    action arrives. Where `env` is nominal, nothing errs and nothing is late, it is the expert and no more.
 
-    It is not told of masses, friction and contacts. Chance is not foreseen: actions are as late as they are on average.
+    An expert that believed in the nominal robot would wait for ever where a payload, or an encoder that errs, keeps its
+    hand from where it wants it. It is not told of contacts, nor of wear: play, and friction beyond the constant one.
+    Chance is not foreseen: actions are as late as they are on average.
     """
 
     def __init__(self, env: gym.Env) -> None:
@@ -29,9 +37,12 @@ class Teacher:
         self._foresight: Foresight | None = None
         if isinstance(task, MujocoTask) and task.altered is not None:
             task.believed = copy.copy(task.believed)
-            for field in _SERVOS:
-                getattr(task.believed, field)[:] = getattr(task.model, field)
+            for field in _TOLD:
+                told = getattr(task.believed, field)
+                told[:] = getattr(task.model, field)[: len(told)]
             if task.signals is not None:
+                stiffness, _ = servo_gains(task.believed)
+                task.believed.actuator_biasprm[:, 0] -= stiffness * task.signals.misread
                 self._foresight = Foresight(task)
         self._expert: Any = task.expert()  # type: ignore[attr-defined]
 
@@ -81,10 +92,12 @@ class Foresight:
     def _pass(self, pending: list[Array], late: int) -> None:
         """Let the time pass until then: the control steps of actions that were sent, then `late` physics steps."""
         task, ahead = self._task, self._ahead
+        assert task.signals is not None
+        misread = task.signals.misread
         mujoco.mj_copyData(ahead, task.model, task.data)
         for action in pending:
             task.disturb(self._state)
-            ahead.ctrl[:] = task.controls(action[None], ahead.ctrl[None])[0]
+            ahead.ctrl[:] = task.controls(action[None], ahead.ctrl[None])[0] - misread
             mujoco.mj_step(task.model, ahead, nstep=task.substeps)
         if late:
             mujoco.mj_step(task.model, ahead, nstep=late)

@@ -22,11 +22,13 @@ class Signals(Protocol):
         qpos: (nq,) and `qvel` (nv,): as they are seen.
         ctrl: (nu,) what was commanded last, as whoever did it knows it, however late it arrives. The environment
             writes it.
+        misread: (nu,) how much more than there is each servo reads of its joint [rad, m]: it goes so much less far.
     """
 
     qpos: Array
     qvel: Array
     ctrl: Array
+    misread: Array
 
     def reset(self, simulation: Simulation, rng: np.random.Generator) -> None:
         """A new episode begins: `simulation` has just been placed; all randomness of the episode comes from `rng`."""

@@ -80,6 +80,8 @@ class WorldSignals:
         self._worn = any(name in wear for name in RUBBING)
         self._where = roles.placed.ravel()
         self._turned = turned_by(roles)
+        self.misread = np.zeros(model.nu)
+        self.misread[self._turned] = self._values.get("encoder_offset", 0.0)
         self.qpos, self.qvel, self.ctrl = np.zeros(model.nq), np.zeros(model.nv), np.zeros(model.nu)
 
     def reset(self, simulation: Simulation, rng: np.random.Generator) -> None:
@@ -108,8 +110,7 @@ class WorldSignals:
         if play.any():
             self._felt[turned] = np.clip(self._felt[turned], ctrl[turned] - play / 2, ctrl[turned] + play / 2)
             driven[turned] = self._felt[turned]
-        driven[turned] -= self._values.get("encoder_offset", 0.0)  # a servo goes where it reads what it is told
-        return driven
+        return driven - self.misread  # a servo goes where it reads what it is told
 
     def before(self, simulation: Simulation) -> None:
         if self._delays.jitter_s:
