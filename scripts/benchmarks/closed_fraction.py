@@ -9,7 +9,8 @@ policy so much and the teacher can do, the loop, all on the same seeds: `medium`
 and of all of the registry's ranges, nothing identified; `identified` in the one world that 120 s of logs tell of (30 s
 of them are fitted, from the nominal values alone); `after` in worlds around it; `oracle` in the twin itself. Closed is
 (p_arm - p_before) / (p_oracle - p_before) of the means over those twins; its interval has twins and seeds drawn again.
-What is in --work is not made again.
+What is in --work is not made again. With --keep neither is what the published row knows already: its survey, and the
+loops on other twins, each with the commit that it ran at; so the twins may be gone through in several calls.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from provenance import provenance, publish, rows_of
 
 from robotics.datasets.collect import collect
 from robotics.datasets.demonstration import Source
-from robotics.errors import RoboticsError
+from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.batched import evaluate_batched
 from robotics.evaluation.seeds import evaluation_seeds
 from robotics.outputs import kept_json
@@ -70,6 +71,7 @@ RECIPES = {
 #: Policies of every loop besides `before` and `after`; those that know nothing of the twin come first.
 UNKNOWING = ("medium", "wide")
 COMPARED = (*UNKNOWING, "identified", "oracle")
+ARMS = ("before", "after", *COMPARED)
 SEVERITIES = ("mild", "medium", "hard")
 FIRST_SEED = 1_000_000
 #: So much of the logs is fitted [s]: it takes minutes a twin.
@@ -147,12 +149,36 @@ def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work
     return real2sim2real(request, out, resume=True)
 
 
+def published(name: str, recipe: Recipe, episodes: int) -> dict[str, Any]:
+    """The row of that name, for --keep; UsageError for one of another recipe or length."""
+    row = rows_of("closed_fraction", [name]).get(name)
+    if row is None or (row["recipe"], row["episodes"]) != (asdict(recipe), episodes):
+        raise UsageError(f"--keep: no row '{name}' of this recipe and {episodes} episodes is published; leave it out")
+    return row
+
+
+def outcomes(document: dict[str, Any], commit: str) -> dict[str, str]:
+    """What a loop's policies did on its twin, a digit a seed; with the commit."""
+    arms = document["arms"]
+    return {"commit": commit, **{name: "".join(map(str, map(int, arms[name]["target"]["success"]))) for name in ARMS}}
+
+
+def arms_of(kept: dict[str, str]) -> dict[str, Any]:
+    """`outcomes` as `closed_over` takes them."""
+    return {name: {"target": {"success": [int(digit) for digit in kept[name]]}} for name in ARMS}
+
+
+def rate(digits: str) -> float:
+    return round(digits.count("1") / len(digits), 4)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=RECIPES, default="TransferCube")
     parser.add_argument("--severity", choices=SEVERITIES, default="medium")
     parser.add_argument("--twins", type=int, default=10)
     parser.add_argument("--loops", type=int, nargs="+", help="run the loop on these twins alone")
+    parser.add_argument("--keep", action="store_true", help="go on from the published row")
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("runs/closed_fraction"), help="where everything is kept")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
@@ -161,16 +187,19 @@ def main() -> None:
     env_id, work, commit = f"robotics/{options.task}-v0", options.work / options.task, provenance()["commit"]
     started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
-    recipe = RECIPES[options.task]
-    arms = ("before", "after", *COMPARED)
+    recipe, name = RECIPES[options.task], f"{options.task}, {options.severity}"
+    known = published(name, recipe, options.episodes) if options.keep else {}
     run, seeds = given(env_id, recipe, work, options.workers), list(range(1, options.twins + 1))
     targets = {seed: twin_of(seed, env_id, options.severity, work) for seed in seeds}
     noted = work / f"survey_{options.episodes}"
-    simulated = kept_json(noted / "simulation.json", partial(success, env_id, run, None, options.episodes))
-    survey = {
-        seed: kept_json(noted / f"{options.severity}{seed}.json", partial(success, env_id, run, at, options.episodes))
-        for seed, at in targets.items()
-    }
+    simulated = known.get("in_simulation")
+    if simulated is None:
+        simulated = kept_json(noted / "simulation.json", partial(success, env_id, run, None, options.episodes))
+    survey = {int(seed): value for seed, value in known.get("before_by_twin", {}).items()}
+    for seed in seeds:
+        if seed not in survey:
+            measure = partial(success, env_id, run, targets[seed], options.episodes)
+            survey[seed] = kept_json(noted / f"{options.severity}{seed}.json", measure)
     print("survey", simulated, survey, flush=True)
     costly = [seed for seed in seeds if simulated - survey[seed] >= WORTH - 1e-9]
     teacher = {
@@ -181,35 +210,35 @@ def main() -> None:
         for seed in costly
     }
     print("teacher", teacher, flush=True)
-    documents: dict[int, dict[str, Any]] = {}
+    loops: dict[int, dict[str, str]] = {int(seed): kept for seed, kept in known.get("loops", {}).items()}
     beyond: dict[int, str] = {seed: "the teacher can not do it" for seed in costly if teacher[seed] < ABLE}
     able = [seed for seed in costly if seed not in beyond]
-    chosen = [seed for seed in able if options.loops is None or seed in options.loops]
-    for seed in chosen:
+    asked = set(able) - set(loops) if options.loops is None else set(options.loops)
+    for seed in [one for one in able if one in asked]:
         try:
-            documents[seed] = on_twin(seed, env_id, run, options, work)
+            document = on_twin(seed, env_id, run, options, work)
         except RoboticsError as error:
             beyond[seed] = str(error).partition(";")[0]
             continue
-        print(seed, {name: documents[seed]["arms"][name]["target"]["rate"] for name in arms}, flush=True)
-    looped = [document["arms"] for document in documents.values()]
+        loops[seed] = outcomes(document, commit)
+        print(seed, {arm: rate(loops[seed][arm]) for arm in ARMS}, flush=True)
+    looped = [arms_of(loops[seed]) for seed in sorted(loops)]
     row = {
         "episodes": options.episodes,
         "recipe": asdict(recipe),
         "in_simulation": simulated,
         "before_by_twin": survey,
         "teacher_by_twin": teacher,
-        "looped_on": list(documents),
         "beyond_the_teacher": beyond,
-        "not_looped_on": [seed for seed in able if seed not in chosen],
-        "success": {name: [round(one[name]["target"]["rate"], 4) for one in looped] for name in arms},
-        "closed": {name: closed_over(looped, name) if looped else None for name in arms[1:-1]},
+        "not_looped_on": [seed for seed in able if seed not in loops],
+        "loops": {seed: loops[seed] for seed in sorted(loops)},
+        "success": {arm: [rate(loops[seed][arm]) for seed in sorted(loops)] for arm in ARMS},
+        "closed": {arm: closed_over(looped, arm) if looped else None for arm in ARMS[1:-1]},
         "minutes": round((time.monotonic() - started) / 60, 1),
         "commit": commit,
     }
     order = [f"{task}, {severity}" for task in RECIPES for severity in SEVERITIES]
-    rows = rows_of("closed_fraction", order, **{f"{options.task}, {options.severity}": row})
-    publish("closed_fraction", {"rows": rows})
+    publish("closed_fraction", {"rows": rows_of("closed_fraction", order, **{name: row})})
 
 
 if __name__ == "__main__":
