@@ -20,6 +20,11 @@ R = TypeVar("R", covariant=True)
 
 #: Attempts handed to a process ahead of time, so that it does not wait for its turn.
 AHEAD = 2
+#: A process that closed its pipe is given so long to end [s].
+_ENDING_S = 5.0
+
+#: A process and our end of its pipe.
+Worker = tuple[SpawnProcess, Connection]
 
 
 class Job(Protocol[R]):
@@ -36,56 +41,61 @@ def in_order(job: Job[R], seeds: Sequence[int], workers: int) -> Iterator[Iterat
         with job.open() as work:
             yield (work(seed) for seed in seeds)
         return
-    processes: list[SpawnProcess] = []
-    pipes: list[Connection] = []
+    started: list[Worker] = []
     try:
         with _interrupts_blocked():
             for _ in range(workers):
-                process, pipe = _start(job)
-                processes.append(process)
-                pipes.append(pipe)
-        yield _collect(pipes, seeds)
+                started.append(_start(job))
+        yield _collect(started, seeds)
     finally:
-        for process in processes:
+        for process, _ in started:
             process.kill()
-        for process in processes:
+        for process, _ in started:
             process.join()
 
 
-def _collect(pipes: list[Connection], seeds: Sequence[int]) -> Iterator[Any]:
-    ahead = AHEAD * len(pipes)
+def _collect(workers: list[Worker], seeds: Sequence[int]) -> Iterator[Any]:
+    ahead = AHEAD * len(workers)
     for number, seed in enumerate(seeds[:ahead]):
-        _send(pipes[number % len(pipes)], seed)
+        _send(workers[number % len(workers)], seed)
     for number in range(len(seeds)):
-        pipe = pipes[number % len(pipes)]
-        result = _receive(pipe)
+        worker = workers[number % len(workers)]
+        result = _receive(worker)
         if number + ahead < len(seeds):
-            _send(pipe, seeds[number + ahead])
+            _send(worker, seeds[number + ahead])
         yield result
 
 
-def _send(pipe: Connection, seed: int) -> None:
+def _send(worker: Worker, seed: int) -> None:
+    process, pipe = worker
     try:
         pipe.send(seed)
     except OSError:
-        raise _died() from None
+        raise _died(process) from None
 
 
-def _receive(pipe: Connection) -> Any:
+def _receive(worker: Worker) -> Any:
+    process, pipe = worker
     try:
         result = pipe.recv()
     except (EOFError, OSError):
-        raise _died() from None
+        raise _died(process) from None
     if isinstance(result, BaseException):
         raise result
     return result
 
 
-def _died() -> RoboticsError:
+def _died(process: SpawnProcess) -> RoboticsError:
+    process.join(_ENDING_S)
+    if process.exitcode == 1:  # an exception outside of `_work`: Python could not begin it
+        return RoboticsError(
+            "a worker process ended before it began, see above; a script that starts some must do it under "
+            "`if __name__ == '__main__':`, since each of them imports the script"
+        )
     return RoboticsError("a worker process was killed, perhaps for want of memory; try fewer --workers")
 
 
-def _start(job: Job[Any]) -> tuple[SpawnProcess, Connection]:
+def _start(job: Job[Any]) -> Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(job, theirs), daemon=True)
