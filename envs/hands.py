@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import ArmCerebellum, HandTarget, ServoTargets
+from robotics.controllers.model import NominalModel
 from robotics.controllers.motors import servo_gains, servo_zeros
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.envs.base import Array, Executor, MujocoTask, Observation
@@ -134,7 +135,7 @@ class HandExpert:
         in_joints = task.action_mode == "joint"
         self._servos = self.make_servos(task.believed) if in_joints else None
         #: What `targets` reads hand poses from: the controller's own model is elsewhere, ahead of the robot.
-        self.kinematics = task.make_cerebellum(believed=task.believed).model if in_joints else self._cerebellum.model
+        self.kinematics = NominalModel(self._cerebellum.model.model, task.SPEC) if in_joints else self._cerebellum.model
         if self._servos is not None:
             self._servos.reset(task.joint_positions())
 

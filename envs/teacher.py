@@ -73,14 +73,14 @@ class Foresight:
 
     def __init__(self, task: MujocoTask) -> None:
         self._task, self._ahead = task, mujoco.MjData(task.model)
-        assert task.altered is not None  # or there were no signals
+        assert task.altered is not None and task.signals is not None
+        self._signals = task.signals
         self._state = SerialState(task.model, self._ahead, *task.used_fields([task.altered]))
 
     def see(self, observation: Observation) -> Observation:
         """`observation` of now, foreseen but for its images."""
         task, state = self._task, self._task.state
-        assert task.signals is not None
-        pending, late_s = task.signals.pending()
+        pending, late_s = self._signals.pending()
         late = round(late_s / task.model.opt.timestep)
         if task.executor is None and (pending or late):  # a controller inside the step sees the truth by itself
             try:
@@ -93,12 +93,10 @@ class Foresight:
     def _pass(self, pending: list[Array], late: int) -> None:
         """Let the time pass until then: the control steps of actions that were sent, then `late` physics steps."""
         task, ahead = self._task, self._ahead
-        assert task.signals is not None
-        misread = task.signals.misread
         mujoco.mj_copyData(ahead, task.model, task.data)
         for action in pending:
             task.disturb(self._state)
-            ahead.ctrl[:] = task.controls(action[None], ahead.ctrl[None])[0] - misread
+            ahead.ctrl[:] = task.controls(action[None], ahead.ctrl[None])[0] - self._signals.misread
             mujoco.mj_step(task.model, ahead, nstep=task.substeps)
         if late:
             mujoco.mj_step(task.model, ahead, nstep=late)

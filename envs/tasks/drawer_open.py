@@ -201,10 +201,6 @@ PULLED, PULL = 0.14, 0.03
 class DrawerOpenExpert(HandExpert):
     """Pulls the drawer open by its handle; then takes the cube and lets go of it over the drawer."""
 
-    def reset(self, env: gym.Env) -> None:
-        super().reset(env)
-        self._width = 2 * float(self.task.believed.geom("cube").size[0])
-
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
         cube, (x, y), (c, s), (opening,) = np.split(observation["environment_state"], [7, 9, 11])
         hand, finger, opened = self.kinematics.pose(HAND), float(q[7]), FINGER_RANGE[1]
@@ -213,8 +209,9 @@ class DrawerOpenExpert(HandExpert):
         away = cube[:2] - (front + TRAY * into)[:2]
         inside = abs(away @ [c, s]) < TRAY - HALF and abs(away @ [-s, c]) < TRAY_WIDTH - 0.015 and cube[2] < RIM
         bar = Grasp(front + [*(-STANDOFF * into[:2]), HANDLE_HEIGHT + 0.01], pointing_down(yaw), 2 * HANDLE[1], 0.12)
+        half = float(self.task.believed.geom("cube").size[0])
         turn = pointing_down(nearest_turn(upright_yaw(cube[3:]), np.pi / 2))
-        grasp = Grasp(cube[:3] + [0, 0, max(0.018 - cube[2], 0.0)], turn, self._width, approach=0.12)
+        grasp = Grasp(cube[:3] + [0, 0, max(0.018 - cube[2], 0.0)], turn, 2 * half, approach=0.12)
         holds_cube = is_held(hand, finger, grasp)
         if inside and opening > OPEN:
             if hand[0][2] < TRAVEL - 0.02:

@@ -322,9 +322,8 @@ class MobileServeExpert(MobileExpert):
 
     def reset(self, env: gym.Env) -> None:
         super().reset(env)
-        model = self.task.make_cerebellum().model
-        #: Where the hands are while the robot drives, in the frame of the base.
-        self._riding = {side: model.pose(side) for side in SIDES}
+        #: Where the hands are while the robot drives, in the frame of the base: as in its home, where the model begins.
+        self._riding = {side: self.kinematics.pose(side) for side in SIDES}
 
     def decide(self, q: Array, observation: Mapping[str, Array]) -> tuple[dict[str, HandTarget], BaseTwist]:
         scene, base = _Scene.seen(observation["environment_state"]), q[:3]

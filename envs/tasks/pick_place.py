@@ -192,10 +192,6 @@ TRAVEL, RELEASE = 0.24, 0.095
 class PickPlaceExpert(HandExpert):
     """Takes the cube and lets go of it inside the named bin; takes it out of a wrong one."""
 
-    def reset(self, env: gym.Env) -> None:
-        super().reset(env)
-        self._width = 2 * float(self.task.believed.geom("cube").size[0])
-
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
         seen = observation["environment_state"]
         cube, goal = seen[:7], seen[10:12]
@@ -205,8 +201,9 @@ class PickPlaceExpert(HandExpert):
             if hand[0][2] < TRAVEL - 0.02:
                 return {HAND: retreat(hand, TRAVEL, opened)}
             return {HAND: HandTarget(np.array([*goal, TRAVEL]), hand[1], opened)}
+        half = float(self.task.believed.geom("cube").size[0])
         turn = pointing_down(nearest_turn(upright_yaw(cube[3:]), np.pi / 2))
-        grasp = Grasp(cube[:3] + [0, 0, max(0.018 - cube[2], 0.0)], turn, self._width, approach=0.12)
+        grasp = Grasp(cube[:3] + [0, 0, max(0.018 - cube[2], 0.0)], turn, 2 * half, approach=0.12)
         if not is_held(hand, opening, grasp):
             return {HAND: pick(hand, grasp, opened)}
         return {HAND: place(hand, (np.array([*goal, RELEASE]), pointing_down(0.0)), grasp, TRAVEL, opened)}
