@@ -191,6 +191,10 @@ class MujocoTask(gym.Env[Observation, Array]):
         sizes into `simulation.parameter(field)` for a field in `RANDOMISED`.
         """
 
+    def enlarge(self, simulation: Simulation, factor: float) -> None:
+        """The free objects are `factor` times as large as `place` made them: what `userdata` tells of their sizes shall
+        follow, so that success is judged by the sizes that there are."""
+
     @abstractmethod
     def observe(self, state: State) -> Observation:
         """`state` and `environment_state` now (n, …); clipped to their spaces and made float32 by the caller."""
@@ -285,6 +289,8 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.place(simulation, rng, options)
         if altered is not None:
             altered.adapt(simulation, rng.spawn(1)[0])  # a stream of its own: the task's draws stay the same
+            if altered.enlarged != 1.0:
+                self.enlarge(simulation, altered.enlarged)
 
     def used_fields(self, scenes: Sequence[Altered]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The MjData fields that are read and the MjModel fields that differ between simulations, in these scenes."""

@@ -64,12 +64,14 @@ class Altered(Protocol):
         fields: MjData fields that its signals read.
         parameters: MjModel fields that its signals write, besides those that the task draws.
         slots: how many late commands each of its actuators remembers.
+        enlarged: how many times as large its free objects are as the task makes them.
     """
 
     model: mujoco.MjModel
     fields: tuple[str, ...]
     parameters: tuple[str, ...]
     slots: int
+    enlarged: float
 
     def adapt(self, simulation: Simulation, rng: np.random.Generator) -> None:
         """Change an instance that the task has just placed, in those fields that the task draws."""

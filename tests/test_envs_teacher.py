@@ -119,6 +119,12 @@ def test_a_teacher_does_what_an_expert_waits_for_in_vain(env_id, values):
     assert not run_episode(env, open_policy("expert").agent(env), 1_000_000).success
 
 
+@pytest.mark.parametrize("size", [0.75, 1.15])
+def test_success_is_judged_by_the_sizes_that_there_are(size):
+    with Source("robotics/Stack-v0", {"world": World.of(object_size=size)}).demonstrator() as demonstrator:
+        assert demonstrator.attempt(1_000_000).success
+
+
 def test_a_teacher_walks_where_the_expert_comes_too_late():
     world = World.of(policy_latency=0.07, command_delay=0.01, actuator_gain=0.7)
     with Source(WALK, {"world": world}).demonstrator() as demonstrator:

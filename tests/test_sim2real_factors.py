@@ -189,6 +189,40 @@ def test_larger_objects_still_stand_on_their_table():
     assert rise == pytest.approx(0.25 * 0.02)
 
 
+@pytest.mark.parametrize(
+    ("env_id", "bodies"),
+    [
+        ("robotics/Stack-v0", ("red", "green")),
+        ("robotics/Palletize-v0", ("box1", "box4")),
+        ("robotics/PegInsertion-v0", ("peg",)),
+        ("robotics/MobileServe-v0", ("can",)),
+        (DRAWN, ("object",)),
+    ],
+)
+def test_what_an_instance_tells_of_sizes_is_what_the_world_made_of_them(env_id, bodies):
+    """Or success would be judged by sizes that nothing has."""
+    for size in (0.8, 1.2):
+        nominal, altered = task(env_id), task(env_id, {"object_size": size})
+        for seed in (3, 3):
+            nominal.reset(seed=seed), altered.reset(seed=seed)
+            solid = [model_sizes(one, bodies) for one in (nominal, altered)]
+            told = [one.data.userdata for one in (nominal, altered)]
+            np.testing.assert_allclose(solid[1], size * solid[0])
+            for half in solid[0]:
+                at = np.flatnonzero(np.isclose(told[0], half, rtol=1e-9, atol=0))
+                assert at.size
+                np.testing.assert_allclose(told[1][at], size * half)
+
+
+def model_sizes(one: MujocoTask, bodies: tuple[str, ...]) -> np.ndarray:
+    """The first number of the size of what touches of each body."""
+    model = one.model
+    numbers = np.flatnonzero(
+        np.isin(model.geom_bodyid, [model.body(name).id for name in bodies]) & (model.geom_contype > 0)
+    )
+    return model.geom_size[numbers, 0]
+
+
 def test_shifted_objects_are_as_far_away_as_declared():
     nominal, shifted = task(ARM), task(ARM, {"object_shift": 0.03})
     nominal.reset(seed=3), shifted.reset(seed=3)

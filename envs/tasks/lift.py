@@ -92,6 +92,9 @@ class Lift(ArmTask):
         simulation.joint("object")[:] = [x, y, height, *turn]
         simulation.userdata[:] = [*(np.arange(3) == shape), *half, height]
 
+    def enlarge(self, simulation: Simulation, factor: float) -> None:
+        simulation.userdata[3:] *= factor
+
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
             "state": gym.spaces.Box(-4.0, 4.0, (8,), np.float32),

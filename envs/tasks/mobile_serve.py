@@ -136,6 +136,9 @@ class MobileServe(MobileTask):
         ahead, aside = front + rng.uniform(*BEHIND), rng.uniform(-beside, beside)
         return ahead * c - aside * s, ahead * s + aside * c, top
 
+    def enlarge(self, simulation: Simulation, factor: float) -> None:
+        simulation.userdata[:] *= factor
+
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
             "state": gym.spaces.Box(-10.0, 10.0, (20,), np.float32),

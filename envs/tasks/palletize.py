@@ -125,11 +125,15 @@ class Palletize(ArmTask):
         self.place_robot(simulation)
         ranges = SHAPES[shapes]
         sizes = np.array([rng.uniform(*ranges[int(rng.integers(len(ranges)))]) for _ in BOXES])
-        simulation.userdata[:] = np.concatenate([sizes, pattern(sizes)], axis=1).ravel()
+        simulation.userdata[:] = _known_of(sizes)
         for name, size, slot in zip(BOXES, sizes, rng.permutation(FEED), strict=True):
             set_size(simulation, name, size, 8 * float(np.prod(size)) * DENSITY)
             x, y = slot + rng.uniform(-STRAY, STRAY, 2)
             simulation.joint(name)[:] = lying(x, y, size[2], rng.uniform(-TURN, TURN))
+
+    def enlarge(self, simulation: Simulation, factor: float) -> None:
+        sizes = simulation.userdata.reshape(len(BOXES), 5)[:, :3] * factor
+        simulation.userdata[:] = _known_of(sizes)
 
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
@@ -184,6 +188,11 @@ class Palletize(ArmTask):
 
     def expert(self) -> Expert:
         return PalletizeExpert()
+
+
+def _known_of(sizes: Array) -> Array:
+    """What an instance tells of boxes of half sizes (4, 3) [m], flat: of each its half size and its place."""
+    return np.concatenate([sizes, pattern(sizes)], axis=1).ravel()
 
 
 def pattern(sizes: Array) -> Array:

@@ -78,7 +78,7 @@ class PegInsertion(ArmTask):
     RANDOMISED = SIZE
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
-        spec.nuserdata = 3  # half the width of the peg [m]; by how much the hole is seen beside its place (2,) [m]
+        spec.nuserdata = 4  # half the peg's width, its length [m]; how far off the hole is seen (2,) [m]
         size = [HOLE - CLEARANCE[0], HOLE - CLEARANCE[0], LENGTH]
         add_object(spec, "peg", mujoco.mjtGeom.mjGEOM_BOX, size, 0.08, [0.9, 0.55, 0.1, 1])
         add_touch_sensors(spec, "peg")
@@ -104,11 +104,14 @@ class PegInsertion(ArmTask):
         self.place_robot(simulation)
         clearance = float(options.get("clearance", rng.uniform(*CLEARANCE)))
         half = HOLE - clearance / 2
-        simulation.userdata[:] = [half, *rng.uniform(-BLUR, BLUR, 2)]
+        simulation.userdata[:] = [half, LENGTH, *rng.uniform(-BLUR, BLUR, 2)]
         set_size(simulation, "peg", [half, half, LENGTH], 8 * half * half * LENGTH * DENSITY)
         simulation.joint("peg")[:] = lying(*rng.uniform(*PEG_REGION), LENGTH, rng.uniform(-TURN, TURN))
         pose = lying(*rng.uniform(*BLOCK_REGION), 0.0, rng.uniform(-TURN, TURN))
         simulation.mocap_pos[self._block], simulation.mocap_quat[self._block] = pose[:3], pose[3:]
+
+    def enlarge(self, simulation: Simulation, factor: float) -> None:
+        simulation.userdata[:2] *= factor
 
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
@@ -120,7 +123,7 @@ class PegInsertion(ArmTask):
         """`state`: joint positions and the force at the wrist, in the hand's axes (3,) [N]; `environment_state`: pose
         of the peg, half its width [m], and the hole as it is seen: its middle, level [m], and the block's
         orientation wxyz."""
-        at = state.mocap_pos[:, self._block, :2] + state.userdata[:, 1:]
+        at = state.mocap_pos[:, self._block, :2] + state.userdata[:, 2:]
         turn = state.mocap_quat[:, self._block]
         return {
             "state": np.concatenate([state.qpos[:, self._q], state.sensor("wrist")], axis=1),
@@ -134,7 +137,7 @@ class PegInsertion(ArmTask):
         x, y = peg[:, 4], peg[:, 5]
         upright = 1 - 2 * (x * x + y * y)
         away = peg[:, :2] - state.mocap_pos[:, self._block, :2]
-        end = peg[:, 2] - LENGTH * np.abs(upright)
+        end = peg[:, 2] - state.userdata[:, 1] * np.abs(upright)
         beside = np.sqrt((away**2).sum(axis=-1))
         return InsertionState(beside, BLOCK - end, np.abs(upright), speed(state, "peg"), touches(state, "peg")[1])
 
@@ -184,13 +187,14 @@ class PegInsertionExpert(HandExpert):
     def reset(self, env: gym.Env) -> None:
         super().reset(env)
         self._searched = 0.0  # angle along the spiral [rad]
+        self._length = float(self.task.believed.geom("peg").size[2])
 
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
         peg, (half,), hole, block = np.split(observation["environment_state"], [7, 8, 10])
         force = float(observation["state"][10])
         hand, finger, opened = self.kinematics.pose(HAND), float(q[7]), FINGER_RANGE[1]
         axes = rotation_matrix(peg[3:])
-        tip = peg[:3] - LENGTH * axes[:, 2]
+        tip = peg[:3] - self._length * axes[:, 2]
         above, missing = tip[2] - BLOCK, hole - tip[:2]
         if above < -DEPTH - 0.005 and np.hypot(*missing) < 0.01:
             if finger < half + 0.01 and np.linalg.norm(hand[0] - peg[:3]) < 0.06:

@@ -87,6 +87,9 @@ class Stack(ArmTask):
             simulation.joint(name)[:] = lying(*spot, half, rng.uniform(-np.pi / 4, np.pi / 4))
             simulation.userdata[number] = half
 
+    def enlarge(self, simulation: Simulation, factor: float) -> None:
+        simulation.userdata[:] *= factor
+
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
             "state": gym.spaces.Box(-4.0, 4.0, (8,), np.float32),

@@ -90,6 +90,7 @@ class AlteredScene:
         self.world, self._drawn, self._period_s = world, tuple(drawn), 1.0 / control_hz
         self.roles: Roles = roles_of(nominal)
         values = world.as_dict()
+        self.enlarged = values.get("object_size", 1.0)
         self._signal_values = {n: v for n, v in values.items() if FACTORS[n].applied in _SIGNALS}
         self._worn = wear_of(dict(world.joints), nominal, self.roles)
         self._delays = Delays(values, self._period_s, nominal.opt.timestep)
@@ -130,8 +131,8 @@ class AlteredScene:
         values, roles = self.world.as_dict(), self.roles
         if self._late:
             self._apply(InstanceFields(self.model, simulation, self._drawn))
-        if size := values.get("object_size"):
-            simulation.qpos[roles.placed[:, 2]] += (1.0 - 1.0 / size) * self._half_heights(simulation)
+        if self.enlarged != 1.0:
+            simulation.qpos[roles.placed[:, 2]] += (1.0 - 1.0 / self.enlarged) * self._half_heights(simulation)
         if shift := values.get("object_shift"):
             direction = rng.uniform(-np.pi, np.pi, len(roles.placed))
             simulation.qpos[roles.placed[:, 0]] += shift * np.cos(direction)
