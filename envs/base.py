@@ -289,8 +289,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.place(simulation, rng, options)
         if altered is not None:
             altered.adapt(simulation, rng.spawn(1)[0])  # a stream of its own: the task's draws stay the same
-            if altered.enlarged != 1.0:
-                self.enlarge(simulation, altered.enlarged)
+            self.enlarge(simulation, altered.enlarged)
 
     def used_fields(self, scenes: Sequence[Altered]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The MjData fields that are read and the MjModel fields that differ between simulations, in these scenes."""

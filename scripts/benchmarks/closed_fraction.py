@@ -82,6 +82,7 @@ WORTH = 0.05
 TRIED, ABLE = 20, 0.5
 #: Twins are sealed with it, so that the same call draws the same ones.
 KEY = "closed fraction"
+RESULT = "closed_fraction"
 
 
 def given(env_id: str, recipe: Recipe, work: Path, workers: int) -> Path:
@@ -149,9 +150,9 @@ def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work
     return real2sim2real(request, out, resume=True)
 
 
-def published(result: str, name: str, recipe: Recipe, episodes: int) -> dict[str, Any]:
+def published(name: str, recipe: Recipe, episodes: int) -> dict[str, Any]:
     """The row of that name, for --keep; UsageError for one of another recipe or length."""
-    row = rows_of(result, [name]).get(name)
+    row = rows_of(RESULT, [name]).get(name)
     if row is None or (row["recipe"], row["episodes"]) != (asdict(recipe), episodes):
         raise UsageError(f"--keep: no row '{name}' of this recipe and {episodes} episodes is published; leave it out")
     return row
@@ -179,7 +180,6 @@ def main() -> None:
     parser.add_argument("--twins", type=int, default=10)
     parser.add_argument("--loops", type=int, nargs="+", help="run the loop on these twins alone")
     parser.add_argument("--keep", action="store_true", help="go on from the published row")
-    parser.add_argument("--name", default="closed_fraction", help="of the result, for another selection of twins")
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("runs/closed_fraction"), help="where everything is kept")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
@@ -189,7 +189,7 @@ def main() -> None:
     started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     recipe, name = RECIPES[options.task], f"{options.task}, {options.severity}"
-    known = published(options.name, name, recipe, options.episodes) if options.keep else {}
+    known = published(name, recipe, options.episodes) if options.keep else {}
     run, seeds = given(env_id, recipe, work, options.workers), list(range(1, options.twins + 1))
     targets = {seed: twin_of(seed, env_id, options.severity, work) for seed in seeds}
     noted = work / f"survey_{options.episodes}"
@@ -239,7 +239,7 @@ def main() -> None:
         "commit": commit,
     }
     order = [f"{task}, {severity}" for task in RECIPES for severity in SEVERITIES]
-    publish(options.name, {"rows": rows_of(options.name, order, **{name: row})})
+    publish(RESULT, {"rows": rows_of(RESULT, order, **{name: row})})
 
 
 if __name__ == "__main__":
