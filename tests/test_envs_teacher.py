@@ -107,6 +107,8 @@ def test_servos_hold_the_hand_where_it_is_wanted_though_encoders_err_and_a_paylo
         (ARM, {"encoder_offset": 0.015}),
         (ARM, {"payload": 0.2}),
         (ARM, {"object_size": 1.15}),
+        (TWO_ARMS, {"object_size": 1.2}),
+        ("robotics/BimanualInsertion-v0", {"object_size": 0.8}),
         (TWO_ARMS, {"encoder_offset": -0.01, "payload": 0.05, "actuator_gain": 0.65}),
     ],
 )

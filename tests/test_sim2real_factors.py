@@ -196,6 +196,7 @@ def test_larger_objects_still_stand_on_their_table():
         ("robotics/Palletize-v0", ("box1", "box4")),
         ("robotics/PegInsertion-v0", ("peg",)),
         ("robotics/MobileServe-v0", ("can",)),
+        ("robotics/TransferCube-v0", ("cube",)),
         (DRAWN, ("object",)),
     ],
 )

@@ -47,7 +47,9 @@ class InsertionState:
     Things touch when MuJoCo reports a contact.
     """
 
-    peg_ends: Array  # middles of the peg's two ends in the socket's frame, whose x runs along its bore [m] (…, 2, 3)
+    #: Middles of the peg's two ends in the socket's frame, whose x runs along its bore (…, 2, 3) [m]. Of larger
+    #: or smaller parts: what they would be at this size.
+    peg_ends: Array
     socket_fingers: Array | tuple[bool, bool]  # the left hand's fingers touch the socket (…, 2)
     peg_fingers: Array | tuple[bool, bool]  # the right hand's touch the peg (…, 2)
     on_table: Array | bool = False  # the peg or the socket touches the table
@@ -84,6 +86,7 @@ class BimanualInsertion(BimanualTask):
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
+        spec.nuserdata = 1  # how many times as large the parts are as here
         peg = _add_part(spec, "peg", PEG_HALF)
         _add_box(peg, [0, 0, 0], [HALF_LENGTH, PEG_HALF, PEG_HALF], [0.85, 0.12, 0.1, 1])
         socket = _add_part(spec, "socket", SOCKET_HALF)
@@ -110,10 +113,14 @@ class BimanualInsertion(BimanualTask):
         unknown = set(options) - {"peg", "socket"}
         if unknown:
             raise UsageError(f"reset option {sorted(unknown)[0]!r} does not exist; available: peg, socket=(x, y, yaw)")
+        simulation.userdata[0] = 1.0
         for side, mirror in (("right", 1), ("left", -1)):
             drawn = [*(rng.uniform(*REGION) * [mirror, 1]), rng.uniform(-YAW, YAW)]
             x, y, yaw = options.get(PART[side], drawn)
             simulation.joint(PART[side])[:] = [x, y, HALF_WIDTH[side], np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+
+    def enlarge(self, simulation: Simulation, factor: float) -> None:
+        simulation.userdata[0] *= factor
 
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
@@ -142,7 +149,8 @@ class BimanualInsertion(BimanualTask):
     def insertion_state(self, state: State) -> InsertionState:
         """What success depends on, read from the simulations."""
         touches = state.sensordata[:, self._touch] > 0
-        return InsertionState(self.peg_ends(state), touches[:, :2], touches[:, 2:4], touches[:, 4:].any(axis=-1))
+        ends = self.peg_ends(state) / state.userdata[:, :1, None]
+        return InsertionState(ends, touches[:, :2], touches[:, 2:4], touches[:, 4:].any(axis=-1))
 
     def reward_terms(self, state: State) -> dict[str, Array]:
         insertion = self.insertion_state(state)
@@ -217,11 +225,15 @@ SAG = 0.004  # [m]
 
 @dataclass(frozen=True)
 class _Part:
-    """A part as a hand sees it: it points away from the arm, whichever way round it lies."""
+    """A part as a hand sees it: it points away from the arm, whichever way round it lies.
+
+    `size` is how many times as large it is as it is made.
+    """
 
     side: str
     position: Array
     quat: Array
+    size: float
 
     @property
     def axis(self) -> Array:
@@ -231,15 +243,15 @@ class _Part:
     @property
     def mouth(self) -> Array:
         """The end away from the arm [m]."""
-        return self.position + HALF_LENGTH * self.axis
+        return self.position + self.size * HALF_LENGTH * self.axis
 
     @classmethod
-    def seen(cls, side: str, pose: Array) -> "_Part":
+    def seen(cls, side: str, pose: Array, size: float) -> "_Part":
         axes = rotation_matrix(pose[3:])
         inwards = 1.0 if side == "left" else -1.0
         x = axes[:, 0] * (1.0 if axes[0, 0] * inwards >= 0 else -1.0)
         y = axes[:, 1] if abs(axes[2, 1]) < abs(axes[2, 2]) else axes[:, 2]  # the level one of its four sides
-        return cls(side, pose[:3], from_axes(x, y if y[1] * x[0] >= 0 else -y))
+        return cls(side, pose[:3], from_axes(x, y if y[1] * x[0] >= 0 else -y), size)
 
 
 class InsertionExpert(HandExpert):
@@ -247,7 +259,9 @@ class InsertionExpert(HandExpert):
 
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
         peg, socket = np.split(observation["environment_state"][:14], 2)
-        parts = {"left": _Part.seen("left", socket), "right": _Part.seen("right", peg)}
+        believed = self.task.believed
+        size = float(believed.geom_size[believed.body("peg").geomadr[0], 0]) / HALF_LENGTH
+        parts = {"left": _Part.seen("left", socket, size), "right": _Part.seen("right", peg, size)}
         hands = {side: self.kinematics.pose(side) for side in SIDES}
         opening = {"left": q[6], "right": q[13]}
         held = {side: _holds(hands[side], opening[side], parts[side]) for side in SIDES}
@@ -262,9 +276,9 @@ def _holds(hand: tuple[Array, Array], opening: float, part: _Part) -> bool:
     """Whether the fingers are closed on the part, across it."""
     position, quat = hand
     away = rotation_matrix(part.quat).T @ (position - part.position)
-    around = abs(away[0]) < HALF_LENGTH and np.hypot(*away[1:]) < 0.02
+    around = abs(away[0]) < part.size * HALF_LENGTH and np.hypot(*away[1:]) < 0.02
     across = abs(rotation_matrix(quat)[:, 1] @ part.axis) < 0.3
-    return bool(around and across and opening < HALF_WIDTH[part.side] + GRASPED)
+    return bool(around and across and opening < part.size * HALF_WIDTH[part.side] + GRASPED)
 
 
 def _pick(hand: tuple[Array, Array], part: _Part) -> HandTarget:
@@ -299,14 +313,14 @@ def _goals(peg: _Part, socket: _Part) -> dict[str, tuple[Array, Array]]:
     deep = -float(away @ socket.axis)
     off_line = np.linalg.norm(away + deep * socket.axis)
     parallel = np.linalg.norm(np.cross(peg.axis, socket.axis)) < ALIGNED[1]
-    if parallel and off_line < (ALIGNED[0] if deep < 0 else BORE_HALF):  # inside, the walls guide it
-        into = DEEP
+    if parallel and off_line < (ALIGNED[0] if deep < 0 else socket.size * BORE_HALF):  # inside, the walls guide it
+        into = socket.size * DEEP
     else:
         into = BEFORE if np.linalg.norm(socket.mouth - MEETING) < 0.01 else WAITING
     facing = from_axes(-socket.axis, -rotation_matrix(socket.quat)[:, 1])
     return {
-        "left": (MEETING - HALF_LENGTH * x, from_axes(x, y)),
-        "right": (socket.mouth + (HALF_LENGTH - into) * socket.axis, facing),
+        "left": (MEETING - socket.size * HALF_LENGTH * x, from_axes(x, y)),
+        "right": (socket.mouth + (peg.size * HALF_LENGTH - into) * socket.axis, facing),
     }
 
 

@@ -72,6 +72,7 @@ class TransferCube(BimanualTask):
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
+        spec.nuserdata = 1  # half the cube's edge [m]
         cube = spec.worldbody.add_body(name="cube", pos=[0.1, 0, CUBE_HALF])
         cube.add_freejoint(name="cube")
         cube.add_geom(
@@ -104,7 +105,11 @@ class TransferCube(BimanualTask):
         if unknown:
             raise UsageError(f"reset option {sorted(unknown)[0]!r} does not exist; available: cube=(x, y, yaw)")
         x, y, yaw = options.get("cube", (x, y, yaw))
+        simulation.userdata[0] = CUBE_HALF
         simulation.joint("cube")[:] = [x, y, CUBE_HALF, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+
+    def enlarge(self, simulation: Simulation, factor: float) -> None:
+        simulation.userdata[0] *= factor
 
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
@@ -122,7 +127,8 @@ class TransferCube(BimanualTask):
     def transfer_state(self, state: State) -> TransferState:
         """What success depends on, read from the simulations."""
         touches = state.sensordata[:, self._touch] > 0
-        return TransferState(state.body("cube")[:, 2] - CUBE_HALF, touches[:, :2], touches[:, 2:4], touches[:, 4])
+        clearance = state.body("cube")[:, 2] - state.userdata[:, 0]
+        return TransferState(clearance, touches[:, :2], touches[:, 2:4], touches[:, 4])
 
     def reward_terms(self, state: State) -> dict[str, Array]:
         transfer = self.transfer_state(state)
@@ -150,8 +156,8 @@ class TransferCube(BimanualTask):
 
 # -- expert ---------------------------------------------------------------------------------------------------------
 
-#: Finger distance that squeezes the cube, and below which a gripper on the cube counts as closed on it [m].
-SQUEEZE, GRASPED = 0.011, CUBE_HALF + 0.0025
+#: Finger distance that squeezes the cube, and how much wider than it a gripper that is closed on it may be [m].
+SQUEEZE, GRASPED = 0.011, 0.0025
 ABOVE = 0.08  # height above the cube from which the hand comes down [m]
 SAFE_HEIGHT = 0.15  # of the hand, from which a hand with the cube can be levelled without touching the table [m]
 GRASP_HEIGHT = 0.006  # of the finger centres above the cube's centre, so that finger tips clear the table [m]
@@ -172,10 +178,11 @@ class TransferExpert(HandExpert):
         cube = observation["environment_state"]
         hands = {side: self.kinematics.pose(side) for side in SIDES}
         opening = {"left": q[6], "right": q[13]}
-        near = {side: np.linalg.norm(hands[side][0] - cube[:3]) < CUBE_HALF for side in SIDES}
-        if near["left"] and opening["left"] < GRASPED:
+        half = float(self.task.believed.geom("cube").size[0])
+        near = {side: np.linalg.norm(hands[side][0] - cube[:3]) < half for side in SIDES}
+        if near["left"] and opening["left"] < half + GRASPED:
             return self._release(opening["right"])
-        if near["right"] and opening["right"] < GRASPED:
+        if near["right"] and opening["right"] < half + GRASPED:
             return self._hand_over(hands, cube)
         return self._pick(hands["right"], cube)
 
