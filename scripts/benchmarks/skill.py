@@ -64,9 +64,9 @@ class Recipe:
 #: an expert that comes down slantwise, since who learns from it comes to stand on the T; there .85 by whole chunks, .88
 #: by halves, and .87 with joint targets, strict success .47, not .66; without the pusher's velocity in `state` .79 (60
 #: seeds), as a nudge ends where it first touches. ACT learns on: strict success of 60 seeds .82 after 12 000
-#: steps, .92 after 24 000. It overlaps .92 (± .014) of those 120, whatever else: .92 with three layers of decoder; and of
-#: the first 60 (± .03) .89 by a mixture of eight chunks, .83 from demonstrations in which the hand slips, .84 from ones
-#: that begin on the T. What it fails at are T's that lie upside down, to be turned either way: it lands between.
+#: steps, .92 after 24 000. It overlaps .92 (± .014) of those 120, as with three layers of decoder; of the first 60
+#: (± .03) .89 as a mixture of eight chunks, .83 from demonstrations in which the hand slips, .84 from ones that
+#: begin on the T. It fails at T's that lie upside down, to be turned either way: it lands between the two.
 RECIPES: dict[str, Recipe] = {
     "BimanualInsertion": Recipe(0.001, policy={"input_noise": 0.0}, training={"steps": 6000}),
     "PushT": Recipe(
