@@ -156,6 +156,10 @@ class HandExpert:
             return ee_action(self.task.SPEC, targets).astype(np.float32)
         return self._servos.follow(targets, q, self._period_s).astype(np.float32)
 
+    def half_size(self, box: str, axis: int = 0) -> float:
+        """Half the extent of the geom `box` along its axis, as the expert believes it to be [m]."""
+        return float(self.task.believed.geom(box).size[axis])
+
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
         """Where every hand shall go, at joint positions q (n,); `kinematics` are there already."""
         raise NotImplementedError

@@ -47,8 +47,8 @@ class InsertionState:
     Things touch when MuJoCo reports a contact.
     """
 
-    #: Middles of the peg's two ends in the socket's frame, whose x runs along its bore (…, 2, 3) [m]. Of larger
-    #: or smaller parts: what they would be at this size.
+    #: Middles of the peg's two ends in the socket's frame, whose x runs along its bore (…, 2, 3) [m]; of
+    #: larger or smaller parts what they would be at the nominal size.
     peg_ends: Array
     socket_fingers: Array | tuple[bool, bool]  # the left hand's fingers touch the socket (…, 2)
     peg_fingers: Array | tuple[bool, bool]  # the right hand's touch the peg (…, 2)
@@ -86,7 +86,7 @@ class BimanualInsertion(BimanualTask):
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
-        spec.nuserdata = 1  # how many times as large the parts are as here
+        spec.nuserdata = 1  # how many times their nominal size the parts have
         peg = _add_part(spec, "peg", PEG_HALF)
         _add_box(peg, [0, 0, 0], [HALF_LENGTH, PEG_HALF, PEG_HALF], [0.85, 0.12, 0.1, 1])
         socket = _add_part(spec, "socket", SOCKET_HALF)
@@ -227,7 +227,7 @@ SAG = 0.004  # [m]
 class _Part:
     """A part as a hand sees it: it points away from the arm, whichever way round it lies.
 
-    `size` is how many times as large it is as it is made.
+    `size` is how many times its nominal size it has.
     """
 
     side: str

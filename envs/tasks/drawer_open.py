@@ -209,7 +209,7 @@ class DrawerOpenExpert(HandExpert):
         away = cube[:2] - (front + TRAY * into)[:2]
         inside = abs(away @ [c, s]) < TRAY - HALF and abs(away @ [-s, c]) < TRAY_WIDTH - 0.015 and cube[2] < RIM
         bar = Grasp(front + [*(-STANDOFF * into[:2]), HANDLE_HEIGHT + 0.01], pointing_down(yaw), 2 * HANDLE[1], 0.12)
-        half = float(self.task.believed.geom("cube").size[0])
+        half = self.half_size("cube")
         turn = pointing_down(nearest_turn(upright_yaw(cube[3:]), np.pi / 2))
         grasp = Grasp(cube[:3] + [0, 0, max(0.018 - cube[2], 0.0)], turn, 2 * half, approach=0.12)
         holds_cube = is_held(hand, finger, grasp)

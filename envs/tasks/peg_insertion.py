@@ -78,7 +78,7 @@ class PegInsertion(ArmTask):
     RANDOMISED = SIZE
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
-        spec.nuserdata = 4  # half the peg's width, its length [m]; how far off the hole is seen (2,) [m]
+        spec.nuserdata = 4  # half the peg's width and length [m]; how far off the hole is seen (2,) [m]
         size = [HOLE - CLEARANCE[0], HOLE - CLEARANCE[0], LENGTH]
         add_object(spec, "peg", mujoco.mjtGeom.mjGEOM_BOX, size, 0.08, [0.9, 0.55, 0.1, 1])
         add_touch_sensors(spec, "peg")
@@ -187,14 +187,13 @@ class PegInsertionExpert(HandExpert):
     def reset(self, env: gym.Env) -> None:
         super().reset(env)
         self._searched = 0.0  # angle along the spiral [rad]
-        self._length = float(self.task.believed.geom("peg").size[2])
 
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
         peg, (half,), hole, block = np.split(observation["environment_state"], [7, 8, 10])
         force = float(observation["state"][10])
         hand, finger, opened = self.kinematics.pose(HAND), float(q[7]), FINGER_RANGE[1]
         axes = rotation_matrix(peg[3:])
-        tip = peg[:3] - self._length * axes[:, 2]
+        tip = peg[:3] - self.half_size("peg", axis=2) * axes[:, 2]
         above, missing = tip[2] - BLOCK, hole - tip[:2]
         if above < -DEPTH - 0.005 and np.hypot(*missing) < 0.01:
             if finger < half + 0.01 and np.linalg.norm(hand[0] - peg[:3]) < 0.06:

@@ -201,7 +201,7 @@ class PickPlaceExpert(HandExpert):
             if hand[0][2] < TRAVEL - 0.02:
                 return {HAND: retreat(hand, TRAVEL, opened)}
             return {HAND: HandTarget(np.array([*goal, TRAVEL]), hand[1], opened)}
-        half = float(self.task.believed.geom("cube").size[0])
+        half = self.half_size("cube")
         turn = pointing_down(nearest_turn(upright_yaw(cube[3:]), np.pi / 2))
         grasp = Grasp(cube[:3] + [0, 0, max(0.018 - cube[2], 0.0)], turn, 2 * half, approach=0.12)
         if not is_held(hand, opening, grasp):

@@ -178,7 +178,7 @@ class TransferExpert(HandExpert):
         cube = observation["environment_state"]
         hands = {side: self.kinematics.pose(side) for side in SIDES}
         opening = {"left": q[6], "right": q[13]}
-        half = float(self.task.believed.geom("cube").size[0])
+        half = self.half_size("cube")
         near = {side: np.linalg.norm(hands[side][0] - cube[:3]) < half for side in SIDES}
         if near["left"] and opening["left"] < half + GRASPED:
             return self._release(opening["right"])
