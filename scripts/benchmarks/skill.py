@@ -57,16 +57,9 @@ class Recipe:
 
 
 #: Where a millimetre decides, noise on what is seen hides it, and long training learns fifty demonstrations by heart;
-#: noise on what the expert does shows how to come back instead. ACT on insertion, of 200 development seeds: as the
-#: others .58, noise on the demonstrations .72, and none on what is seen .85, trained for twice as long .75. PushT's
-#: actions are where the pusher goes, as in the benchmark (Chi et al. 2023); a T slides as it likes, so that a chunk is
-#: left after three quarters of it. Of 120 development seeds DiT overlaps .95 (± .01). On the way there (± .02): .89 by
-#: an expert that comes down slantwise, since who learns from it comes to stand on the T; there .85 by whole chunks, .88
-#: by halves, and .87 with joint targets, strict success .47, not .66; without the pusher's velocity in `state` .79 (60
-#: seeds), as a nudge ends where it first touches. ACT learns on: strict success of 60 seeds .82 after 12 000
-#: steps, .92 after 24 000. It overlaps .92 (± .014) of those 120, as with three layers of decoder; of the first 60
-#: (± .03) .89 as a mixture of eight chunks, .83 from demonstrations in which the hand slips, .84 from ones that
-#: begin on the T. It fails at T's that lie upside down, to be turned either way: it lands between the two.
+#: noise on what the expert does shows how to come back instead. PushT's actions are where the pusher goes, as in the
+#: benchmark (Chi et al. 2023); a T slides as it likes, so that a chunk is left after three quarters of it, and ACT
+#: learns on for longer. What else was tried, and what it gave: `skill_trials.md`.
 RECIPES: dict[str, Recipe] = {
     "BimanualInsertion": Recipe(0.001, policy={"input_noise": 0.0}, training={"steps": 6000}),
     "PushT": Recipe(
