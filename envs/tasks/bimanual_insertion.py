@@ -89,6 +89,7 @@ class BimanualInsertion(BimanualTask):
         spec.nuserdata = 1  # how many times their nominal size the parts have
         peg = _add_part(spec, "peg", PEG_HALF)
         _add_box(peg, [0, 0, 0], [HALF_LENGTH, PEG_HALF, PEG_HALF], [0.85, 0.12, 0.1, 1])
+        peg.first_geom().name = "peg"
         socket = _add_part(spec, "socket", SOCKET_HALF)
         wall = (SOCKET_HALF - BORE_HALF) / 2
         for sign in (-1, 1):
@@ -259,8 +260,7 @@ class InsertionExpert(HandExpert):
 
     def targets(self, q: Array, observation: Mapping[str, Array]) -> dict[str, HandTarget]:
         peg, socket = np.split(observation["environment_state"][:14], 2)
-        believed = self.task.believed
-        size = float(believed.geom_size[believed.body("peg").geomadr[0], 0]) / HALF_LENGTH
+        size = self.half_size("peg") / HALF_LENGTH
         parts = {"left": _Part.seen("left", socket, size), "right": _Part.seen("right", peg, size)}
         hands = {side: self.kinematics.pose(side) for side in SIDES}
         opening = {"left": q[6], "right": q[13]}
