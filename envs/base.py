@@ -229,6 +229,14 @@ class MujocoTask(gym.Env[Observation, Array]):
         """What each simulation's instance is to be told in words (n); the same for all unless instances differ."""
         return [self.task] * state.size
 
+    def left_to_do(self) -> float:
+        """How much there is to do from here on, which tells harder instances from easier ones; in a unit of the task's.
+
+        What the reward lacks, unless a task knows better.
+        """
+        terms = self.terms(self.state)
+        return 1.0 - sum(float(term[0]) for term in terms.values()) / len(terms)
+
     @abstractmethod
     def expert(self) -> Expert:
         """A fresh teacher for this task."""

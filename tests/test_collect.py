@@ -57,9 +57,38 @@ def test_resuming_gives_the_bytes_of_one_run(tmp_path):
     assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
 
 
+def test_the_hardest_of_every_so_many_seeds_is_demonstrated(tmp_path):
+    asked = {"noise": 0.15, "hardest_of": 3}  # some attempts fail
+    whole = collect(TOY_ID, 5, 7, tmp_path / "whole", **asked)
+    tried = sorted([*Dataset.open(tmp_path / "whole").provenance["seeds"], *whole.failed_seeds])
+    env = make_env(TOY_ID)
+
+    def left(seed):
+        env.reset(seed=seed)
+        return env.unwrapped.left_to_do()
+
+    assert whole.failed_seeds
+    assert tried == [max(range(first, first + 3), key=left) for first in range(7, 7 + 3 * len(tried), 3)]
+    assert collect(TOY_ID, 5, 7, tmp_path / "two", workers=2, **asked) == whole
+    collect(TOY_ID, 2, 7, tmp_path / "parts", **asked)
+    collect(TOY_ID, 5, 7, tmp_path / "parts", resume=True, **asked)
+    assert contents(tmp_path / "whole") == contents(tmp_path / "two") == contents(tmp_path / "parts")
+
+
+def test_what_can_not_be_the_hardest_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="--hardest-of 0: an attempt looks at 1 seed or more"):
+        collect(TOY_ID, 1, 0, tmp_path / "d", hardest_of=0)
+    with pytest.raises(UsageError, match="--seed 999990 with 5 episodes, each the hardest of 3: demonstrations use"):
+        collect(TOY_ID, 5, 999_990, tmp_path / "d", hardest_of=3)
+    monkeypatch.delattr("tests.toy.Point.left_to_do")
+    with pytest.raises(UsageError, match=r"--hardest-of 2: environment 'tests.toy:toy/Point-v0' has no left_to_do"):
+        collect(TOY_ID, 1, 0, tmp_path / "d", hardest_of=2)
+    assert not (tmp_path / "d").exists()
+
+
 def test_resuming_with_other_settings_is_refused(tmp_path):
     collect(TOY_ID, 1, 0, tmp_path)
-    for change in ({"noise": 0.1}, {"images": "png"}, {"env_kwargs": CAMERAS}):
+    for change in ({"noise": 0.1}, {"hardest_of": 2}, {"images": "png"}, {"env_kwargs": CAMERAS}):
         with pytest.raises(UsageError, match="was collected with"):
             collect(TOY_ID, 2, 0, tmp_path, resume=True, **change)
     with pytest.raises(UsageError, match="seed = 0, not 1"):

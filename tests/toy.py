@@ -54,6 +54,9 @@ class Point(gym.Env):
         success = self.near >= 3
         return self._observe(), 1.0 - min(distance, 1.0), success, False, {"success": success}
 
+    def left_to_do(self) -> float:
+        return float(np.linalg.norm(self.goal - self.position))
+
     def expert(self) -> PointExpert:
         return PointExpert()
 

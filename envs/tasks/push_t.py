@@ -25,6 +25,7 @@ from robotics.envs.robots.push_t import (
     STEM,
     STEM_AT,
     add_free_block,
+    away,
     corners,
 )
 from robotics.envs.state import Simulation, State, measured_once
@@ -137,6 +138,10 @@ class PushT(ArmTask):
     def lost(self, state: State) -> Array:
         """The T has fallen off the table."""
         return state.joint("block")[:, 2] < -0.05
+
+    def left_to_do(self) -> float:
+        """How far the corners of the T are from their places [m], all together: far off, the reward tells nothing."""
+        return float(away(self.flat_pose(self.state)[0], GOAL))
 
     def expert(self) -> Expert:
         return PushTExpert()

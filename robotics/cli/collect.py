@@ -30,6 +30,9 @@ class Options:
     """H.264 video, or PNG images inside the data files: larger, lossless, faster to read in random order."""
     noise: float = 0.0
     """Disturb executed actions by this fraction of their range while the expert's own are recorded (DART)."""
+    hardest_of: int = 1
+    """Demonstrate only one of every so many seeds, that with the most left to do: few demonstrations then hold more of
+    what is hard."""
     randomise: str | None = None
     """Every attempt in a world of its own, drawn from its seed: mild, medium or wide. `robotics list factors`."""
     ranges: str | None = None
@@ -55,6 +58,7 @@ def run(options: Options) -> None:
         env_kwargs=env_kwargs(options),
         images=options.images,
         noise=options.noise,
+        hardest_of=options.hardest_of,
         randomisation=randomisation(options.randomise, options.ranges),
         calibration=options.calibration,
         resume=options.resume,

@@ -108,6 +108,7 @@ def _description(dataset: Any) -> dict[str, Any]:
         "fps": dataset.fps,
         "duration_s": round(dataset.info.frames / dataset.fps, 3),
         "first_seed": origin.get("seed"),
+        "hardest_of": origin.get("hardest_of") or 1,
         "failed_seeds": origin.get("failed_seeds", []),
         "bytes": sum(path.stat().st_size for path in dataset.root.rglob("*") if path.is_file()),
         "features": {key: {"dtype": f["dtype"], "shape": f["shape"]} for key, f in dataset.features.items()},

@@ -49,6 +49,7 @@ def collect(
     env_kwargs: dict[str, Any] | None = None,
     images: str = "video",
     noise: float = 0.0,
+    hardest_of: int = 1,
     randomisation: Draw | None = None,
     calibration: Path | None = None,
     resume: bool = False,
@@ -56,26 +57,28 @@ def collect(
 ) -> Collected:
     """Let the expert of `env_id` try seeds `seed`, `seed` + 1, … until `episodes` of its attempts are in `out`.
 
-    Failed attempts are left out and counted. Every episode is committed when it is complete, so an interrupted call
-    leaves a readable dataset that `resume` continues. Files are the same bytes whatever `workers` (processes).
+    With `hardest_of` it tries one of every so many seeds, that with the most left to do. Failed attempts are left out
+    and counted. Every episode is committed when it is complete, so an interrupted call leaves a readable dataset that
+    `resume` continues. Files are the same bytes whatever `workers` (processes).
 
     Args:
         images: `video` (H.264) or `png` (in the data files).
         noise: standard deviation of the disturbance of executed actions, as a fraction of their range (see `noise.py`).
+        hardest_of: seeds that an attempt chooses from, by the environment's `left_to_do`.
         randomisation: draws the world of every attempt from its seed (see `sim2real.drawing`).
         calibration: the model that an identification found, instead of the nominal one.
 
     Raises UsageError for what can not be asked, RoboticsError when too many attempts fail.
     """
-    attempts = _attempts(episodes, seed, workers, images, noise)
+    attempts = _attempts(episodes, seed, workers, images, noise, hardest_of)
     kwargs = dict(env_kwargs or {})
-    origin = _origin(Source(env_id, kwargs, noise, randomisation), seed, images)
+    origin = _origin(Source(env_id, kwargs, noise, randomisation, hardest_of), seed, images)
     if calibration is not None:
         if randomisation is not None:
             raise UsageError(f"--calibration {calibration} contradicts --randomise: each is a world of its own")
         kwargs["world"], about = CalibratedWorld.read(calibration)
         origin["calibration"] = {**about, "parameters": dict(kwargs["world"].values)}
-    source = Source(env_id, kwargs, noise, randomisation)
+    source = Source(env_id, kwargs, noise, randomisation, hardest_of)
     with source.demonstrator() as demonstrator:
         features = features_of(
             observation_spaces(demonstrator.env), demonstrator.env.action_space, IMAGE_DTYPES[images]
@@ -101,7 +104,9 @@ class _Journal:
 
     @property
     def next_seed(self) -> int:
-        return self.seeds[-1] + 1 if self.seeds else int(self._origin["seed"])
+        """The first seed that no attempt has looked at."""
+        first, each = int(self._origin["seed"]), self._origin["hardest_of"] or 1
+        return first + ((self.seeds[-1] - first) // each + 1) * each if self.seeds else first
 
     def document(self) -> dict[str, Any]:
         return {**self._origin, "seeds": self.seeds, "failed_seeds": self.failed}
@@ -115,7 +120,8 @@ def _fill(writer: DatasetWriter, journal: _Journal, source: Source, episodes: in
     missing = episodes - writer.info.episodes
     if missing <= 0:
         return
-    seeds = range(journal.next_seed, int(journal.document()["seed"]) + attempts)
+    end = int(journal.document()["seed"]) + attempts * source.hardest_of
+    seeds = range(journal.next_seed, end, source.hardest_of)
     with (
         in_order(Encoding(source, writer.info.features, writer.info.fps), seeds, min(workers, missing)) as results,
         progress("collect", missing, "episodes") as bar,
@@ -137,20 +143,23 @@ def _fill(writer: DatasetWriter, journal: _Journal, source: Source, episodes: in
     )
 
 
-def _attempts(episodes: int, seed: int, workers: int, images: str, noise: float) -> int:
-    """How many seeds may be tried; UsageError for numbers out of range."""
+def _attempts(episodes: int, seed: int, workers: int, images: str, noise: float, hardest_of: int) -> int:
+    """How many attempts there may be; UsageError for numbers out of range."""
     if episodes < 1 or workers < 1:
         raise UsageError(f"--episodes {episodes} and --workers {workers}: both must be at least 1")
     if images not in IMAGE_DTYPES:
         raise UsageError(f"--images {images}: give one of {', '.join(IMAGE_DTYPES)}")
     if not 0 <= noise <= 1:
         raise UsageError(f"--noise {noise}: give a fraction of the action range within 0 … 1")
-    if seed < 0 or seed + episodes > SEED_LIMIT:
+    if hardest_of < 1:
+        raise UsageError(f"--hardest-of {hardest_of}: an attempt looks at 1 seed or more")
+    if seed < 0 or seed + episodes * hardest_of > SEED_LIMIT:
+        each = f", each the hardest of {hardest_of}" if hardest_of > 1 else ""
         raise UsageError(
-            f"--seed {seed} with {episodes} episodes: demonstrations use seeds 0 … {SEED_LIMIT - 1}, the later ones "
-            "are kept for evaluation, so that no policy is tested on what it was trained on"
+            f"--seed {seed} with {episodes} episodes{each}: demonstrations use seeds 0 … {SEED_LIMIT - 1}, the later "
+            "ones are kept for evaluation, so that no policy is tested on what it was trained on"
         )
-    return min(2 * episodes + 10, SEED_LIMIT - seed)
+    return min(2 * episodes + 10, (SEED_LIMIT - seed) // hardest_of)
 
 
 def _open_writer(
@@ -163,7 +172,7 @@ def _open_writer(
         write_json(out / PROVENANCE, {**origin, "seeds": [], "failed_seeds": []})
         return DatasetWriter.create(out, fps, features, robot_type)
     before = read_provenance(out)
-    for name in ("env", "env_kwargs", "seed", "noise", "images", "randomisation", "calibration"):
+    for name in ("env", "env_kwargs", "seed", "noise", "hardest_of", "images", "randomisation", "calibration"):
         if before.get(name) != origin[name]:
             then, now = repr(before.get(name)), repr(origin[name])
             short = len(then) + len(now) < LONGEST_DIFFERENCE
@@ -182,6 +191,7 @@ def _origin(source: Source, seed: int, images: str) -> dict[str, Any]:
         "policy": "expert",
         "seed": seed,
         "noise": source.noise,
+        "hardest_of": source.hardest_of if source.hardest_of > 1 else None,
         "images": images,
         "randomisation": None if source.randomisation is None else asdict(source.randomisation),
         "calibration": None,

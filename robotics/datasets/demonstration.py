@@ -36,13 +36,15 @@ class Demonstration:
 class Source:
     """Where demonstrations come from: all that a worker process needs to know.
 
-    With a `randomisation` every attempt is in a world of its own, drawn from its seed.
+    With a `randomisation` every attempt is in a world of its own, drawn from its seed. An attempt looks at `hardest_of`
+    seeds, from the one it is given on, and takes that with the most left to do.
     """
 
     env_id: str
     env_kwargs: dict[str, Any]
     noise: float = 0.0
     randomisation: Draw | None = None
+    hardest_of: int = 1
 
     def demonstrator(self) -> "Demonstrator":
         return Demonstrator(self)
@@ -61,6 +63,11 @@ class Demonstrator:
         self._source, self._worlds = source, SeedWorlds(source.env_id, source.env_kwargs, source.randomisation)
         if not hasattr(self.env.unwrapped, "expert"):
             raise UsageError(f"environment '{source.env_id}' has no expert() to demonstrate it")
+        if source.hardest_of > 1 and not hasattr(self.env.unwrapped, "left_to_do"):
+            raise UsageError(
+                f"--hardest-of {source.hardest_of}: environment '{source.env_id}' has no left_to_do() that tells which "
+                "of its instances are harder"
+            )
         self.robot_type: str | None = getattr(self.env.unwrapped, "robot_type", None)
         self.fps = _control_rate(self.env, source.env_id)
 
@@ -76,6 +83,8 @@ class Demonstrator:
 
     def attempt(self, seed: int) -> Demonstration:
         """Let a fresh teacher act from `seed` to the end of the episode. Depends on nothing that happened before."""
+        if self._source.hardest_of > 1:
+            seed = max(range(seed, seed + self._source.hardest_of), key=self._left_to_do)
         env = self._worlds.enter(seed)
         teacher = Teacher(env)
         observation, _ = env.reset(seed=seed)
@@ -94,6 +103,12 @@ class Demonstrator:
             _record(columns, {REWARD: [reward], DONE: [done], SUCCESS: [success]})
         frames = {key: as_column(values) for key, values in columns.items()} if success else {}
         return Demonstration(seed, success, task, frames)
+
+    def _left_to_do(self, seed: int) -> float:
+        env = self._worlds.enter(seed)
+        env.reset(seed=seed)
+        left: float = env.unwrapped.left_to_do()  # type: ignore[attr-defined]
+        return left
 
     def __enter__(self) -> "Demonstrator":
         return self
