@@ -2,9 +2,11 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from robotics.policies.ensembling import TemporalEnsemble
 from robotics.policies.schedule import Schedule
+from robotics.policies.standstill import Standstill
 
 
 class Playback:
@@ -33,6 +35,7 @@ class Playback:
         self._arrives = 0
         self._held: np.ndarray | None = None
         self._ensemble = TemporalEnsemble(schedule.ensemble_decay) if schedule.mode == "temporal_ensembling" else None
+        self._standstill = None if schedule.unstick is None else Standstill(schedule.unstick, schedule.span)
 
     def asks(self) -> bool:
         """Whether a chunk is wanted, from what is observed now."""
@@ -49,6 +52,10 @@ class Playback:
         start, actions = self._chunk
         left = actions[self._now - start :]
         return np.concatenate([left, np.zeros_like(actions[len(left) :])])
+
+    def noise(self, seen: Tensor) -> float:
+        """Of which deviation noise belongs on the normalised inputs (D,) that a chunk is asked for: see `unstick`."""
+        return 0.0 if self._standstill is None else self._standstill.noise(self._now, seen)
 
     def give(self, chunk: np.ndarray) -> None:
         """The chunk (H, A) predicted from what is observed now. The first is there at once, the others are late."""

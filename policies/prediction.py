@@ -28,6 +28,8 @@ def predict_chunks(
     device = next(policy.parameters()).device
     batch = _batch(policy.config, observation, device)
     with torch.no_grad():
+        if schedule.unstick is not None:
+            batch |= _unstuck(policy, batch, robots)
         if not hasattr(policy, "sample"):
             return policy.predict_chunk(batch).cpu().numpy()
         shape = (policy.config.chunk_size, policy.config.action_dim)
@@ -54,6 +56,21 @@ def _continue(
         return continued_sample(network, noise, target, begun * schedule.delay, evaluations)
     weights = prefix_weights(schedule.chunk_size, schedule.delay, schedule.steps, schedule.masking).to(noise)
     return guided_sample(network, noise, target, begun[:, None] * weights, evaluations, schedule.max_guidance)
+
+
+def _unstuck(policy: Policy, batch: Mapping[str, Tensor], robots: Sequence[Playback]) -> dict[str, Tensor]:
+    """The vector inputs, with noise for the robots that stand still; none where no robot does."""
+    dims = policy.config.vector_dims
+    seen = torch.cat([policy.normalizer.normalize(key, batch[key]) for key in dims], dim=1)
+    noise = [robot.noise(row) for robot, row in zip(robots, seen, strict=True)]
+    if not any(noise):
+        return {}
+    rows = [
+        row + deviation * torch.randn(row.shape, generator=robot.generator).to(row) if deviation else row
+        for robot, row, deviation in zip(robots, seen, noise, strict=True)
+    ]
+    parts = torch.stack(rows).split(list(dims.values()), dim=1)
+    return {key: policy.normalizer.denormalize(key, part) for key, part in zip(dims, parts, strict=True)}
 
 
 def _batch(config: PolicyConfig, observation: Mapping[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:

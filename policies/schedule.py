@@ -23,6 +23,8 @@ ENSEMBLE_DECAY = 0.01
 #: Largest weight of the guidance (Black, Galliker, Levine 2025, "Real-Time Execution of Action Chunking Flow
 #: Policies").
 MAX_GUIDANCE = 5.0
+#: Most noise on what a robot that stands still sees [standard deviations of the data, or half ranges with min_max].
+MOST_NOISE = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Execution:
     the first chunk is never late. In `open_loop` and `receding_horizon` the robot holds its last action while it waits
     (a servo stays where it is; a commanded velocity goes on), and the chunk begins when it arrives. The others act on
     while they wait, and enter a chunk at the action that was predicted for the step it arrives in.
+
+    `unstick`: noise on the vectors that are seen while the robot stands still [standard deviations of the data, or half
+    ranges with min_max], doubled for as long as it does; see `standstill`. Not for tasks in which to stand is the goal.
     """
 
     mode: Mode | None = None
@@ -48,6 +53,7 @@ class Execution:
     ensemble_decay: float | None = None
     max_guidance: float | None = None
     masking: Masking | None = None
+    unstick: float | None = None
 
     def __post_init__(self) -> None:
         mode = self.mode
@@ -69,6 +75,8 @@ class Execution:
             raise UsageError(f"delay {self.delay} is negative; it counts control steps")
         if self.max_guidance is not None and not self.max_guidance >= 0:
             raise UsageError(f"max_guidance {self.max_guidance} is negative")
+        if self.unstick is not None and not 0 < self.unstick <= MOST_NOISE:
+            raise UsageError(f"unstick {self.unstick}: give noise of more than 0 and at most {MOST_NOISE:g}")
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class Schedule:
     ensemble_decay: float = ENSEMBLE_DECAY
     max_guidance: float = MAX_GUIDANCE
     masking: Masking = "exp"
+    unstick: float | None = None
 
     @property
     def real_time(self) -> bool:
@@ -97,6 +106,11 @@ class Schedule:
     def waits(self) -> bool:
         """Whether the robot holds still until its chunk arrives."""
         return self.mode in ("open_loop", "receding_horizon")
+
+    @property
+    def span(self) -> int:
+        """Control steps within which a robot that does anything has moved."""
+        return max(self.steps, self.chunk_size // 2)
 
 
 def schedule_for(execution: Execution, config: "PolicyConfig", policy: str = "the policy") -> Schedule:
@@ -113,6 +127,8 @@ def schedule_for(execution: Execution, config: "PolicyConfig", policy: str = "th
         raise UsageError(f"{mode} needs a policy trained by flow; {policy} was trained by {objective}")
     if mode == "rtc_training" and delay > max_delay:
         raise UsageError(f"{mode} with delay {delay}: {policy} was trained with max_delay {max_delay}")
+    if execution.unstick is not None and not config.vector_dims:
+        raise UsageError(f"unstick {execution.unstick}: {policy} sees images alone, and noise is for vectors")
     if steps is not None and not 1 <= steps <= chunk_size:
         raise UsageError(f"n_action_steps {steps} is outside 1 … {chunk_size}, the policy's chunk")
     if mode == "open_loop":
@@ -129,6 +145,6 @@ def schedule_for(execution: Execution, config: "PolicyConfig", policy: str = "th
                 "no longer, and a chunk is not asked for before the last one is there"
             )
         n_action_steps = min(max(n_action_steps, least), most)
-    given = {name: getattr(execution, name) for name in ("ensemble_decay", "max_guidance", "masking")}
+    given = {name: getattr(execution, name) for name in ("ensemble_decay", "max_guidance", "masking", "unstick")}
     given = {name: value for name, value in given.items() if value is not None}
     return Schedule(mode, chunk_size, steps or n_action_steps, delay, **given)

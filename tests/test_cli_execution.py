@@ -11,16 +11,16 @@ from tests.toy import TOY_ID
 
 def test_bench_executes_as_told_and_says_so(toy_policy, tmp_path, capsys):
     arguments = ["bench", "--env", TOY_ID, "--policy", str(toy_policy), "--episodes", "3", "--out", str(tmp_path)]
-    late = ["--execution", "naive_async", "--delay", "2", "--n-action-steps", "3"]
+    late = ["--execution", "naive_async", "--delay", "2", "--n-action-steps", "3", "--unstick", "0.2"]
     assert main(arguments) == 0
     capsys.readouterr()
     assert main([*arguments, *late]) == 0
-    assert "execution    naive_async, n_action_steps 3, delay 2" in capsys.readouterr().out
+    assert "execution    naive_async, n_action_steps 3, delay 2, unstick 0.2" in capsys.readouterr().out
     documents = {path.name: json.loads(path.read_text()) for path in tmp_path.iterdir()}
-    assert set(documents) == {"bench-run-1000000.json", "bench-run-1000000-naive_async-steps3-delay2.json"}
+    assert set(documents) == {"bench-run-1000000.json", "bench-run-1000000-naive_async-steps3-delay2-unstick0.2.json"}
     plain, told = (documents[name] for name in sorted(documents, key=len))
     assert "execution" not in plain
-    assert told["execution"] == {"mode": "naive_async", "n_action_steps": 3, "delay": 2}
+    assert told["execution"] == {"mode": "naive_async", "n_action_steps": 3, "delay": 2, "unstick": 0.2}
     assert [e["return"] for e in plain["episodes"]] != [e["return"] for e in told["episodes"]]
     assert "execution" not in describe(plain)
 
@@ -33,6 +33,7 @@ def test_bench_executes_as_told_and_says_so(toy_policy, tmp_path, capsys):
         (["--execution", "open_loop", "--n-action-steps", "2"], "n_action_steps 2 contradicts open_loop"),
         (["--execution", "naive_async", "--delay", "5"], "delay 5 is more than half of the policy's chunk, 8 actions"),
         (["--delay", "-1"], "delay -1 is negative"),
+        (["--unstick", "0"], "unstick 0.0: give noise of more than 0 and at most 1"),
     ],
 )
 @pytest.mark.parametrize("command", ["bench", "record"])

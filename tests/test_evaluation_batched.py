@@ -80,8 +80,12 @@ def test_copies_give_what_serial_episodes_give(run):
 
 @pytest.mark.parametrize(
     "execution",
-    [Execution("temporal_ensembling", delay=3), Execution("naive_async", n_action_steps=6, delay=4)],
-    ids=lambda execution: execution.mode,
+    [
+        Execution("temporal_ensembling", delay=3),
+        Execution("naive_async", n_action_steps=6, delay=4),
+        Execution(unstick=0.5),
+    ],
+    ids=["temporal_ensembling", "naive_async", "unstick"],
 )
 def test_every_way_of_execution_gives_the_same_in_copies(run, execution):
     serial = bench(ENV, str(run), 2, 1_000_000, execution=execution)

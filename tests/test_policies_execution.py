@@ -1,5 +1,7 @@
 """From chunks to actions: every mode against a plain reimplementation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -114,9 +116,67 @@ def test_reset_forgets(mode):
     assert actions(executor, 7) == first
 
 
+class Between(Clock):
+    """Goes to the nearer of two places, at -1 and 1, and stays in the middle between them. Keeps what it was shown."""
+
+    def __init__(self, dims=1):
+        super().__init__()
+        self.config = replace(self.config, input_shapes={STATE: (dims,)})
+        self.shown = []
+
+    def predict_chunk(self, observation):
+        self.shown.append(observation[STATE][0])
+        return torch.sign(observation[STATE][:, :1, None]).expand(1, H, 1)
+
+
+def driven(execution, start, seed=0, steps=40):
+    """Where a point ends that a policy drives by 0.15 of its action a step, and what the policy was shown."""
+    executor = ChunkExecutor(Between(), execution)
+    executor.reset(seed)
+    x = start
+    for _ in range(steps):
+        x = float(np.clip(x + 0.15 * executor.act({STATE: np.array([x], np.float32)})[0], -1, 1))
+    return x, executor.policy.shown
+
+
+@pytest.mark.parametrize("mode", [None, "open_loop", "temporal_ensembling", "naive_async"])
+def test_what_stands_still_in_the_middle_is_shaken_loose(mode):
+    assert driven(Execution(mode), 0.0)[0] == 0.0
+    for seed in range(5):
+        assert abs(driven(Execution(mode, unstick=0.1), 0.0, seed)[0]) > 0.5
+
+
+def test_what_moves_is_not_shaken():
+    plain, shown = driven(Execution(), 0.05, steps=6)
+    shaken, shown_too = driven(Execution(unstick=0.5), 0.05, steps=6)
+    assert plain == shaken > 0.9 and torch.equal(torch.stack(shown), torch.stack(shown_too))
+
+
+def test_noise_grows_while_nothing_moves_and_is_the_episodes_own():
+    def noise(seed):
+        executor = ChunkExecutor(Between(2000), Execution(unstick=0.1))
+        executor.reset(seed)
+        for _ in range(14):
+            executor.act({STATE: np.full(2000, 0.5, np.float32)})
+        return torch.stack(executor.policy.shown) - 0.5
+
+    first = noise(0)
+    deviations = first.square().mean(dim=1).sqrt().numpy()
+    assert deviations[0] == 0 and deviations[1:] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0, 1.0], rel=0.1)
+    assert torch.equal(noise(0), first) and not torch.equal(noise(1), first)
+
+
+def test_noise_is_for_vectors():
+    executor = Between()
+    executor.config = replace(executor.config, input_shapes={"observation.images.top": (8, 8, 3)})
+    with pytest.raises(UsageError, match=r"unstick 0\.1: the policy sees images alone"):
+        ChunkExecutor(executor, Execution(unstick=0.1))
+
+
 @pytest.mark.parametrize(
     ("mode", "options", "message"),
     [
+        *((None, {"unstick": noise}, f"unstick {noise}: give noise") for noise in (0.0, -0.1, 1.5, float("nan"))),
         ("open_lop", {}, "did you mean 'open_loop'"),
         ("open_loop", {"n_action_steps": 2}, "contradicts open_loop"),
         ("temporal_ensembling", {"n_action_steps": 2}, "contradicts temporal_ensembling"),

@@ -39,6 +39,9 @@ class Options:
     """Control steps between asking the policy for a chunk and having it."""
     n_action_steps: int | None = None
     """Actions executed of each chunk; the policy's own number when not given."""
+    unstick: float | None = None
+    """Noise on what is seen while the robot stands still, 0.2 for example [standard deviations of the data]: a policy
+    that always answers the same stays where its answer leads nowhere."""
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
     calibration: Path | None = None
@@ -57,7 +60,7 @@ def run(options: Options) -> None:
     from robotics.evaluation.bench import bench
     from robotics.policies.schedule import Execution
 
-    execution = Execution(options.execution, options.n_action_steps, options.delay)
+    execution = Execution(options.execution, options.n_action_steps, options.delay, unstick=options.unstick)
     target = _target(options)
     measure = partial(
         bench,
@@ -147,8 +150,9 @@ def _target(options: Options) -> Path | None:
         raise UsageError(f"--out {options.out} is a file; a folder is needed")
     steps = "" if options.n_action_steps is None else f"steps{options.n_action_steps}"
     late = f"delay{options.delay}" if options.delay else ""
+    shaken = "" if options.unstick is None else f"unstick{options.unstick:g}"
     place = "" if options.target is None else "on-" + re.sub(r"[^\w.-]+", "_", Path(options.target).stem)
-    execution = "-".join(part for part in (options.execution, steps, late, place) if part)
+    execution = "-".join(part for part in (options.execution, steps, late, shaken, place) if part)
     target = options.out / document_name(options.policy, options.seed, options.exam, execution)
     if target.exists() and not options.overwrite:
         raise UsageError(f"{target} exists: give --overwrite to replace it, or another --out")

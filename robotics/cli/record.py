@@ -36,6 +36,9 @@ class Options:
     """Control steps between asking the policy for a chunk and having it."""
     n_action_steps: int | None = None
     """Actions executed of each chunk; the policy's own number when not given."""
+    unstick: float | None = None
+    """Noise on what is seen while the robot stands still, 0.2 for example [standard deviations of the data]: a policy
+    that always answers the same stays where its answer leads nowhere."""
     calibration: Path | None = None
     """Film the model of this calibration.json (of `robotics sysid`) instead of the nominal one."""
     target: str | None = None
@@ -61,7 +64,7 @@ def run(options: Options) -> None:
         from robotics.sim2real.targets import open_target
 
         env_kwargs |= open_target(options.target, options.env).env_kwargs()
-    execution = Execution(options.execution, options.n_action_steps, options.delay)
+    execution = Execution(options.execution, options.n_action_steps, options.delay, unstick=options.unstick)
     episode = record(shot, options.out, overwrite=options.overwrite, env_kwargs=env_kwargs, execution=execution)
     outcome = {True: "success", False: "failed", None: f"return {episode.return_:.2f}"}[episode.success]
     print(f"{options.out}: {outcome} after {episode.length} steps", file=sys.stderr)

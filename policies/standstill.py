@@ -1,0 +1,30 @@
+"""Noise for a policy whose robot stands still: the longer it stands, the more.
+
+A policy that gives the same chunk for the same sight stays for ever where that chunk leads nowhere: between two things,
+for example, that its teacher did there, in whose middle there is nothing to be done. A little aside it knows on.
+"""
+
+from torch import Tensor
+
+from robotics.policies.schedule import MOST_NOISE
+
+#: A robot stands still while what is seen has moved by no more than this: root of the mean square over all numbers of
+#: the vector inputs [standard deviations of the data, or half ranges with min_max]. From chunk to chunk it is 0.33 or
+#: more on PushT while all goes well, and at most 0.13 where the pusher has come down on the T and stays.
+STILL = 0.2
+
+
+class Standstill:
+    """Watches one episode. `noise` at first, after `span` control steps without motion, and twice as much after each
+    further span."""
+
+    def __init__(self, noise: float, span: int) -> None:
+        self._noise, self._span = noise, span
+        self._since: tuple[int, Tensor] | None = None
+
+    def noise(self, now: int, seen: Tensor) -> float:
+        """What is to be added at step `now` to the normalised inputs `seen` (D,): a standard deviation, mostly 0."""
+        if self._since is None or float((seen - self._since[1]).square().mean().sqrt()) > STILL:
+            self._since = (now, seen)
+        spans = (now - self._since[0]) // self._span
+        return min(self._noise * 2.0 ** (spans - 1), MOST_NOISE) if spans else 0.0
