@@ -1,7 +1,8 @@
 """When a policy is asked for a chunk, when the chunk arrives, and what is done meanwhile: settings and their rules."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from robotics.errors import UsageError, unknown_name
 
@@ -77,6 +78,17 @@ class Execution:
             raise UsageError(f"max_guidance {self.max_guidance} is negative")
         if self.unstick is not None and not 0 < self.unstick <= MOST_NOISE:
             raise UsageError(f"unstick {self.unstick}: give noise of more than 0 and at most {MOST_NOISE:g}")
+
+    def told(self) -> dict[str, Any]:
+        """The settings that were given, for documents; empty where nothing was."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return {} if self == Execution() else given
+
+
+def in_words(told: Mapping[str, Any]) -> str:
+    """`Execution.told` as a line for people."""
+    rest = [f"{name} {value}" for name, value in told.items() if name != "mode" and value]
+    return ", ".join([told.get("mode", "receding_horizon"), *rest])
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,17 @@ def test_bench_executes_as_told_and_says_so(toy_policy, tmp_path, capsys):
     assert "execution" not in describe(plain)
 
 
+def test_a_film_says_how_it_was_executed(toy_policy, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("robotics.media.record.develop", lambda frames, caption, *rest: drawn.append(caption.detail))
+    arguments = ["record", "--env", TOY_ID, "--policy", str(toy_policy), "--seed", "1000000"]
+    for name, options in (("plain", []), ("told", ["--unstick", "0.2", "--speed", "2"])):
+        assert main([*arguments, "--out", str(tmp_path / f"{name}.mp4"), *options]) == 0
+    plain, told = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("plain", "told"))
+    assert "execution" not in plain and told["execution"] == {"delay": 0, "unstick": 0.2}
+    assert drawn == ["run · seed 1000000", "run · seed 1000000 · receding_horizon, unstick 0.2 · 2x speed"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -9,6 +9,7 @@ from typing import Any
 
 from robotics.errors import UsageError
 from robotics.outputs import require_writable, write_json
+from robotics.policies.schedule import in_words
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,7 @@ def describe(document: dict[str, Any], target: Path | None = None) -> str:
     """The document as a few lines for people."""
     lines = [f"{document['policy']} on {document['env']}, {len(document['episodes'])} episodes"]
     if "execution" in document:
-        execution = dict(document["execution"])
-        settings = [execution.pop("mode", "receding_horizon"), *(f"{key} {value}" for key, value in execution.items())]
-        lines.append("execution    " + ", ".join(settings))
+        lines.append("execution    " + in_words(document["execution"]))
     if "target" in document:
         lines.append(f"target       {document['target']['kind']}")
     if document["success_rate"] is None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,8 @@ def bench(
     document = {"schema": SCHEMA, "env": env_id, "policy": policy, "policy_label": source.label}
     document |= shown
     document |= {"seed": seed} if exam is None else {"seed": None, "exam": fingerprint(exam)}
-    if source.execution not in (None, Execution()):
-        document["execution"] = {key: value for key, value in asdict(source.execution).items() if value is not None}
+    if source.execution is not None and (told := source.execution.told()):
+        document["execution"] = told
     if copies > 1:
         document["copies"] = copies
     in_order_of_seeds = [results[number] for number in range(episodes)]

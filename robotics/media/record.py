@@ -17,7 +17,7 @@ from robotics.media.caption import Caption
 from robotics.media.develop import develop
 from robotics.media.spool import FrameSpool
 from robotics.outputs import require_room, require_writable, write_json
-from robotics.policies.schedule import Execution
+from robotics.policies.schedule import Execution, in_words
 from robotics.progress import progress
 
 MIN_SPEED, MAX_SPEED = 0.05, 20.0
@@ -70,11 +70,12 @@ def record(
 
             episode = run_episode(env, agent, shot.seed, keep_frame)
             bar.finish_early()
-            caption = _caption(shot, env, source.label, episode, fps)
+            told = {} if source.execution is None else source.execution.told()
+            caption = _caption(shot, env, source.label, told, episode, fps)
             develop(frames, caption, fps, shot.speed, out)
     finally:
         env.close()
-    write_json(out.with_suffix(".json"), _description(shot, caption, episode, source.label))
+    write_json(out.with_suffix(".json"), _description(shot, caption, told, episode, source.label))
     return episode
 
 
@@ -133,10 +134,14 @@ def _frame_rate(env: gym.Env) -> float:
     return float(getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps") or 30)
 
 
-def _caption(shot: Shot, env: gym.Env, label: str, episode: Episode, fps: float) -> Caption:
+def _caption(shot: Shot, env: gym.Env, label: str, told: dict[str, Any], episode: Episode, fps: float) -> Caption:
     title = instruction(env, shot.env_id)
-    detail = f"{label} · seed {shot.seed}" + (f" · {shot.speed:g}x speed" if shot.speed != 1 else "")
-    return Caption(title, detail, _outcome(episode, fps), episode.success)
+    details = [label, f"seed {shot.seed}"]
+    if told:
+        details.append(in_words(told))
+    if shot.speed != 1:
+        details.append(f"{shot.speed:g}x speed")
+    return Caption(title, " · ".join(details), _outcome(episode, fps), episode.success)
 
 
 def _outcome(episode: Episode, fps: float) -> str:
@@ -145,7 +150,7 @@ def _outcome(episode: Episode, fps: float) -> str:
     return f"success in {episode.length / fps:.1f} s" if episode.success else "failed"
 
 
-def _description(shot: Shot, caption: Caption, episode: Episode, label: str) -> dict[str, Any]:
+def _description(shot: Shot, caption: Caption, told: dict[str, Any], episode: Episode, label: str) -> dict[str, Any]:
     return {
         "schema": 1,
         "title": shot.title or label,
@@ -154,6 +159,7 @@ def _description(shot: Shot, caption: Caption, episode: Episode, label: str) -> 
         "policy_label": label,
         "seed": shot.seed,
         "speed": shot.speed,
+        **({"execution": told} if told else {}),
         "task": caption.title,
         "outcome": caption.outcome,
         "success": episode.success,
