@@ -54,7 +54,7 @@ class Playback:
         return np.concatenate([left, np.zeros_like(actions[len(left) :])])
 
     def noise(self, seen: Tensor) -> float:
-        """Of which deviation noise belongs on the normalised inputs (D,) that a chunk is asked for: see `unstick`."""
+        """Of the noise that belongs on what is `seen` (D,) now, both in standard deviations: see `standstill`."""
         return 0.0 if self._standstill is None else self._standstill.noise(self._now, seen)
 
     def give(self, chunk: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from robotics.policies.language import MAX_WORDS, TASK
 from robotics.policies.playback import Playback
 from robotics.policies.real_time import continued_sample, guided_sample, prefix_weights
 from robotics.policies.schedule import Schedule
+from robotics.policies.standstill import DEVIATION
 from robotics.vocabulary import ACTION, camera_of
 
 
@@ -61,15 +62,16 @@ def _continue(
 def _unstuck(policy: Policy, batch: Mapping[str, Tensor], robots: Sequence[Playback]) -> dict[str, Tensor]:
     """The vector inputs, with noise for the robots that stand still; none where no robot does."""
     dims = policy.config.vector_dims
-    seen = torch.cat([policy.normalizer.normalize(key, batch[key]) for key in dims], dim=1)
+    deviation = DEVIATION[policy.config.normalization]
+    seen = torch.cat([policy.normalizer.normalize(key, batch[key]) for key in dims], dim=1) / deviation
     noise = [robot.noise(row) for robot, row in zip(robots, seen, strict=True)]
     if not any(noise):
         return {}
     rows = [
-        row + deviation * torch.randn(row.shape, generator=robot.generator).to(row) if deviation else row
-        for robot, row, deviation in zip(robots, seen, noise, strict=True)
+        row + shake * torch.randn(row.shape, generator=robot.generator).to(row) if shake else row
+        for robot, row, shake in zip(robots, seen, noise, strict=True)
     ]
-    parts = torch.stack(rows).split(list(dims.values()), dim=1)
+    parts = (deviation * torch.stack(rows)).split(list(dims.values()), dim=1)
     return {key: policy.normalizer.denormalize(key, part) for key, part in zip(dims, parts, strict=True)}
 
 

@@ -24,7 +24,7 @@ ENSEMBLE_DECAY = 0.01
 #: Largest weight of the guidance (Black, Galliker, Levine 2025, "Real-Time Execution of Action Chunking Flow
 #: Policies").
 MAX_GUIDANCE = 5.0
-#: Most noise on what a robot that stands still sees [standard deviations of the data, or half ranges with min_max].
+#: Most noise on what a robot that stands still sees [standard deviations of the data].
 MOST_NOISE = 1.0
 
 
@@ -44,8 +44,8 @@ class Execution:
     (a servo stays where it is; a commanded velocity goes on), and the chunk begins when it arrives. The others act on
     while they wait, and enter a chunk at the action that was predicted for the step it arrives in.
 
-    `unstick`: noise on the vectors that are seen while the robot stands still [standard deviations of the data, or half
-    ranges with min_max], doubled for as long as it does; see `standstill`. Not for tasks in which to stand is the goal.
+    `unstick`: noise on the vectors that are seen while the robot stands still [standard deviations of the data], which
+    doubles for as long as it does; see `standstill`. Not for tasks in which to stand is the goal.
     """
 
     mode: Mode | None = None

@@ -6,12 +6,17 @@ for example, that its teacher did there, in whose middle there is nothing to be 
 
 from torch import Tensor
 
+from robotics.policies.normalization import Mode
 from robotics.policies.schedule import MOST_NOISE
 
 #: A robot stands still while what is seen has moved by no more than this: root of the mean square over all numbers of
-#: the vector inputs [standard deviations of the data, or half ranges with min_max]. From chunk to chunk it is 0.33 or
-#: more on PushT while all goes well, and at most 0.13 where the pusher has come down on the T and stays.
+#: the vector inputs [standard deviations]. From chunk to chunk it is 0.33 or more on PushT while all goes well, and at
+#: most 0.13 where the pusher has come down on the T and stays.
 STILL = 0.2
+#: A standard deviation of the data in normalised units: of the range, −1 to 1 with min_max, it is about so much.
+DEVIATION: dict[Mode, float] = {"mean_std": 1.0, "min_max": 1 / 3}
+#: More would overflow, in the end.
+MOST_DOUBLINGS = 100
 
 
 class Standstill:
@@ -23,8 +28,8 @@ class Standstill:
         self._since: tuple[int, Tensor] | None = None
 
     def noise(self, now: int, seen: Tensor) -> float:
-        """What is to be added at step `now` to the normalised inputs `seen` (D,): a standard deviation, mostly 0."""
+        """Of the noise that is to be added at step `now` to `seen` (D,), inputs in standard deviations; mostly 0."""
         if self._since is None or float((seen - self._since[1]).square().mean().sqrt()) > STILL:
             self._since = (now, seen)
         spans = (now - self._since[0]) // self._span
-        return min(self._noise * 2.0 ** (spans - 1), MOST_NOISE) if spans else 0.0
+        return min(self._noise * 2.0 ** min(spans - 1, MOST_DOUBLINGS), MOST_NOISE) if spans else 0.0

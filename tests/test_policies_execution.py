@@ -11,6 +11,7 @@ from robotics.policies.act_config import ActConfig
 from robotics.policies.base import Policy
 from robotics.policies.execution import ChunkExecutor
 from robotics.policies.schedule import Execution
+from robotics.policies.standstill import Standstill
 from robotics.vocabulary import STATE
 
 H = 5
@@ -164,6 +165,24 @@ def test_noise_grows_while_nothing_moves_and_is_the_episodes_own():
     deviations = first.square().mean(dim=1).sqrt().numpy()
     assert deviations[0] == 0 and deviations[1:] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0, 1.0], rel=0.1)
     assert torch.equal(noise(0), first) and not torch.equal(noise(1), first)
+
+
+def test_noise_does_not_outgrow_its_bound_however_long_nothing_moves():
+    standstill, seen = Standstill(0.1, 1), torch.zeros(3)
+    assert [standstill.noise(now, seen) for now in (0, 1, 10**6)] == [0.0, 0.1, 1.0]
+    assert standstill.noise(10**6 + 1, seen + 0.3) == 0.0
+
+
+@pytest.mark.parametrize(("normalization", "deviation"), [("mean_std", 1.0), ("min_max", 1 / 3)])
+def test_noise_is_in_deviations_of_the_data(normalization, deviation):
+    """Ten times the unit, ten times the noise; a half range is three deviations."""
+    policy = Between(2000)
+    policy.config = replace(policy.config, normalization=normalization)
+    policy.normalizer.get_buffer("observation_state_scale").fill_(10.0)
+    executor = ChunkExecutor(policy, Execution(unstick=0.1))
+    for _ in range(3):
+        executor.act({STATE: np.full(2000, 5.0, np.float32)})
+    assert float((policy.shown[1] - 5.0).square().mean().sqrt()) == pytest.approx(10 * 0.1 * deviation, rel=0.1)
 
 
 def test_noise_is_for_vectors():
