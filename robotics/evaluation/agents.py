@@ -137,7 +137,9 @@ def require_fit(policy: str, config: "PolicyConfig", shape: tuple[int, ...] | No
 
 def _refuse(execution: Execution | None, policy: str) -> None:
     if execution not in (None, Execution()):
-        raise UsageError(f"{policy} predicts no chunks: execution, delay, n_action_steps and unstick mean nothing to it")
+        raise UsageError(
+            f"{policy} predicts no chunks: execution, delay, n_action_steps and unstick mean nothing to it"
+        )
 
 
 def reward_learner(folder: Path) -> bool:
