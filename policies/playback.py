@@ -53,9 +53,10 @@ class Playback:
         left = actions[self._now - start :]
         return np.concatenate([left, np.zeros_like(actions[len(left) :])])
 
-    def noise(self, seen: Tensor) -> float:
-        """Of the noise that belongs on what is `seen` (D,) now, both in standard deviations: see `standstill`."""
-        return 0.0 if self._standstill is None else self._standstill.noise(self._now, seen)
+    def noise(self, environment: Tensor) -> float:
+        """Of the noise that belongs on what is seen now, by the `environment` (D,) in it, both in standard deviations:
+        see `standstill`."""
+        return 0.0 if self._standstill is None else self._standstill.noise(self._now, environment)
 
     def give(self, chunk: np.ndarray) -> None:
         """The chunk (H, A) predicted from what is observed now. The first is there at once, the others are late."""

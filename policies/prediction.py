@@ -14,7 +14,7 @@ from robotics.policies.playback import Playback
 from robotics.policies.real_time import continued_sample, guided_sample, prefix_weights
 from robotics.policies.schedule import Schedule
 from robotics.policies.standstill import DEVIATION
-from robotics.vocabulary import ACTION, camera_of
+from robotics.vocabulary import ACTION, ENVIRONMENT_STATE, camera_of
 
 
 def predict_chunks(
@@ -60,19 +60,20 @@ def _continue(
 
 
 def _unstuck(policy: Policy, batch: Mapping[str, Tensor], robots: Sequence[Playback]) -> dict[str, Tensor]:
-    """The vector inputs, with noise for the robots that stand still; none where no robot does."""
+    """The vector inputs, with noise for the robots around which nothing moves; none where there is none."""
     dims = policy.config.vector_dims
     deviation = DEVIATION[policy.config.normalization]
-    seen = torch.cat([policy.normalizer.normalize(key, batch[key]) for key in dims], dim=1) / deviation
-    noise = [robot.noise(row) for robot, row in zip(robots, seen, strict=True)]
+    parts = {key: policy.normalizer.normalize(key, batch[key]) / deviation for key in dims}
+    seen = torch.cat(list(parts.values()), dim=1)
+    noise = [robot.noise(row) for robot, row in zip(robots, parts.get(ENVIRONMENT_STATE, seen), strict=True)]
     if not any(noise):
         return {}
     rows = [
         row + shake * torch.randn(row.shape, generator=robot.generator).to(row) if shake else row
         for robot, row, shake in zip(robots, seen, noise, strict=True)
     ]
-    parts = (deviation * torch.stack(rows)).split(list(dims.values()), dim=1)
-    return {key: policy.normalizer.denormalize(key, part) for key, part in zip(dims, parts, strict=True)}
+    shaken = (deviation * torch.stack(rows)).split(list(dims.values()), dim=1)
+    return {key: policy.normalizer.denormalize(key, part) for key, part in zip(dims, shaken, strict=True)}
 
 
 def _batch(config: PolicyConfig, observation: Mapping[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:

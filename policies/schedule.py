@@ -24,7 +24,7 @@ ENSEMBLE_DECAY = 0.01
 #: Largest weight of the guidance (Black, Galliker, Levine 2025, "Real-Time Execution of Action Chunking Flow
 #: Policies").
 MAX_GUIDANCE = 5.0
-#: Most noise on what a robot that stands still sees [standard deviations of the data].
+#: Most noise on what a robot sees around which nothing moves [standard deviations of the data].
 MOST_NOISE = 1.0
 
 
@@ -44,8 +44,9 @@ class Execution:
     (a servo stays where it is; a commanded velocity goes on), and the chunk begins when it arrives. The others act on
     while they wait, and enter a chunk at the action that was predicted for the step it arrives in.
 
-    `unstick`: noise on the vectors that are seen while the robot stands still [standard deviations of the data], which
-    doubles for as long as it does; see `standstill`. Not for tasks in which to stand is the goal.
+    `unstick`: noise on the vectors that are seen while nothing in `environment_state` (without one, in any of them)
+    moves [standard deviations of the data], which doubles for as long as that lasts; see `standstill`. Not for tasks in
+    which nothing is to move, or where the robot needs more than two chunks from one thing to the next.
     """
 
     mode: Mode | None = None
@@ -121,7 +122,7 @@ class Schedule:
 
     @property
     def span(self) -> int:
-        """Control steps within which a robot that does anything has moved."""
+        """Control steps within which a robot that does anything goes on to something else."""
         return max(self.steps, self.chunk_size // 2)
 
 

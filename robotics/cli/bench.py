@@ -41,8 +41,8 @@ class Options:
     n_action_steps: int | None = None
     """Actions executed of each chunk; the policy's own number when not given."""
     unstick: float | None = None
-    """Noise on what is seen while the robot stands still, 0.2 for example [standard deviations of the data]: a policy
-    that always answers the same stays where its answer leads nowhere."""
+    """Noise on what is seen while nothing around the robot moves, 0.1 for example [standard deviations of the data]:
+    a policy that always answers the same stays where its answer leads nowhere."""
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
     calibration: Path | None = None
