@@ -4,11 +4,13 @@
 
 The policies are those of `RECIPES`: success in simulation is 98 to 100 %. First the survey of twins of seeds 1, 2, … :
 `before`, which learned in the simulation as it is, on every twin, and the teacher (`robotics.envs.teacher`), where the
-policy loses `WORTH` or more: what it can not do there, nothing can be learned from. Then, on each twin that costs the
-policy so much and the teacher can do, the loop, all on the same seeds: `medium` and `wide` learned in worlds of half
-and of all of the registry's ranges, nothing identified; `identified` in the one world that 120 s of logs tell of (30 s
-of them are fitted, from the nominal values alone); `after` in worlds around it; `oracle` in the twin itself. Closed is
-(p_arm - p_before) / (p_oracle - p_before) of the means over those twins; its interval has twins and seeds drawn again.
+policy loses `WORTH` or more: what it can not do there, nothing can be learned from. Where few twins cost a policy
+anything, --screen tries all in a few episodes of other seeds first, and surveys those that it loses as much on there.
+Then, on each twin that costs the policy so much and the teacher can do, the loop, all on the same seeds: `medium` and
+`wide` learned in worlds of half and of all of the registry's ranges, nothing identified; `identified` in the one world
+that 120 s of logs tell of (30 s of them are fitted, from the nominal values alone); `after` in worlds around it;
+`oracle` in the twin itself. Closed is (p_arm - p_before) / (p_oracle - p_before) of the means over those twins; its
+interval has twins and seeds drawn again.
 What is in --work is not made again. With --keep neither is what the published row knows already: its survey, and the
 loops on other twins, each with the commit that it ran at; so the twins may be gone through in several calls.
 """
@@ -59,7 +61,7 @@ class Recipe:
 PRECISE = {"input_noise": 0.0}
 RECIPES = {
     "TransferCube": Recipe("dit", "small", 50, {"steps": 3000}, PRECISE),
-    "PickPlace": Recipe("dit", "small", 50, {"steps": 8000}, PRECISE),
+    "PickPlace": Recipe("dit", "small", 200, {"steps": 8000}, PRECISE),
     "QuadrupedVelocity": Recipe(
         "bc",
         "reactive",
@@ -74,6 +76,8 @@ COMPARED = (*UNKNOWING, "identified", "oracle")
 ARMS = ("before", "after", *COMPARED)
 SEVERITIES = ("mild", "medium", "hard")
 FIRST_SEED = 1_000_000
+#: Of the episodes that twins are screened in.
+SCREEN_SEED = 1_100_000
 #: So much of the logs is fitted [s]: it takes minutes a twin.
 FITTED_S = 30.0
 #: Success that a twin must cost for the loop to be run on it: there must be something to close.
@@ -110,10 +114,10 @@ def twin_of(seed: int, env_id: str, severity: str, work: Path) -> str:
     return f"twin:{path}"
 
 
-def success(env_id: str, run: Path, target: str | None, episodes: int) -> float:
+def success(env_id: str, run: Path, target: str | None, episodes: int, first_seed: int = FIRST_SEED) -> float:
     """Of a policy on a target, or in the simulation."""
     kwargs = {} if target is None else {"world": open_target(target, env_id).world}
-    seeds = evaluation_seeds(episodes, FIRST_SEED)
+    seeds = evaluation_seeds(episodes, first_seed)
     return float(
         np.mean([bool(one.success) for one in evaluate_batched(env_id, run, seeds, copies=50, env_kwargs=kwargs)])
     )
@@ -150,11 +154,23 @@ def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work
     return real2sim2real(request, out, resume=True)
 
 
-def published(name: str, recipe: Recipe, episodes: int) -> dict[str, Any]:
+def costs(simulated: float, there: float) -> bool:
+    """Whether a policy loses so much on a twin that there is something to close."""
+    return simulated - there >= WORTH - 1e-9
+
+
+def published(name: str, recipe: Recipe, episodes: int, screen: int) -> dict[str, Any]:
     """The row of that name, for --keep; UsageError for one of another recipe or length."""
     row = rows_of(RESULT, [name]).get(name)
-    if row is None or (row["recipe"], row["episodes"]) != (asdict(recipe), episodes):
-        raise UsageError(f"--keep: no row '{name}' of this recipe and {episodes} episodes is published; leave it out")
+    if row is None or (row["recipe"], row["episodes"], row["screened"]["episodes"]) != (
+        asdict(recipe),
+        episodes,
+        screen,
+    ):
+        raise UsageError(
+            f"--keep: no row '{name}' of this recipe, {episodes} episodes and --screen {screen} is published; "
+            "leave it out"
+        )
     return row
 
 
@@ -178,6 +194,7 @@ def main() -> None:
     parser.add_argument("--task", choices=RECIPES, default="TransferCube")
     parser.add_argument("--severity", choices=SEVERITIES, default="medium")
     parser.add_argument("--twins", type=int, default=10)
+    parser.add_argument("--screen", type=int, default=0, help="episodes that twins are tried in before the survey")
     parser.add_argument("--loops", type=int, nargs="+", help="run the loop on these twins alone")
     parser.add_argument("--keep", action="store_true", help="go on from the published row")
     parser.add_argument("--episodes", type=int, default=100)
@@ -189,7 +206,7 @@ def main() -> None:
     started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     recipe, name = RECIPES[options.task], f"{options.task}, {options.severity}"
-    known = published(name, recipe, options.episodes) if options.keep else {}
+    known = published(name, recipe, options.episodes, options.screen) if options.keep else {}
     run, seeds = given(env_id, recipe, work, options.workers), list(range(1, options.twins + 1))
     targets = {seed: twin_of(seed, env_id, options.severity, work) for seed in seeds}
     noted = work / f"survey_{options.episodes}"
@@ -197,12 +214,18 @@ def main() -> None:
     if simulated is None:
         simulated = kept_json(noted / "simulation.json", partial(success, env_id, run, None, options.episodes))
     survey = {int(seed): value for seed, value in known.get("before_by_twin", {}).items()}
+    screened = known.get("screened", {}).get("twins", 0)
     for seed in seeds:
-        if seed not in survey:
-            measure = partial(success, env_id, run, targets[seed], options.episodes)
-            survey[seed] = kept_json(noted / f"{options.severity}{seed}.json", measure)
+        if seed in survey or seed <= screened:
+            continue
+        if options.screen:
+            look = partial(success, env_id, run, targets[seed], options.screen, SCREEN_SEED)
+            if not costs(simulated, kept_json(work / f"screen_{options.screen}/{options.severity}{seed}.json", look)):
+                continue
+        measure = partial(success, env_id, run, targets[seed], options.episodes)
+        survey[seed] = kept_json(noted / f"{options.severity}{seed}.json", measure)
     print("survey", simulated, survey, flush=True)
-    costly = [seed for seed in seeds if simulated - survey[seed] >= WORTH - 1e-9]
+    costly = [seed for seed in seeds if seed in survey and costs(simulated, survey[seed])]
     teacher = {
         seed: kept_json(
             noted / f"teacher_{options.severity}{seed}.json",
@@ -228,6 +251,7 @@ def main() -> None:
         "episodes": options.episodes,
         "recipe": asdict(recipe),
         "in_simulation": simulated,
+        "screened": {"episodes": options.screen, "twins": max(screened, options.twins) if options.screen else 0},
         "before_by_twin": survey,
         "teacher_by_twin": teacher,
         "beyond_the_teacher": beyond,
