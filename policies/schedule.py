@@ -46,7 +46,7 @@ class Execution:
 
     `unstick`: noise on the vectors that are seen while nothing in `environment_state` (without one, in any of them)
     moves [standard deviations of the data], which doubles for as long as that lasts; see `standstill`. Not for tasks in
-    which nothing is to move, or where the robot needs more than two chunks from one thing to the next.
+    which nothing is to move, or where the robot needs more than three chunks from one thing to the next.
     """
 
     mode: Mode | None = None

@@ -13,8 +13,9 @@ from robotics.policies.schedule import MOST_NOISE
 #: Nothing has moved while what is seen of the environment is no farther from what it was: root of the mean square over
 #: all its numbers [standard deviations]. On PushT that is 3 mm or 2 degrees.
 STILL = 0.03
-#: Spans without motion that are not yet noise: PushT's teacher moves nothing for up to two while it goes around the T.
-PATIENCE = 2
+#: Spans without motion that are not yet noise: PushT's teacher moves nothing for up to two while it goes around the T,
+#: and from two on, its student's last nudges are spoilt.
+PATIENCE = 3
 #: A standard deviation of the data in normalised units: of the range, −1 to 1 with min_max, it is about so much.
 DEVIATION: dict[Mode, float] = {"mean_std": 1.0, "min_max": 1 / 3}
 #: More would overflow, in the end.

@@ -37,7 +37,7 @@ class Options:
     n_action_steps: int | None = None
     """Actions executed of each chunk; the policy's own number when not given."""
     unstick: float | None = None
-    """Noise on what is seen while nothing around the robot moves, 0.1 for example [standard deviations of the data]:
+    """Noise on what is seen while nothing around the robot moves, 0.3 for example [standard deviations of the data]:
     a policy that always answers the same stays where its answer leads nowhere."""
     calibration: Path | None = None
     """Film the model of this calibration.json (of `robotics sysid`) instead of the nominal one."""

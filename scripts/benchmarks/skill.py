@@ -68,7 +68,7 @@ RECIPES: dict[str, Recipe] = {
     "BimanualInsertion": Recipe(0.001, policy={"input_noise": 0.0}, training={"steps": 6000}),
     "PushT": Recipe(
         hardest_of=3,
-        unstick=0.1,
+        unstick=0.3,
         env={"action_mode": "ee"},
         policy={"n_action_steps": 36, "input_noise": 0.01},
         methods={"act": {"steps": 24_000}},
