@@ -10,6 +10,7 @@ from robotics.errors import UsageError
 from robotics.policies.act_config import ActConfig
 from robotics.policies.base import Policy
 from robotics.policies.execution import ChunkExecutor
+from robotics.policies.normalization import Normalizer
 from robotics.policies.schedule import Execution
 from robotics.policies.standstill import Standstill
 from robotics.vocabulary import ACTION, ENVIRONMENT_STATE, STATE
@@ -178,7 +179,7 @@ def test_it_is_the_environment_that_is_to_move_where_it_is_seen():
     for moves in (False, True):
         policy = Between(20)
         policy.config = replace(policy.config, input_shapes={STATE: (20,), ENVIRONMENT_STATE: (20,)})
-        policy.normalizer = type(policy.normalizer)({STATE: 20, ENVIRONMENT_STATE: 20, ACTION: 1}, "mean_std")
+        policy.normalizer = Normalizer({STATE: 20, ENVIRONMENT_STATE: 20, ACTION: 1}, "mean_std")
         executor = ChunkExecutor(policy, Execution(unstick=0.1))
         for step in range(12):
             hand, thing = (np.full(20, x, np.float32) for x in (step, 0.1 * step * moves))

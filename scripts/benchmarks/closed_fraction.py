@@ -130,6 +130,31 @@ def teacher_success(env_id: str, target: str, workers: int) -> float:
         return float(np.mean([attempt.success for attempt in attempts]))
 
 
+def costs(simulated: float, there: float) -> bool:
+    """Whether a policy loses so much on a twin that there is something to close."""
+    return simulated - there >= WORTH - 1e-9
+
+
+def survey_folder(options: argparse.Namespace, work: Path) -> Path:
+    return work / f"survey_{options.episodes}"
+
+
+def surveyed(
+    env_id: str, run: Path, targets: dict[int, str], simulated: float, options: argparse.Namespace, work: Path
+) -> dict[int, float]:
+    """Success of `before` on each of these twins that --screen does not leave out."""
+    survey = {}
+    for seed, target in targets.items():
+        name = f"{options.severity}{seed}.json"
+        if options.screen:
+            look = partial(success, env_id, run, target, options.screen, SCREEN_SEED)
+            if not costs(simulated, kept_json(work / f"screen_{options.screen}" / name, look)):
+                continue
+        measure = partial(success, env_id, run, target, options.episodes)
+        survey[seed] = kept_json(survey_folder(options, work) / name, measure)
+    return survey
+
+
 def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """The loop's document for one twin."""
     out = work / f"loop_{options.severity}{seed}"
@@ -154,19 +179,11 @@ def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work
     return real2sim2real(request, out, resume=True)
 
 
-def costs(simulated: float, there: float) -> bool:
-    """Whether a policy loses so much on a twin that there is something to close."""
-    return simulated - there >= WORTH - 1e-9
-
-
 def published(name: str, recipe: Recipe, episodes: int, screen: int) -> dict[str, Any]:
     """The row of that name, for --keep; UsageError for one of another recipe or length."""
     row = rows_of(RESULT, [name]).get(name)
-    if row is None or (row["recipe"], row["episodes"], row["screened"]["episodes"]) != (
-        asdict(recipe),
-        episodes,
-        screen,
-    ):
+    wanted = (asdict(recipe), episodes, screen)
+    if row is None or (row["recipe"], row["episodes"], row["screened"]["episodes"]) != wanted:
         raise UsageError(
             f"--keep: no row '{name}' of this recipe, {episodes} episodes and --screen {screen} is published; "
             "leave it out"
@@ -209,21 +226,14 @@ def main() -> None:
     known = published(name, recipe, options.episodes, options.screen) if options.keep else {}
     run, seeds = given(env_id, recipe, work, options.workers), list(range(1, options.twins + 1))
     targets = {seed: twin_of(seed, env_id, options.severity, work) for seed in seeds}
-    noted = work / f"survey_{options.episodes}"
+    noted = survey_folder(options, work)
     simulated = known.get("in_simulation")
     if simulated is None:
         simulated = kept_json(noted / "simulation.json", partial(success, env_id, run, None, options.episodes))
     survey = {int(seed): value for seed, value in known.get("before_by_twin", {}).items()}
     screened = known.get("screened", {}).get("twins", 0)
-    for seed in seeds:
-        if seed in survey or seed <= screened:
-            continue
-        if options.screen:
-            look = partial(success, env_id, run, targets[seed], options.screen, SCREEN_SEED)
-            if not costs(simulated, kept_json(work / f"screen_{options.screen}/{options.severity}{seed}.json", look)):
-                continue
-        measure = partial(success, env_id, run, targets[seed], options.episodes)
-        survey[seed] = kept_json(noted / f"{options.severity}{seed}.json", measure)
+    fresh = {seed: target for seed, target in targets.items() if seed not in survey and seed > screened}
+    survey |= surveyed(env_id, run, fresh, simulated, options, work)
     print("survey", simulated, survey, flush=True)
     costly = [seed for seed in seeds if seed in survey and costs(simulated, survey[seed])]
     teacher = {
