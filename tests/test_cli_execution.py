@@ -47,7 +47,7 @@ def test_a_film_says_how_it_was_executed(toy_policy, tmp_path, monkeypatch):
         (["--unstick", "0"], "unstick 0.0: give noise of more than 0 and at most 1"),
     ],
 )
-@pytest.mark.parametrize("command", ["bench", "record"])
+@pytest.mark.parametrize("command", ["bench", "record", "gap", "card"])
 def test_contradictions_are_one_line(command, options, message, toy_policy, tmp_path, capsys):
     arguments = [command, "--env", TOY_ID, "--policy", str(toy_policy), "--seed", "1000000"]
     arguments += ["--episodes", "1"] if command == "bench" else ["--out", str(tmp_path / "film.mp4")]
@@ -56,7 +56,7 @@ def test_contradictions_are_one_line(command, options, message, toy_policy, tmp_
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_experts_have_no_chunks_to_execute(capsys):

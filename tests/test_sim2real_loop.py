@@ -395,7 +395,7 @@ def ratio(parameters: dict, family: str) -> float:
 @pytest.fixture(scope="module")
 def reach_run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("reach")
-    collect(REACH, 2, 0, folder / "data")
+    collect(REACH, 2, 0, folder / "data", noise=0.001, hardest_of=2)
     train("act", folder / "data", folder / "run", policy_options=TINY, training_options=BRIEF)
     return folder / "run"
 
@@ -414,14 +414,17 @@ def shown(folder: Path) -> str:
 
 def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
     out = tmp_path / "loop"
-    assert main([*asked(reach_run, out), "--json"]) == 0
+    assert main([*asked(reach_run, out), "--n-action-steps", "2", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert list(document["arms"]) == ["before", "after"] and document["closed_fraction"] is None
+    assert document["execution"] == {"n_action_steps": 2, "delay": 0}
     delay = document["identification"]["parameters"]["delay"]
     assert delay["value"] == pytest.approx(0.03, abs=2e-3) and document["identification"]["promoted"]
     low, high = document["randomisation"]["delay"]
     assert low < 0.03 < high
-    noted = read_provenance(out / "demonstrations" / "after")["randomisation"]
+    collected = read_provenance(out / "demonstrations" / "after")
+    assert (collected["noise"], collected["hardest_of"]) == (0.001, 2)  # as the given policy's were
+    noted = collected["randomisation"]
     assert noted["rest"] == document["rest"] and noted.keys() == {"families", "rest", "joints"}
     assert intervals(noted["families"]) == document["randomisation"] and noted["joints"] == document["joints"] == {}
     assert document["randomisation"]["dropout"][0] == document["logs"]["dropout"]["value"] == 0
@@ -438,17 +441,38 @@ def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
 
     stamps = {path: path.stat().st_mtime_ns for path in (out / "logs").iterdir()}
     (out / "measured" / "after.json").unlink()
-    assert main([*asked(reach_run, out), "--resume", "--json"]) == 0
+    asked_again = [*asked(reach_run, out), "--n-action-steps", "2", "--resume"]
+    assert main([*asked_again, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["arms"] == document["arms"]
     assert stamps == {path: path.stat().st_mtime_ns for path in (out / "logs").iterdir()}
-    assert main([*asked(reach_run, out), "--resume", "--episodes", "3"]) == 2
+    assert main([*asked_again, "--episodes", "3"]) == 2
     assert "begun with episodes = 2, not 3" in capsys.readouterr().err
+    assert main([*asked(reach_run, out), "--resume"]) == 2
+    assert "begun with execution = {'n_action_steps': 2, 'delay': 0}, not {}" in capsys.readouterr().err
     assert main(asked(reach_run, out)) == 2
     assert "already holds something" in capsys.readouterr().err
     (out / "real2sim2real.json").write_text("{}")
     with pytest.raises(DataError, match="no document"):
         write_loop_page(out)
+
+
+def test_gap_and_card_execute_as_told(reach_run, tmp_path, capsys):
+    """Late chunks are another policy: other returns; films, pages and documents say that they were late."""
+    given = ["--env", REACH, "--policy", str(reach_run), "--episodes", "2"]
+    target, late = ["--target", "factors:payload=0.4", "--factors", "payload"], ["--delay", "3"]
+    documents = []
+    for more in ([], [*late, "--copies", "2"], late):
+        assert main(["gap", *given, *target, *more, "--out", str(tmp_path / "gap"), "--overwrite", "--json"]) == 0
+        documents.append(json.loads(capsys.readouterr().out))
+    plain, copied, told = documents
+    assert plain["execution"] == {} and told["execution"] == copied["execution"] == {"delay": 3}
+    returns = [one["policies"][0]["sim"]["return_mean"] for one in documents]
+    assert returns[2] != returns[0] and returns[1] == pytest.approx(returns[2], rel=1e-3)
+    assert "receding_horizon, delay 3" in shown(tmp_path / "gap")
+    assert main(["card", *given, *late, "--out", str(tmp_path / "card")]) == 0
+    assert "execution    receding_horizon, delay 3" in capsys.readouterr().out
+    assert "receding_horizon, delay 3" in (tmp_path / "card" / "card.html").read_text()
 
 
 def test_a_comparison_whose_expert_fails_costs_no_more_than_itself(reach_run, tmp_path, capsys, monkeypatch):

@@ -2,14 +2,14 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
 from robotics.errors import UsageError
 from robotics.outputs import require_writable, write_json
-from robotics.policies.schedule import in_words
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,7 @@ class Options:
     copies: int = 1
     """Episodes side by side in one process, for a trained policy: faster, and equal but for the rounding of batched
     matrix products, which a long episode can amplify."""
-    execution: str | None = None
-    """How chunks become actions: open_loop, receding_horizon (default), temporal_ensembling, naive_async, rtc or
-    rtc_training."""
-    delay: int = 0
-    """Control steps between asking the policy for a chunk and having it."""
-    n_action_steps: int | None = None
-    """Actions executed of each chunk; the policy's own number when not given."""
-    unstick: float | None = None
-    """Noise on what is seen while nothing around the robot moves, 0.3 for example [standard deviations of the data]:
-    a policy that always answers the same stays where its answer leads nowhere."""
+    how: ExecutionField = field(default_factory=ExecutionOptions)
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
     calibration: Path | None = None
@@ -59,9 +50,8 @@ class Options:
 
 def run(options: Options) -> None:
     from robotics.evaluation.bench import bench
-    from robotics.policies.schedule import Execution
 
-    execution = Execution(options.execution, options.n_action_steps, options.delay, unstick=options.unstick)
+    execution = options.how.asked()
     target = _target(options)
     measure = partial(
         bench,
@@ -100,8 +90,7 @@ def document_name(policy: str, seed: int, exam: str | None = None, execution: st
 def describe(document: dict[str, Any], target: Path | None = None) -> str:
     """The document as a few lines for people."""
     lines = [f"{document['policy']} on {document['env']}, {len(document['episodes'])} episodes"]
-    if "execution" in document:
-        lines.append("execution    " + in_words(document["execution"]))
+    lines += executed(document)
     if "target" in document:
         lines.append(f"target       {document['target']['kind']}")
     if document["success_rate"] is None:
@@ -147,11 +136,12 @@ def _target(options: Options) -> Path | None:
         return None
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"--out {options.out} is a file; a folder is needed")
-    steps = "" if options.n_action_steps is None else f"steps{options.n_action_steps}"
-    late = f"delay{options.delay}" if options.delay else ""
-    shaken = "" if options.unstick is None else f"unstick{options.unstick:g}"
+    how = options.how
+    steps = "" if how.n_action_steps is None else f"steps{how.n_action_steps}"
+    late = f"delay{how.delay}" if how.delay else ""
+    shaken = "" if how.unstick is None else f"unstick{how.unstick:g}"
     place = "" if options.target is None else "on-" + re.sub(r"[^\w.-]+", "_", Path(options.target).stem)
-    execution = "-".join(part for part in (options.execution, steps, late, shaken, place) if part)
+    execution = "-".join(part for part in (how.execution, steps, late, shaken, place) if part)
     target = options.out / document_name(options.policy, options.seed, options.exam, execution)
     if target.exists() and not options.overwrite:
         raise UsageError(f"{target} exists: give --overwrite to replace it, or another --out")

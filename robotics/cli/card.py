@@ -1,10 +1,11 @@
 """`robotics card`: what each change of object, scene, camera and words costs a policy."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
 from robotics.outputs import prepare_folder
 
 
@@ -26,6 +27,7 @@ class Options:
     """How far: 1 is the end of the factors' ranges (`robotics list factors`)."""
     exam: str | None = None
     """Secret key: seeds that nobody can have tuned to."""
+    how: ExecutionField = field(default_factory=ExecutionOptions)
     workers: int = 1
     """Processes; the result does not depend on it."""
     overwrite: bool = False
@@ -46,6 +48,7 @@ def run(options: Options) -> None:
         options.seed,
         severity=options.severity,
         exam=options.exam,
+        execution=options.how.asked(),
         workers=options.workers,
     )
     page = write_card(document, options.out)
@@ -58,7 +61,7 @@ def describe(document: dict[str, Any], page: Path) -> str:
     from robotics.reports.gap_format import between, p_value, percent, points, points_between
 
     nominal = document["nominal"]
-    lines = [f"{document['policy']} on {document['env']}, {document['episodes']} episodes per row"]
+    lines = [f"{document['policy']} on {document['env']}, {document['episodes']} episodes per row", *executed(document)]
     lines.append(f"{'as it is':<18}{percent(nominal['success_rate']):>8}  [{between(nominal['success_ci95'])}]")
     for row in document["axes"]:
         if row["missing"]:

@@ -1,10 +1,11 @@
 """`robotics gap`: how much a policy loses on a target, what of, and how sure that is."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
 from robotics.errors import UsageError
 from robotics.outputs import prepare_folder
 
@@ -43,6 +44,7 @@ class Options:
     """Episodes side by side in one process, for a trained policy: faster."""
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
+    how: ExecutionField = field(default_factory=ExecutionOptions)
     films: int = 0
     """Films of telling seeds, simulation and target side by side, per policy: about a minute each."""
     overwrite: bool = False
@@ -75,6 +77,7 @@ def run(options: Options) -> None:
         workers=options.workers,
         copies=options.copies,
         env_kwargs={} if options.action_mode is None else {"action_mode": options.action_mode},
+        execution=options.how.asked(),
     )
     prepare_folder(options.out, "gap report", (GAP,), overwrite=options.overwrite)
     document = gap(request, options.out)
@@ -88,7 +91,7 @@ def describe(document: dict[str, Any], written: Path) -> str:
     """The document as lines for people."""
     target = document["target"]
     where = "no target: single factors only" if target is None else f"target: {target['kind']}"
-    lines = [f"{document['env']}, {document['episodes']} paired seeds, randomisation off; {where}"]
+    lines = [f"{document['env']}, {document['episodes']} paired seeds, randomisation off; {where}", *executed(document)]
     for one in document["policies"]:
         checked = one["determinism"]
         lines.append(f"{one['label']}: same seed, same episode, bit for bit ({checked['seeds']} seeds, run twice)")

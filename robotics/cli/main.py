@@ -10,9 +10,9 @@ import importlib
 import io
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import is_dataclass
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from robotics.errors import RoboticsError, UsageError, unknown_name
 
@@ -123,15 +123,21 @@ def parse(options_type: type, arguments: list[str], program: str) -> Any:
 
 
 def _unknown_argument(token: str, options_type: type) -> UsageError:
-    import tyro
-
     if not token.startswith("-"):
         return UsageError(f"unexpected argument '{token}'")
-    assert is_dataclass(options_type)
-    hints = get_type_hints(options_type, include_extras=True)
-    positional = {name for name, hint in hints.items() if tyro.conf.Positional in getattr(hint, "__metadata__", ())}
-    options = ["--" + field.name.replace("_", "-") for field in fields(options_type) if field.name not in positional]
-    return unknown_name("option", token.split("=")[0], options)
+    return unknown_name("option", token.split("=")[0], list(_names(options_type)))
+
+
+def _names(options_type: type) -> Iterator[str]:
+    """Those of all options, of options in options too; not of positional ones."""
+    import tyro
+
+    for name, hint in get_type_hints(options_type, include_extras=True).items():
+        kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        if isinstance(kind, type) and is_dataclass(kind):
+            yield from _names(kind)
+        elif tyro.conf.Positional not in notes:
+            yield "--" + name.replace("_", "-")
 
 
 def _one_line(box: str) -> str:

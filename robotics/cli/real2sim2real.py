@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Options:
     """Seeds; all arms run on the same ones."""
     seed: int = 1_000_000
     """Episode i uses seed + i."""
+    how: ExecutionField = field(default_factory=ExecutionOptions)
     workers: int = 1
     """Processes; the numbers do not depend on it."""
     copies: int = 1
@@ -72,6 +75,7 @@ def run(options: Options) -> None:
         compare=_names(options.compare),
         episodes=options.episodes,
         seed=options.seed,
+        execution=options.how.asked(),
         workers=options.workers,
         copies=options.copies,
     )
@@ -84,7 +88,10 @@ def describe(document: dict[str, Any], written: Path) -> str:
     """The document as lines for people."""
     from robotics.sim2real.identification.families import family_and_place
 
-    lines = [f"{document['env']}, {document['episodes']} paired seeds; target: {document['target']['kind']}"]
+    lines = [
+        f"{document['env']}, {document['episodes']} paired seeds; target: {document['target']['kind']}",
+        *executed(document),
+    ]
     lines.append(f"{'policy':<10}{'simulation':>12}{'target':>9}  95 % interval")
     for name, one in document["arms"].items():
         low, high = one["target"]["ci95"]

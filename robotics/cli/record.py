@@ -2,10 +2,11 @@
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from robotics.cli.execution import ExecutionField, ExecutionOptions
 from robotics.errors import UsageError
 
 
@@ -29,16 +30,7 @@ class Options:
     """2: twice as fast as reality; 0.25: slow motion."""
     action_mode: str | None = None
     """What an action means; the policy's or the environment's own default when not given."""
-    execution: str | None = None
-    """How chunks become actions: open_loop, receding_horizon (default), temporal_ensembling, naive_async, rtc or
-    rtc_training."""
-    delay: int = 0
-    """Control steps between asking the policy for a chunk and having it."""
-    n_action_steps: int | None = None
-    """Actions executed of each chunk; the policy's own number when not given."""
-    unstick: float | None = None
-    """Noise on what is seen while nothing around the robot moves, 0.3 for example [standard deviations of the data]:
-    a policy that always answers the same stays where its answer leads nowhere."""
+    how: ExecutionField = field(default_factory=ExecutionOptions)
     calibration: Path | None = None
     """Film the model of this calibration.json (of `robotics sysid`) instead of the nominal one."""
     target: str | None = None
@@ -49,7 +41,6 @@ class Options:
 
 def run(options: Options) -> None:
     from robotics.media.record import Shot, record
-    from robotics.policies.schedule import Execution
 
     size = None if options.size is None else parse_size(options.size)
     shot = Shot(options.env, options.policy, options.seed, options.camera, size, options.speed)
@@ -64,7 +55,7 @@ def run(options: Options) -> None:
         from robotics.sim2real.targets import open_target
 
         env_kwargs |= open_target(options.target, options.env).env_kwargs()
-    execution = Execution(options.execution, options.n_action_steps, options.delay, unstick=options.unstick)
+    execution = options.how.asked()
     episode = record(shot, options.out, overwrite=options.overwrite, env_kwargs=env_kwargs, execution=execution)
     outcome = {True: "success", False: "failed", None: f"return {episode.return_:.2f}"}[episode.success]
     print(f"{options.out}: {outcome} after {episode.length} steps", file=sys.stderr)

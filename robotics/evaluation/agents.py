@@ -62,6 +62,11 @@ class AgentSource:
         """A short name for tables and captions: the last folder of a path."""
         return self.policy if self.policy in BUILT_IN else Path(self.policy).resolve().name
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What was asked of its execution, for documents; empty where nothing was."""
+        return {} if self.execution is None else self.execution.told()
+
     def options(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
         """What to make its environment with, those `given` included. UsageError for actions it was not made for."""
         own, asked = self.env_kwargs.get("action_mode"), (given or {}).get("action_mode")

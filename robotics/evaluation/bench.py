@@ -104,8 +104,8 @@ def bench(
     document = {"schema": SCHEMA, "env": env_id, "policy": policy, "policy_label": source.label}
     document |= shown
     document |= {"seed": seed} if exam is None else {"seed": None, "exam": fingerprint(exam)}
-    if source.execution is not None and (told := source.execution.told()):
-        document["execution"] = told
+    if source.told:
+        document["execution"] = source.told
     if copies > 1:
         document["copies"] = copies
     in_order_of_seeds = [results[number] for number in range(episodes)]

@@ -70,12 +70,11 @@ def record(
 
             episode = run_episode(env, agent, shot.seed, keep_frame)
             bar.finish_early()
-            told = {} if source.execution is None else source.execution.told()
-            caption = _caption(shot, env, source.label, told, episode, fps)
+            caption = _caption(shot, env, source.label, source.told, episode, fps)
             develop(frames, caption, fps, shot.speed, out)
     finally:
         env.close()
-    write_json(out.with_suffix(".json"), _description(shot, caption, told, episode, source.label))
+    write_json(out.with_suffix(".json"), _description(shot, caption, source.told, episode, source.label))
     return episode
 
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from robotics.environments import instruction, make_env
 from robotics.errors import UsageError
-from robotics.evaluation.agents import open_policy
+from robotics.evaluation.agents import AgentSource, open_policy
 from robotics.evaluation.rollout import Episode, run_episode
 from robotics.media.caption import Caption
 from robotics.media.spool import FrameSpool
 from robotics.media.video import film
 from robotics.outputs import require_room, require_writable, write_json
+from robotics.policies.schedule import Execution, in_words
 
 #: The last picture stays this long, so that one sees how it ended [s].
 STILL_S = 1.0
@@ -40,6 +41,7 @@ def record_side_by_side(
     sides: tuple[Side, Side],
     out: Path,
     *,
+    execution: Execution | None = None,
     size: tuple[int, int] = (360, 480),
     overwrite: bool = False,
 ) -> tuple[Episode, Episode]:
@@ -54,12 +56,13 @@ def record_side_by_side(
         raise UsageError(f"--out {out} exists: give --overwrite to replace it, or another name")
     require_writable(out.parent)
     require_room(out.parent, 50e6, "the video")
+    source = open_policy(policy, execution)
     with FrameSpool() as left, FrameSpool() as right:
         takes = [
-            _take(env_id, policy, seed, side, size, spool) for side, spool in zip(sides, (left, right), strict=True)
+            _take(env_id, source, seed, side, size, spool) for side, spool in zip(sides, (left, right), strict=True)
         ]
         _join((left, right), takes, out)
-    write_json(out.with_suffix(".json"), _description(env_id, policy, seed, sides, takes))
+    write_json(out.with_suffix(".json"), _description(env_id, source, seed, sides, takes))
     return takes[0].episode, takes[1].episode
 
 
@@ -70,8 +73,7 @@ class _Take:
     fps: float
 
 
-def _take(env_id: str, policy: str, seed: int, side: Side, size: tuple[int, int], frames: FrameSpool) -> _Take:
-    source = open_policy(policy)
+def _take(env_id: str, source: AgentSource, seed: int, side: Side, size: tuple[int, int], frames: FrameSpool) -> _Take:
     env = make_env(env_id, **source.options(side.env_kwargs), render_mode="rgb_array", render_size=size)
     try:
         control_hz = float(getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps") or 30)
@@ -84,7 +86,8 @@ def _take(env_id: str, policy: str, seed: int, side: Side, size: tuple[int, int]
         episode = run_episode(env, source.agent(env), seed, keep_frame)
         fps = control_hz / every
         outcome = "success" if episode.success else "failed" if episode.success is False else "not reported"
-        detail = f"{source.label} · seed {seed} · {instruction(env, env_id)}"
+        details = [source.label, f"seed {seed}", *([in_words(source.told)] if source.told else [])]
+        detail = " · ".join([*details, instruction(env, env_id)])
         return _Take(episode, Caption(side.name, detail, outcome, episode.success), fps)
     finally:
         env.close()
@@ -110,14 +113,17 @@ def _join(spools: tuple[FrameSpool, FrameSpool], takes: list[_Take], out: Path) 
             pictures = [next(stream, picture) for stream, picture in zip(streams, pictures, strict=True)]
 
 
-def _description(env_id: str, policy: str, seed: int, sides: tuple[Side, Side], takes: list[_Take]) -> dict[str, Any]:
+def _description(
+    env_id: str, source: AgentSource, seed: int, sides: tuple[Side, Side], takes: list[_Take]
+) -> dict[str, Any]:
     success = [take.episode.success for take in takes]
     return {
         "schema": 1,
         "title": f"seed {seed}: {sides[0].name} | {sides[1].name}",
         "env": env_id,
-        "policy": policy,
-        "policy_label": open_policy(policy).label,
+        "policy": source.policy,
+        "policy_label": source.label,
+        **({"execution": source.told} if source.told else {}),
         "seed": seed,
         "speed": 1.0,
         "outcome": " | ".join(take.caption.outcome for take in takes),

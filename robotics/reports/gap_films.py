@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from robotics.media.side_by_side import Side, record_side_by_side
+from robotics.policies.schedule import Execution
 
 
 def film_gap(document: Mapping[str, Any], target_kwargs: Mapping[str, Any], folder: Path, count: int) -> list[Path]:
@@ -16,13 +17,13 @@ def film_gap(document: Mapping[str, Any], target_kwargs: Mapping[str, Any], fold
     """
     own = dict(document["env_kwargs"])
     sides = Side("simulation", own), Side(str(document["target"]["kind"]), {**own, **target_kwargs})
-    films = []
+    execution, films = Execution(**document["execution"]), []
     for one in document["policies"]:
         name = re.sub(r"[^\w.-]+", "_", one["label"])
         for place in telling_places(one["sim"]["success"], one["target"]["success"], count):
             seed = int(document["seed"]) + place
             film = folder / "videos" / f"{name}-seed-{seed}.mp4"
-            record_side_by_side(document["env"], one["policy"], seed, sides, film, overwrite=True)
+            record_side_by_side(document["env"], one["policy"], seed, sides, film, execution=execution, overwrite=True)
             films.append(film)
     return films
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, Template
 
+from robotics.policies.schedule import in_words
+
 
 def template(name: str) -> Template:
     """A template of this folder. Everything that comes from documents is escaped."""
@@ -17,6 +19,7 @@ def template(name: str) -> Template:
         "points_between": points_between,
         "p_value": p_value,
         "number": number,
+        "in_words": in_words,
     }
     return environment.get_template(name)
 

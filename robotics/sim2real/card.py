@@ -13,6 +13,7 @@ from robotics.evaluation.paired import Pairs, mcnemar_mid_p, newcombe_paired
 from robotics.evaluation.rollout import Episode
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.evaluation.statistics import wilson
+from robotics.policies.schedule import Execution
 from robotics.progress import progress
 from robotics.sim2real.applicability import task_of
 from robotics.sim2real.card_axes import Axis, ToldOtherwise, axes, reads_instructions
@@ -55,18 +56,20 @@ def robustness_card(
     *,
     severity: float = 1.0,
     exam: str | None = None,
+    execution: Execution | None = None,
     workers: int = 1,
 ) -> dict[str, Any]:
     """The card's document: success as it is and under every axis, paired by seed, with intervals and Holm's p-values.
 
     `severity` 1 is the end of the factors' ranges. What is measured does not depend on `workers`. Raises UsageError for
-    names that do not exist, environments that are not ours, and seeds that a trained policy has learned from.
+    names that do not exist, environments that are not ours, an `execution` that the policy has no use for, and seeds
+    that it has learned from.
     """
     if workers < 1:
         raise UsageError(f"--workers {workers}: at least one is needed")
     if not 0 < severity <= 2:
         raise UsageError(f"--severity {severity:g}: within 0 … 2, where 1 is the end of the factors' ranges")
-    source = open_policy(policy)
+    source = open_policy(policy, execution)
     seeds = evaluation_seeds(episodes, seed, exam)
     refuse_training_seeds(seeds, source.trained_on, policy)
     kwargs = source.options(None)
@@ -78,6 +81,7 @@ def robustness_card(
     nominal = Axis("as it is", "nominal", ((env_id, {}),))
     outcomes = _measure([nominal, *(axis for axis in tried if axis.missing is None)], source, kwargs, seeds, workers)
     document = {"schema": SCHEMA, "kind": KIND, "env": env_id, "policy": policy, "policy_label": source.label}
+    document |= {"execution": source.told} if source.told else {}
     document |= {"seed": seed if exam is None else None, "episodes": episodes, "severity": severity}
     document |= {"enough": episodes >= ENOUGH_EPISODES, "seeds": seeds if exam is None else list(range(episodes))}
     rows = [_row(axis, outcomes.get(axis.name), outcomes[nominal.name]) for axis in tried]

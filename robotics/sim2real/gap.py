@@ -4,7 +4,7 @@
 simulation minus target (or nominal minus perturbed), shares are of the total drop, all success in [0, 1]:
 
     {"schema": 1, "kind": "gap", "env", "env_kwargs", "seed", "episodes", "initial_states", "workers", "copies",
-     "mode": "quick" | "full",
+     "mode": "quick" | "full",  "execution": {setting: value},       of chunks; what was asked, empty where nothing was
      "randomisation": "off",                  worlds are fixed: nothing but the task's own instance varies with the seed
      "target": null | {"kind": "hidden twin" | "factors", "env", "severity", "seed", "commitment", "values"},
      "ranges": null | preset,  "factors": [names with curves], "versions", "seconds", "not_modelled": [text],
@@ -55,6 +55,7 @@ from robotics.evaluation.power import episodes_paired
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.evaluation.statistics import wilson
 from robotics.outputs import write_atomically, write_json
+from robotics.policies.schedule import Execution
 from robotics.sim2real.applicability import applicable, chosen_factors, task_of
 from robotics.sim2real.blame import Game, blame
 from robotics.sim2real.calibrated import CalibratedWorld
@@ -110,6 +111,7 @@ class Request:
     workers: int = 1
     copies: int = 1
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    execution: Execution = field(default_factory=Execution)
 
 
 def gap(request: Request, out: Path) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
         preset(request.ranges)
     budget_s = None if request.budget is None else parse_budget(request.budget)
     seeds = evaluation_seeds(request.episodes, request.seed)
-    sources = [open_policy(policy) for policy in request.policies]
+    sources = [open_policy(policy, request.execution) for policy in request.policies]
     for source in sources:
         refuse_training_seeds(seeds, source.trained_on, source.policy)
         if request.copies > 1 and source.execution is None:
@@ -149,6 +151,7 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
         "workers": request.workers,
         "copies": request.copies,
         "mode": "full" if request.full else "quick",
+        "execution": request.execution.told(),
         "randomisation": "off",
         "target": None if target is None else target.public,
         "calibration": about,

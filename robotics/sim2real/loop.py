@@ -4,6 +4,7 @@
 seeds:
 
     {"schema": 1, "kind": "real2sim2real", "env", "policy", "label", "seed", "episodes", "versions",
+     "execution": {setting: value},                 of chunks, by all arms; what was asked, empty where nothing was
      "target": as in gap.json,
      "logs": {"motions", "seconds", "dropout": {"value", "ci95", …}},     share of measurements that were lost
      "identification": {"promoted", "verdict", "parameters", "replay_rmse", "improvement"},    as in sysid.json
@@ -24,7 +25,7 @@ trained in the target itself, which only a simulation allows: its demonstrations
 
 import shutil
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from robotics.errors import DataError, RoboticsError, UsageError, unknown_name
 from robotics.evaluation.agents import BUILT_IN, AgentSource, open_policy
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.outputs import kept_json, prepare_folder, read_json, write_atomically, write_json
+from robotics.policies.schedule import Execution
 from robotics.sim2real.closing import closed_fraction, gain, verdict
 from robotics.sim2real.drawing import TRAINING, Draw, Randomisation
 from robotics.sim2real.dropout import measured_dropout
@@ -105,6 +107,7 @@ class Request:
     compare: tuple[str, ...] = ()
     episodes: int = 50
     seed: int = 1_000_000
+    execution: Execution = field(default_factory=Execution)
     workers: int = 1
     copies: int = 1
 
@@ -136,10 +139,10 @@ class _Loop:
         require_servo_robot(request.env)
         families = request.parameters or families_of(request.env)
         self.settings = Settings(families=families, fit_s=request.fit_seconds, starts=request.starts)
-        self.source = open_policy(request.policy)
+        self.source = open_policy(request.policy, request.execution)
         self.recipe = _run_behind(request.policy)
-        self.env_kwargs, known = origin_of(self.recipe, request.env)
-        self.demonstrations = request.demonstrations or known
+        self.origin = origin_of(self.recipe, request.env)
+        self.demonstrations = request.demonstrations or self.origin.episodes
         if self.demonstrations < 1:
             raise UsageError(f"{self.recipe} does not say of how many demonstrations it learned: --demonstrations")
         self.seeds = evaluation_seeds(request.episodes, request.seed)
@@ -178,7 +181,7 @@ class _Loop:
                 left_out[name] = str(error)
                 _say(f"{name} is left out: {error}")
                 continue
-            measured = self._measured(name, open_policy(str(run)))
+            measured = self._measured(name, open_policy(str(run), self.request.execution))
             arms[name] = {"what": what, **measured, "gain": gain(measured["target"], arms["before"]["target"])}
         arms["before"]["gain"] = None
         closed = closed_fraction(arms)
@@ -190,6 +193,7 @@ class _Loop:
             "label": self.source.label,
             "seed": self.request.seed,
             "episodes": self.request.episodes,
+            "execution": self.source.told,
             "target": self.target.public,
             "logs": logged,
             "identification": {
@@ -271,7 +275,9 @@ class _Loop:
             FIRST_DEMONSTRATION,
             data,
             workers=self.request.workers,
-            env_kwargs=self.env_kwargs,
+            env_kwargs=self.origin.env_kwargs,
+            noise=self.origin.noise,
+            hardest_of=self.origin.hardest_of,
             randomisation=draw,
             resume=data.exists(),
         )
@@ -281,7 +287,8 @@ class _Loop:
         """UsageError when `out` was begun with other settings; how many processes run is free."""
         path, asked = self.out / REQUEST, {k: v for k, v in asdict(self.request).items() if k not in _FREE}
         asked = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
-        before = read_json(path) if path.exists() else asked
+        asked["execution"] = self.request.execution.told()
+        before = {"execution": {}, **read_json(path)} if path.exists() else asked  # once, nothing could be asked of it
         if changed := [name for name in asked if before.get(name) != asked[name]]:
             name = changed[0]
             raise UsageError(

@@ -1,6 +1,6 @@
 """A policy anew from other data, by the recipe of a run that exists."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,18 @@ def retrain(run: Path, data: Path, out: Path, *, steps: int | None = None, resum
     return counters.step
 
 
-def origin_of(run: Path, env_id: str) -> tuple[dict[str, Any], int]:
-    """What the environment of a run's demonstrations was made with, and how many there were.
+@dataclass(frozen=True)
+class Origin:
+    """How a run's demonstrations were collected: arguments of `collect`, and how many there were."""
+
+    env_kwargs: dict[str, Any]
+    episodes: int
+    noise: float = 0.0
+    hardest_of: int = 1
+
+
+def origin_of(run: Path, env_id: str) -> Origin:
+    """Where a run's demonstrations come from; those of runs that do not say how they were collected, undisturbed.
 
     UsageError for a run of another environment, or of several, and for one without demonstrations.
     """
@@ -58,4 +68,5 @@ def origin_of(run: Path, env_id: str) -> tuple[dict[str, Any], int]:
         raise UsageError(f"{run} was trained on {', '.join(sorted(envs))}, not on {env_id} alone")
     episodes = sum(int(one["episodes"]) for one in data.get("fingerprint", []))
     kwargs = (data.get("env_kwargs") or [{}])[0]
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in kwargs.items()}, episodes
+    kwargs = {name: tuple(value) if isinstance(value, list) else value for name, value in kwargs.items()}
+    return Origin(kwargs, episodes, **(data.get("collection") or [{}])[0])

@@ -193,6 +193,7 @@ def _document(
             "path": [str(dataset.root) for dataset in datasets],
             "env": [dataset.provenance.get("env") for dataset in datasets],
             "env_kwargs": [dataset.provenance.get("env_kwargs", {}) for dataset in datasets],
+            "collection": [_collection(dataset.provenance) for dataset in datasets],
             "seeds": _seeds(datasets),
             "tasks": instructions_of(datasets),
             "fingerprint": [_fingerprint(dataset) for dataset in datasets],
@@ -201,6 +202,11 @@ def _document(
         "training": asdict(training),
         "versions": versions(),
     }
+
+
+def _collection(provenance: dict[str, Any]) -> dict[str, Any]:
+    """How the demonstrations were chosen and disturbed, where `robotics collect` noted it."""
+    return {name: provenance[name] for name in ("noise", "hardest_of") if provenance.get(name)}
 
 
 def _seeds(datasets: Sequence[Dataset]) -> list[int]:
