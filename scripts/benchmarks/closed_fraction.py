@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--severity", choices=SEVERITIES, default="medium")
     parser.add_argument("--twins", type=int, default=10)
     parser.add_argument("--screen", type=int, default=0, help="episodes that twins are tried in before the survey")
-    parser.add_argument("--loops", type=int, nargs="+", help="run the loop on these twins alone")
+    parser.add_argument("--loops", type=int, nargs="*", help="run the loop on these twins alone; without any, on none")
     parser.add_argument("--keep", action="store_true", help="go on from the published row")
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("runs/closed_fraction"), help="where everything is kept")
