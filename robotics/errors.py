@@ -23,7 +23,8 @@ class DataError(RoboticsError):
 def unknown_name(kind: str, name: object, choices: Iterable[str], cure: str = "") -> UsageError:
     """The error for a name that does not exist: says what exists, and what was probably meant."""
     name, choices = str(name), sorted(choices)
-    close = get_close_matches(name, choices, n=1, cutoff=0.5)
+    bare = {choice.lstrip("-"): choice for choice in choices}  # what all options begin with makes none more alike
+    close = [bare[one] for one in get_close_matches(name.lstrip("-"), bare, n=1, cutoff=0.5)]
     if not close and name:
         # `TransferCube` for `robotics/TransferCube-v0`: difflib alone finds prefixes and cases too far apart
         close = [c for c in choices if name.lower() in c.lower()][:1]

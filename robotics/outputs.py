@@ -14,11 +14,25 @@ from robotics.errors import DataError, RoboticsError, UsageError
 def prepare_folder(
     out: Path, kind: str, marks: Sequence[Path | str], *, resume: bool | None = None, overwrite: bool = False
 ) -> Path:
-    """Make `out` ready to be written to and return it; `resume` is None for a command that knows no --resume.
+    """Make `out` ready to be written to and return it, refusing what `require_free` refuses.
 
-    Raises UsageError when it already holds something and neither `resume` nor `overwrite` was asked for, or when both
-    were. With `overwrite` its content is removed, but only when one of the files `marks` tells that it is a `kind`: a
-    slip in --out shall not empty a home.
+    With `overwrite` its content is removed: to be called when nothing can be refused any more.
+    """
+    require_free(out, kind, marks, resume=resume, overwrite=overwrite)
+    if overwrite and out.is_dir():
+        shutil.rmtree(out)
+    require_writable(out)
+    return out
+
+
+def require_free(
+    out: Path, kind: str, marks: Sequence[Path | str], *, resume: bool | None = None, overwrite: bool = False
+) -> None:
+    """UsageError when `out` already holds something and neither `resume` nor `overwrite` was asked for, or when both
+    were; changes nothing. `resume` is None for a command that knows no --resume.
+
+    `overwrite` is for a folder in which one of the files `marks` tells that it is a `kind`: a slip in --out shall not
+    empty a home.
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other: give one")
@@ -30,13 +44,10 @@ def prepare_folder(
                 raise UsageError(
                     f"--overwrite: {out} holds something that is no {kind}; remove it yourself if it is meant"
                 )
-            shutil.rmtree(out)
         elif not resume:
             replace = "--overwrite to replace it"
             cure = replace if resume is None else f"--resume to continue it or {replace}"
             raise UsageError(f"--out {out} already holds something: give {cure}, or another folder")
-    require_writable(out)
-    return out
 
 
 def require_writable(folder: Path) -> None:

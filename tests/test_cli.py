@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from robotics.cli.main import COMMANDS, main
+from robotics.cli.bench import Options, document_of
+from robotics.cli.main import COMMANDS, main, parse
 from tests.toy import TOY_ID
 
 TRANSFER = "robotics/TransferCube-v0"
@@ -63,6 +64,15 @@ def test_every_command_explains_itself(capsys, command):
         (f"gap --env {TRANSFER} --policy zero --out OUT --films -1", ["--films -1"]),
         ("sysid foo", ["available: excite"]),
         ("bench --policy zero --env=", ["unknown environment ''; available"]),
+        ("collect --env x --out OUT --episdes 2 --seed 0", ["unknown option '--episdes'", "did you mean '--episodes'"]),
+        (f"bench --env {TRANSFER} --policy zero --exam k --seed 5", ["--seed 5 contradicts --exam"]),
+        (f"card --env {TRANSFER} --policy zero --out OUT --exam k --seed 5", ["--seed 5 contradicts --exam"]),
+        (f"bench --env {TRANSFER} --policy zero --target twin.json", ["did you mean twin:twin.json?"]),
+        (f"bench --env {TRANSFER} --policy zero --target factors:", ["factors: is not whole; write sim"]),
+        (f"gap --env {TRANSFER} --out OUT --policy zero --policy random", ["--policy comes 2 times"]),
+        (f"gap --env {TRANSFER} --out OUT --policy zero zero", ["--policy zero comes twice"]),
+        (f"gap --env {TRANSFER} --out OUT --policy exprt", ["unknown policy 'exprt'"]),
+        ("report OUT/x --out OUT/table.csv", ["the page is an .html file"]),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(capsys, tmp_path, arguments, fragments):
@@ -177,6 +187,38 @@ def test_bench_document_is_kept_and_never_silently_replaced(capsys, tmp_path):
     assert "--overwrite" in err
     assert (tmp_path / "bench-expert-1000000.json").read_bytes() == before
     assert run(capsys, *call, "--overwrite")[0] == 0
+
+
+def test_documents_of_other_circumstances_have_other_names(tmp_path):
+    def name(*more: str) -> str:
+        given = ["--env", TRANSFER, "--policy", "runs/act", "--out", str(tmp_path), *more]
+        return document_of(parse(Options, given, "robotics bench")).name
+
+    several = [(), ("--exam", "swordfish"), ("--exam", "b"), ("--calibration", "c.json"), ("--delay", "2")]
+    several += [("--target", f"factors:{change}") for change in ("mass=1.1", "mass=1.2", "friction=1.1")]
+    several += [("--target", f"twin:runs/{twin}.json") for twin in ("first", "second")]
+    names = [name(*more) for more in several]
+    assert len(set(names)) == len(several)
+    assert names[0] == "bench-act-1000000.json" and names[5] == "bench-act-1000000-on-factors_mass=1.1.json"
+    assert "swordfish" not in names[1]
+
+
+@pytest.mark.parametrize("command", ["gap", "card"])
+def test_what_is_refused_costs_no_earlier_report(capsys, tmp_path, command):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"{command}.json").write_text("measured for hours")
+    asked = f"{command} --env {TRANSFER} --out {out} --overwrite --policy"
+    for refused in ("exprt", "expert --delay 1", "zero --episodes 1 --seed -1"):
+        assert run(capsys, *f"{asked} {refused}".split())[0] == 2
+    assert [path.read_text() for path in out.iterdir()] == ["measured for hours"]
+
+
+def test_excitation_and_page_replace_nothing_that_was_not_meant(capsys, tmp_path):
+    motion = tmp_path / "motion.csv"
+    motion.write_text("mine")
+    code, _, err = run(capsys, "sysid", "excite", "--robot", "arm", "--out", motion)
+    assert code == 2 and "give --overwrite" in err and motion.read_text() == "mine"
 
 
 def test_table_for_people_tells_the_interval(capsys):

@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from robotics.cli.main import main
 from robotics.environments import make_env
 from robotics.errors import RoboticsError, UsageError
 from robotics.media.caption import Caption
@@ -91,6 +92,16 @@ def test_a_film_shows_the_episode_that_bench_measures(tmp_path, toy_policy):
     episode = record(Shot(TOY_ID, str(toy_policy), 1_000_003), tmp_path / "v.mp4")
     row = bench(TOY_ID, str(toy_policy), 1, 1_000_003)["episodes"][0]
     assert (episode.success, episode.length, episode.return_) == (row["success"], row["length"], row["return"])
+
+
+def test_a_film_of_another_world_says_so(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("robotics.media.record.develop", lambda frames, caption, *rest: drawn.append(caption.detail))
+    told = ["record", "--env", "robotics/Reach-v0", "--policy", "zero", "--seed", "1000000", "--size", "64x48"]
+    film = tmp_path / "a.mp4"
+    assert main([*told, "--target", "factors:payload=0.4", "--out", str(film)]) == 0
+    assert json.loads(film.with_suffix(".json").read_text())["target"]["values"] == {"payload": 0.4}
+    assert drawn == ["zero · seed 1000000 · on payload 0.4"]
 
 
 def test_an_existing_film_is_kept(tmp_path):

@@ -61,6 +61,26 @@ def test_a_run_shows_its_learning_curve_and_what_is_missing(toy_policy, tmp_path
     assert "40 episodes" in text
 
 
+def test_measurements_of_one_policy_are_told_apart(folder, tmp_path):
+    """By how and where they were made; what a damaged document says of that is refused."""
+    document = json.loads((folder / document_name("expert", 1_000_000)).read_text())
+    twin = {"kind": "hidden twin", "env": TOY_ID, "severity": "hard", "seed": 3, "commitment": "c"}
+    for name, more in (
+        ("plain", {"target": {"kind": "simulation"}}),
+        ("told", {"execution": {"delay": 2, "unstick": 0.3}}),
+        ("twin", {"target": twin}),
+        ("heavy", {"target": {"kind": "factors", "values": {"mass": 1.1}}}),
+    ):
+        write_json(tmp_path / f"bench-{name}.json", document | more)
+    text = without_plotly(write_report([tmp_path]))
+    labels = ["expert", "expert · receding_horizon, delay 2, unstick 0.3"]
+    labels += ["expert · on hidden twin (severity hard, seed 3)", "expert · on mass 1.1"]
+    assert all(f"<td>{label}</td>" in text and f"Episodes of {label}<" in text for label in labels)
+    write_json(tmp_path / "bench-heavy.json", document | {"target": {"kind": "factors", "values": [1]}})
+    with pytest.raises(DataError, match=r"bench-heavy.json: target.values is no table"):
+        write_report([tmp_path])
+
+
 def test_several_runs_are_compared(folder, toy_policy, tmp_path):
     text = without_plotly(write_report([folder, toy_policy], tmp_path / "page.html"))
     assert "Comparison" in text

@@ -314,6 +314,13 @@ def test_a_report_on_an_open_target(tmp_path):
     assert "hidden" not in describe(written, tmp_path)
 
 
+def test_no_policy_is_measured_while_another_does_not_fit(toy_policy, tmp_path, monkeypatch):
+    monkeypatch.setattr("robotics.sim2real.gap._Policy.measure", lambda *_: pytest.fail("an episode was run"))
+    with pytest.raises(UsageError, match="the environment takes"):
+        gap(Request(REACH, ("zero", str(toy_policy)), episodes=3), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_policy_that_is_not_deterministic_is_refused():
     class Erratic:
         def reset(self, env, seed):

@@ -449,7 +449,7 @@ def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
     assert main([*asked_again, "--episodes", "3"]) == 2
     assert "begun with episodes = 2, not 3" in capsys.readouterr().err
     assert main([*asked(reach_run, out), "--resume"]) == 2
-    assert "begun with execution = {'n_action_steps': 2, 'delay': 0}, not {}" in capsys.readouterr().err
+    assert "begun with receding_horizon, n_action_steps 2, not receding_horizon;" in capsys.readouterr().err
     assert main(asked(reach_run, out)) == 2
     assert "already holds something" in capsys.readouterr().err
     (out / "real2sim2real.json").write_text("{}")

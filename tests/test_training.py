@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from robotics.cli.main import main
 from robotics.cli.train import parse_duration
 from robotics.datasets.reader import Dataset
 from robotics.errors import DataError, RoboticsError, UsageError
@@ -22,6 +23,7 @@ from robotics.training.data import Sampler, TrainingData, choose_inputs
 from robotics.training.loop import Trainer
 from robotics.training.metrics import read_metrics
 from robotics.training.optimization import learning_rate
+from robotics.training.run_folder import read_run
 from tests.runs import BRIEF, toy_data, toy_run
 
 
@@ -225,12 +227,28 @@ def test_interrupt_saves_a_checkpoint_and_leaves_130(toy_dataset, tmp_path):
         ({"training_options": {"batch_size": 3}}, "batch_size = 16, not 3"),
         ({"policy_options": {"chunk_size": 4, "n_action_steps": 4}}, "chunk_size = 8, not 4"),
         ({"inputs": "state"}, "inputs = "),
+        ({"preset_name": "paper"}, "preset = 'small', not 'paper'"),
     ],
 )
 def test_resume_refuses_to_become_another_training(toy_dataset, tmp_path, change, message):
     run = toy_run(toy_dataset, tmp_path / "run", training_options={"steps": 2})
     with pytest.raises(UsageError, match=message):
         toy_run(toy_dataset, run, resume=True, **change)
+
+
+def test_a_resumed_run_says_what_it_became(toy_dataset, tmp_path, capsys):
+    """Its data need not be named again; a run that is not there is begun, and says so."""
+    run = tmp_path / "run"
+    toy_run(toy_dataset, run, training_options={"steps": 2}, resume=True)
+    assert f"{run} holds no run, so a new one begins" in capsys.readouterr().err
+    assert main(["train", "act", "--out", str(run), "--resume", "--steps", "3"]) == 0
+    document = read_run(run)
+    assert document["training"]["steps"] == 3 and document["preset"] == "small"
+    assert "no run" not in capsys.readouterr().err
+    assert main(["train", "act", "--out", str(run), "--resume", "--steps", "9", "--time-budget", "0.001s"]) == 0
+    assert "the time budget is used up" in capsys.readouterr().err
+    assert main(["train", "act", "--out", str(tmp_path / "none"), "--resume"]) == 2
+    assert "--data is needed" in capsys.readouterr().err
 
 
 def test_resume_refuses_other_data(toy_dataset, tmp_path):

@@ -9,6 +9,8 @@ from typing import Any
 
 from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
 from robotics.errors import UsageError
+from robotics.evaluation.circumstances import target_in_words
+from robotics.evaluation.seeds import fingerprint, refuse_seed_beside_exam
 from robotics.outputs import require_writable, write_json
 
 
@@ -49,6 +51,7 @@ class Options:
 
 
 def run(options: Options) -> None:
+    refuse_seed_beside_exam(options.seed, options.exam)
     from robotics.evaluation.bench import bench
 
     execution = options.how.asked()
@@ -83,8 +86,14 @@ CALIBRATED_ARM = ("calibration", "episodes", "success_rate", "success_ci95", "re
 
 def document_name(policy: str, seed: int, exam: str | None = None, execution: str = "") -> str:
     """`bench-<policy>-<seed>[-<execution>].json`, with a policy's folder name made harmless."""
-    name = re.sub(r"[^\w.-]+", "_", Path(policy).name or "policy")
-    return f"bench-{name}-{'exam' if exam is not None else seed}{execution and '-' + execution}.json"
+    name = _harmless(Path(policy).name or "policy")
+    seeds = str(seed) if exam is None else f"exam{fingerprint(exam)}"
+    return f"bench-{name}-{seeds}{execution and '-' + execution}.json"
+
+
+def _harmless(text: str) -> str:
+    """As a part of a file's name; a path by its last part."""
+    return re.sub(r"[^\w.=-]+", "_", text.rpartition("/")[2])[:80]
 
 
 def describe(document: dict[str, Any], target: Path | None = None) -> str:
@@ -92,7 +101,7 @@ def describe(document: dict[str, Any], target: Path | None = None) -> str:
     lines = [f"{document['policy']} on {document['env']}, {len(document['episodes'])} episodes"]
     lines += executed(document)
     if "target" in document:
-        lines.append(f"target       {document['target']['kind']}")
+        lines.append(f"target       {target_in_words(document['target'])}")
     if document["success_rate"] is None:
         lines.append("success      not reported by this environment")
     else:
@@ -130,19 +139,26 @@ def _calibrated(arm: dict[str, Any]) -> str:
     return f"calibrated   {arm['success_rate']:.1%}  [{low:.1%}, {high:.1%}] in the {about} model, same seeds"
 
 
+def document_of(options: Options) -> Path:
+    """Where the document goes: what is measured otherwise has another name."""
+    assert options.out is not None
+    how = options.how
+    steps = "" if how.n_action_steps is None else f"steps{how.n_action_steps}"
+    late = f"delay{how.delay}" if how.delay else ""
+    shaken = "" if how.unstick is None else f"unstick{how.unstick:g}"
+    place = "" if options.target is None else "on-" + _harmless(options.target.removesuffix(".json"))
+    beside = "" if options.calibration is None else "calibrated"
+    execution = "-".join(part for part in (how.execution, steps, late, shaken, place, beside) if part)
+    return options.out / document_name(options.policy, options.seed, options.exam, execution)
+
+
 def _target(options: Options) -> Path | None:
     """Where the document goes; UsageError when it is there already, or can not be."""
     if options.out is None:
         return None
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"--out {options.out} is a file; a folder is needed")
-    how = options.how
-    steps = "" if how.n_action_steps is None else f"steps{how.n_action_steps}"
-    late = f"delay{how.delay}" if how.delay else ""
-    shaken = "" if how.unstick is None else f"unstick{how.unstick:g}"
-    place = "" if options.target is None else "on-" + re.sub(r"[^\w.-]+", "_", Path(options.target).stem)
-    execution = "-".join(part for part in (how.execution, steps, late, shaken, place) if part)
-    target = options.out / document_name(options.policy, options.seed, options.exam, execution)
+    target = document_of(options)
     if target.exists() and not options.overwrite:
         raise UsageError(f"{target} exists: give --overwrite to replace it, or another --out")
     require_writable(options.out)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
-from robotics.outputs import prepare_folder
+from robotics.evaluation.seeds import refuse_seed_beside_exam
+from robotics.outputs import prepare_folder, require_free
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,13 @@ class Options:
 
 
 def run(options: Options) -> None:
+    execution = options.how.asked()
+    refuse_seed_beside_exam(options.seed, options.exam)
     from robotics.reports.gap_card import write_card
     from robotics.sim2real.card import robustness_card
 
-    prepare_folder(options.out, "robustness card", ("card.json",), overwrite=options.overwrite)
+    folder = (options.out, "robustness card", ("card.json",))
+    require_free(*folder, overwrite=options.overwrite)
     document = robustness_card(
         options.env,
         options.policy,
@@ -48,10 +52,10 @@ def run(options: Options) -> None:
         options.seed,
         severity=options.severity,
         exam=options.exam,
-        execution=options.how.asked(),
+        execution=execution,
         workers=options.workers,
     )
-    page = write_card(document, options.out)
+    page = write_card(document, prepare_folder(*folder, overwrite=options.overwrite))
     print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document, page))
 
 

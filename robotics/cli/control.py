@@ -93,13 +93,17 @@ def _targets(targets: dict[str, Any] | None) -> list[str]:
     return [f"targets      {targets['given']} given, " + (f"missed by [m]: {missed}" if missed else "all met")]
 
 
+def _velocity(document: dict[str, Any]) -> str:
+    (vx, vy, wz), (cx, cy, cz) = document["velocity_mean"], document["command"]
+    return f"velocity     {vx:.3f} of {cx:g} m/s forward, {vy:.3f} of {cy:g} m/s left, {wz:.3f} of {cz:g} rad/s"
+
+
 def describe(document: dict[str, Any]) -> str:
     """The document as a few lines for people."""
-    vx, vy, wz = document["velocity_mean"]
-    cx, cy, cz = document["command"]
+    moves = any(abs(value) > 5e-4 for value in (*document["velocity_mean"], *document["command"]))
     lines = [
         f"{document['robot']}: {document['task']} for {document['seconds']} s",
-        f"velocity     {vx:.3f} of {cx:g} m/s forward, {vy:.3f} of {cy:g} m/s left, {wz:.3f} of {cz:g} rad/s",
+        *([_velocity(document)] if moves else []),  # not of an arm that stands fast
         "rms error    " + ", ".join(f"{name} {value:.4g}" for name, value in document["tracking_rms"].items()),
         *_targets(document.get("targets")),
         f"speed        {document['realtime_factor']:.2f} x real time",

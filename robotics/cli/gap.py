@@ -7,7 +7,6 @@ from typing import Any
 
 from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
 from robotics.errors import UsageError
-from robotics.outputs import prepare_folder
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,10 @@ class Options:
 
 
 def run(options: Options) -> None:
+    execution = options.how.asked()
     from robotics.reports.gap import write_gap_page
     from robotics.reports.gap_films import film_gap
-    from robotics.sim2real.gap import GAP, Request, gap
+    from robotics.sim2real.gap import Request, gap
     from robotics.sim2real.targets import open_target
 
     if options.quick and options.full:
@@ -77,10 +77,9 @@ def run(options: Options) -> None:
         workers=options.workers,
         copies=options.copies,
         env_kwargs={} if options.action_mode is None else {"action_mode": options.action_mode},
-        execution=options.how.asked(),
+        execution=execution,
     )
-    prepare_folder(options.out, "gap report", (GAP,), overwrite=options.overwrite)
-    document = gap(request, options.out)
+    document = gap(request, options.out, overwrite=options.overwrite)
     if options.films and options.target is not None:
         film_gap(document, open_target(options.target, options.env).env_kwargs(), options.out, options.films)
     page = write_gap_page(options.out)

@@ -10,7 +10,7 @@ import importlib
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -50,7 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)  # MuJoCo's have several lines
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: what was committed before is complete and readable", file=sys.stderr)
+        print(
+            "interrupted: episodes, checkpoints and stages that were done are complete and readable",
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:  # `robotics list envs | head`
         sys.stderr.close()
@@ -102,6 +105,7 @@ def parse(options_type: type, arguments: list[str], program: str) -> Any:
     """The options that `arguments` spell; UsageError in one line for anything that tyro refuses or does not know."""
     import tyro
 
+    _refuse_repeated(arguments, options_type)
     options: Any
     stderr = io.StringIO()
     try:
@@ -116,28 +120,43 @@ def parse(options_type: type, arguments: list[str], program: str) -> Any:
     except SystemExit as stop:
         if stop.code in (0, None):  # --help
             raise
-        raise UsageError(_one_line(stderr.getvalue())) from None
+        said = _one_line(stderr.getvalue())
+        if misspelt := re.search(r"Unrecognized options: (--\S+)", said):  # rather than that another one is missing
+            raise _unknown_argument(misspelt[1], options_type) from None
+        raise UsageError(said) from None
     if unknown:
         raise _unknown_argument(unknown[0], options_type)
     return options
 
 
+def _refuse_repeated(arguments: Sequence[str], options_type: type) -> None:
+    """UsageError for an option of several values that comes twice: the first ones would be forgotten."""
+    import tyro
+
+    given = [token.partition("=")[0] for token in arguments]
+    for name, (kind, notes) in _named(options_type).items():
+        if get_origin(kind) is tuple and tyro.conf.UseAppendAction not in notes and given.count(name) > 1:
+            raise UsageError(f"{name} comes {given.count(name)} times: give all its values after one")
+
+
 def _unknown_argument(token: str, options_type: type) -> UsageError:
     if not token.startswith("-"):
         return UsageError(f"unexpected argument '{token}'")
-    return unknown_name("option", token.split("=")[0], list(_names(options_type)))
+    return unknown_name("option", token.split("=")[0], _named(options_type))
 
 
-def _names(options_type: type) -> Iterator[str]:
-    """Those of all options, of options in options too; not of positional ones."""
+def _named(options_type: type) -> dict[str, tuple[Any, list[Any]]]:
+    """Option -> its type and what is noted of that, of options in options too; without positional ones."""
     import tyro
 
+    found: dict[str, tuple[Any, list[Any]]] = {}
     for name, hint in get_type_hints(options_type, include_extras=True).items():
         kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if isinstance(kind, type) and is_dataclass(kind):
-            yield from _names(kind)
+            found |= _named(kind)
         elif tyro.conf.Positional not in notes:
-            yield "--" + name.replace("_", "-")
+            found["--" + name.replace("_", "-")] = kind, notes
+    return found
 
 
 def _one_line(box: str) -> str:

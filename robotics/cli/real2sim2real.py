@@ -58,6 +58,7 @@ class Options:
 
 
 def run(options: Options) -> None:
+    execution = options.how.asked()  # what it refuses, it refuses before much is loaded
     from robotics.reports.loop import write_loop_page
     from robotics.sim2real.loop import Request, real2sim2real
 
@@ -75,7 +76,7 @@ def run(options: Options) -> None:
         compare=_names(options.compare),
         episodes=options.episodes,
         seed=options.seed,
-        execution=options.how.asked(),
+        execution=execution,
         workers=options.workers,
         copies=options.copies,
     )

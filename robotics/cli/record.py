@@ -45,18 +45,16 @@ def run(options: Options) -> None:
     size = None if options.size is None else parse_size(options.size)
     shot = Shot(options.env, options.policy, options.seed, options.camera, size, options.speed)
     env_kwargs: dict[str, Any] = {} if options.action_mode is None else {"action_mode": options.action_mode}
-    if options.calibration is not None:
-        from robotics.sim2real.calibrated import CalibratedWorld
+    about: dict[str, Any] = {}
+    if options.target is not None or options.calibration is not None:
+        from robotics.sim2real.places import place
 
-        if options.target is not None:
-            raise UsageError("--calibration contradicts --target: each is a world of its own")
-        env_kwargs["world"], _ = CalibratedWorld.read(options.calibration)
-    if options.target is not None:
-        from robotics.sim2real.targets import open_target
-
-        env_kwargs |= open_target(options.target, options.env).env_kwargs()
+        there, about = place(options.env, options.target, options.calibration)
+        env_kwargs |= there
     execution = options.how.asked()
-    episode = record(shot, options.out, overwrite=options.overwrite, env_kwargs=env_kwargs, execution=execution)
+    episode = record(
+        shot, options.out, overwrite=options.overwrite, env_kwargs=env_kwargs, execution=execution, about=about
+    )
     outcome = {True: "success", False: "failed", None: f"return {episode.return_:.2f}"}[episode.success]
     print(f"{options.out}: {outcome} after {episode.length} steps", file=sys.stderr)
 

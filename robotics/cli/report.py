@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from robotics.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Options:
@@ -22,6 +24,8 @@ def run(options: Options) -> None:
     from robotics.reports.loop import DOCUMENT, write_loop_page
     from robotics.reports.page import write_report
 
+    if options.out is not None and options.out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--out {options.out}: the page is an .html file")
     of_loop = len(options.runs) == 1 and (options.runs[0] / DOCUMENT).exists()
     page = write_loop_page(options.runs[0], options.out) if of_loop else write_report(options.runs, options.out)
     print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser", file=sys.stderr)

@@ -12,7 +12,7 @@ from robotics.errors import UsageError
 
 @dataclass(frozen=True)
 class Options:
-    """Identify a robot's parameters from logs of its motions, and judge them by motions that were held out."""
+    """Identify a robot's parameters from logs of its motions, and judge them by held-out ones (excite designs some)."""
 
     robot: str
     """so101, arm, bimanual, quadruped, humanoid; an MJCF or URDF file; a TOML file with model = "…"; menagerie:NAME."""
@@ -66,6 +66,8 @@ class ExciteOptions:
     """Largest speed of a joint [rad/s or m/s]."""
     seed: int = 0
     """Of the phases and frequencies."""
+    overwrite: bool = False
+    """Replace --out."""
 
 
 def run(options: Options) -> None:
@@ -99,6 +101,8 @@ def excite(options: ExciteOptions) -> None:
 
     if options.out.suffix != ".csv":
         raise UsageError(f"--out {options.out}: give a .csv file")
+    if options.out.exists() and not options.overwrite:
+        raise UsageError(f"--out {options.out} exists: give --overwrite to replace it, or another name")
     found = design(options.robot, options.seconds, options.rate_hz, options.top_hz, options.speed, options.seed)
     write_csv(found, options.out)
     print(

@@ -12,6 +12,7 @@ from tyro.conf import UseAppendAction
 
 from robotics.cli import train_rl
 from robotics.errors import UsageError
+from robotics.training.run_folder import CONFIG, read_run
 
 #: Options that are fields of the policy's configuration; the rest of what is given goes to TrainConfig.
 POLICY_OPTIONS: tuple[str, ...] = ("chunk_size", "n_action_steps", "input_noise", "input_sparsity", "language")
@@ -23,12 +24,14 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 class Options:
     """Imitate the demonstrations of a dataset. What is not given comes from the preset, or from the resumed run."""
 
-    data: UseAppendAction[tuple[str, ...]]
-    """Folder of the dataset; several, by commas or by repeating the option, for one policy of all their tasks."""
     out: Path
     """Folder of the run."""
-    preset: str = "small"
-    """small: minutes on two CPU cores; paper: as published, for a GPU; pixels: from cameras, for a GPU (act, dit)."""
+    data: UseAppendAction[tuple[str, ...]] = ()
+    """Folder of the dataset; several, by commas or by repeating the option, for one policy of all their tasks. Those
+    of the run when it is resumed and none is given."""
+    preset: str | None = None
+    """small (when not given): minutes on two CPU cores; paper: as published, for a GPU; pixels: from cameras, for a GPU
+    (act, dit)."""
     inputs: str | None = None
     """Observations to use, by commas (state,environment_state,top); all of the dataset's when not given."""
     steps: int | None = None
@@ -106,14 +109,14 @@ def run(family: str, options: Options) -> None:
         if field.default is None and getattr(options, field.name) is not None
     }
     given |= {name: True for name in ("language", "compile") if getattr(options, name)}
-    inputs = given.pop("inputs", None)
+    inputs, preset_name = given.pop("inputs", None), given.pop("preset", None)
     if "time_budget" in given:
         given["time_budget_s"] = parse_duration(given.pop("time_budget"))
     counters = train(
         family,
-        data_folders(options.data),
+        data_folders(options.data or (learned_from(options.out) if options.resume else ())),
         options.out,
-        preset_name=options.preset,
+        preset_name=preset_name,
         inputs=inputs,
         policy_options={key: value for key, value in given.items() if key in POLICY_OPTIONS},
         training_options={key: value for key, value in given.items() if key not in POLICY_OPTIONS},
@@ -129,6 +132,12 @@ def data_folders(texts: Sequence[str]) -> list[Path]:
     if not folders:
         raise UsageError("--data is needed: the folder of a dataset")
     return [Path(folder) for folder in folders]
+
+
+def learned_from(run: Path) -> tuple[str, ...]:
+    """The folders that a run's demonstrations came from; none where nothing says so."""
+    paths = read_run(run)["data"].get("path") if (run / CONFIG).is_file() else None
+    return tuple(paths or ())
 
 
 def parse_duration(text: str) -> float:

@@ -87,10 +87,10 @@ class Trial:
             raise UsageError(f"--seed {self.seed}: seeds are not negative")
         self._require_known(robot.name, robot.conditions)
         if self.twist != Twist() and self.task not in robot.moving_tasks:
-            moving = ", ".join(robot.moving_tasks) or "none"
+            moving = ", ".join(robot.moving_tasks)
+            other = f", or take a task that does ({moving})" if moving else ""
             raise UsageError(
-                f"task {self.task} of {self.robot} takes no velocity: leave out --vx, --vy and --wz, "
-                f"or take a task that does ({moving})"
+                f"task {self.task} of {self.robot} takes no velocity: leave out --vx, --vy and --wz{other}"
             )
 
     def machine(self) -> Machine | None:

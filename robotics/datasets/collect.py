@@ -1,5 +1,6 @@
 """Expert demonstrations into a dataset: N successful episodes, whatever the number of workers."""
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,8 @@ def collect(
         fps, robot_type = demonstrator.fps, demonstrator.robot_type
         require_room(out, _needed_bytes(features, episodes, demonstrator.frame_limit or UNKNOWN_LENGTH), "the dataset")
     prepare_folder(out, "dataset", (INFO, PROVENANCE), resume=resume, overwrite=overwrite)
+    if resume and not any(out.iterdir()):
+        print(f"note: --resume: {out} holds no dataset, so a new one begins", file=sys.stderr)
     with _open_writer(out, fps, features, robot_type, origin) as writer:
         journal = _Journal(writer, origin)
         _fill(writer, journal, source, episodes, attempts, workers)

@@ -143,7 +143,7 @@ def require_fit(policy: str, config: "PolicyConfig", shape: tuple[int, ...] | No
 def _refuse(execution: Execution | None, policy: str) -> None:
     if execution not in (None, Execution()):
         raise UsageError(
-            f"{policy} predicts no chunks: execution, delay, n_action_steps and unstick mean nothing to it"
+            f"{policy} predicts no chunks: leave out --execution, --delay, --n-action-steps and --unstick, or {policy}"
         )
 
 

@@ -80,18 +80,11 @@ def bench(
         refuse_training_seeds(seeds, source.trained_on, policy)
     kwargs = source.options(env_kwargs)
     shown: dict[str, Any] = {"env_kwargs": {key: _plain(value) for key, value in kwargs.items()}}
-    if target is not None:
-        from robotics.sim2real.targets import open_target
+    if target is not None or calibration is not None:
+        from robotics.sim2real.places import place
 
-        place = open_target(target, env_id)
-        kwargs, shown["target"] = {**kwargs, **place.env_kwargs()}, place.public
-    if calibration is not None:
-        from robotics.sim2real.calibrated import CalibratedWorld
-
-        if target is not None:
-            raise UsageError(f"--calibration {calibration} contradicts --target {target}: each is a world of its own")
-        world, shown["calibration"] = CalibratedWorld.read(calibration)
-        kwargs = {**kwargs, "world": world}
+        there, about = place(env_id, target, calibration)
+        kwargs, shown = kwargs | there, shown | about
     control_hz = _control_rate(env_id, kwargs, source)
     results: dict[int, Episode] = {}
     with (

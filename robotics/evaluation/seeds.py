@@ -31,6 +31,12 @@ def evaluation_seeds(episodes: int, seed: int, exam: str | None = None) -> list[
     return [int.from_bytes(digest[:8], "big") >> 1 for digest in digests]
 
 
+def refuse_seed_beside_exam(seed: int, exam: str | None) -> None:
+    """UsageError for a first seed that was given beside a key, which decides all seeds."""
+    if exam is not None and seed != FIRST_EVALUATION_SEED:
+        raise UsageError(f"--seed {seed} contradicts --exam: the key decides the seeds")
+
+
 def require_seed(seed: int) -> None:
     """UsageError for a negative one: numpy's generators take none."""
     if seed < 0:
@@ -47,5 +53,5 @@ def refuse_training_seeds(seeds: Iterable[int], trained_on: Iterable[int], polic
     if common := sorted(set(seeds) & set(trained_on)):
         raise UsageError(
             f"{policy} was trained on {len(common)} of these seeds (first: {common[0]}); "
-            f"evaluate with --seed {FIRST_EVALUATION_SEED} or above, or with --exam KEY"
+            f"evaluate with --seed {FIRST_EVALUATION_SEED} or above"
         )

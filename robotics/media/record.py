@@ -12,12 +12,13 @@ import numpy as np
 from robotics.environments import accepted_options, instruction, make_env
 from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.agents import open_policy
+from robotics.evaluation.circumstances import circumstances
 from robotics.evaluation.rollout import Episode, run_episode
 from robotics.media.caption import Caption
 from robotics.media.develop import develop
 from robotics.media.spool import FrameSpool
 from robotics.outputs import require_room, require_writable, write_json
-from robotics.policies.schedule import Execution, in_words
+from robotics.policies.schedule import Execution
 from robotics.progress import progress
 
 MIN_SPEED, MAX_SPEED = 0.05, 20.0
@@ -46,8 +47,11 @@ def record(
     overwrite: bool = False,
     env_kwargs: Mapping[str, Any] | None = None,
     execution: Execution | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Episode:
     """Film one episode into `out` (MP4, H.264) and describe it in a JSON file beside it; returns the episode.
+
+    `about` is what caption and description say of the place (`sim2real.places`) that `env_kwargs` makes.
 
     Raises UsageError for names that do not exist, a camera or size the environment does not offer, or an `out` that is
     already there; RoboticsError when nothing can be rendered.
@@ -70,11 +74,12 @@ def record(
 
             episode = run_episode(env, agent, shot.seed, keep_frame)
             bar.finish_early()
-            caption = _caption(shot, env, source.label, source.told, episode, fps)
+            told = {**({"execution": source.told} if source.told else {}), **(about or {})}
+            caption = _caption(shot, env, source.label, told, episode, fps)
             develop(frames, caption, fps, shot.speed, out)
     finally:
         env.close()
-    write_json(out.with_suffix(".json"), _description(shot, caption, source.told, episode, source.label))
+    write_json(out.with_suffix(".json"), _description(shot, caption, told, episode, source.label))
     return episode
 
 
@@ -135,9 +140,7 @@ def _frame_rate(env: gym.Env) -> float:
 
 def _caption(shot: Shot, env: gym.Env, label: str, told: dict[str, Any], episode: Episode, fps: float) -> Caption:
     title = instruction(env, shot.env_id)
-    details = [label, f"seed {shot.seed}"]
-    if told:
-        details.append(in_words(told))
+    details = [label, f"seed {shot.seed}", *circumstances(told)]
     if shot.speed != 1:
         details.append(f"{shot.speed:g}x speed")
     return Caption(title, " · ".join(details), _outcome(episode, fps), episode.success)
@@ -158,7 +161,7 @@ def _description(shot: Shot, caption: Caption, told: dict[str, Any], episode: Ep
         "policy_label": label,
         "seed": shot.seed,
         "speed": shot.speed,
-        **({"execution": told} if told else {}),
+        **told,
         "task": caption.title,
         "outcome": caption.outcome,
         "success": episode.success,

@@ -8,6 +8,7 @@ from typing import Any
 
 from robotics.datasets.video import count_frames
 from robotics.errors import DataError
+from robotics.evaluation.circumstances import circumstances
 from robotics.outputs import read_json
 from robotics.training.metrics import METRICS, read_metrics
 from robotics.training.run_folder import CONFIG, read_run
@@ -25,7 +26,9 @@ class Bench:
 
     @property
     def label(self) -> str:
-        return str(self.document.get("policy_label") or Path(str(self.document["policy"])).name)
+        """What tells it apart from others of the same policy."""
+        policy = str(self.document.get("policy_label") or Path(str(self.document["policy"])).name)
+        return " · ".join([policy, *circumstances(self.document)])
 
     @property
     def successes(self) -> int:
@@ -112,7 +115,16 @@ def _read_bench(path: Path) -> Bench:
         _require(pair and interval[0] <= rate <= interval[1], path, f"success_ci95 is {interval!r}, no interval")
     for name in ("policy_ms", "faults", "versions"):
         _require(isinstance(document.get(name) or {}, dict), path, f"{name} is no table")
+    _require_circumstances(path, document)
     return Bench(path.name, document)
+
+
+def _require_circumstances(path: Path, document: dict[str, Any]) -> None:
+    """DataError for what `circumstances` can not read."""
+    tables = {name: document.get(name) or {} for name in ("execution", "target", "calibration")}
+    for name, table in tables.items():
+        _require(isinstance(table, dict), path, f"{name} is no table")
+    _require(isinstance(tables["target"].get("values", {}), dict), path, "target.values is no table")
 
 
 def _check_episode(path: Path, number: int, episode: Any) -> None:
@@ -142,6 +154,7 @@ def read_video(path: Path) -> Video:
     side = path.with_suffix(".json")
     about = read_json(side) if side.is_file() else {}
     _require(isinstance(about, dict), side, "does not describe a video")
+    _require_circumstances(side, about)
     _require(count_frames(path), path, "holds no frames")
     data = base64.b64encode(path.read_bytes()).decode()
     return Video(path.name, f"data:video/mp4;base64,{data}", about)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from robotics.evaluation.circumstances import target_in_words
 from robotics.media.side_by_side import Side, record_side_by_side
 from robotics.policies.schedule import Execution
 
@@ -16,7 +17,7 @@ def film_gap(document: Mapping[str, Any], target_kwargs: Mapping[str, Any], fold
     About a minute each on two cores: both episodes are drawn.
     """
     own = dict(document["env_kwargs"])
-    sides = Side("simulation", own), Side(str(document["target"]["kind"]), {**own, **target_kwargs})
+    sides = Side("simulation", own), Side(target_in_words(document["target"]), {**own, **target_kwargs})
     execution, films = Execution(**document["execution"]), []
     for one in document["policies"]:
         name = re.sub(r"[^\w.-]+", "_", one["label"])

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from robotics.errors import UsageError
+from robotics.evaluation.circumstances import circumstances
 from robotics.outputs import write_atomically
 from robotics.reports.charts import learning_chart, script, success_chart
 from robotics.reports.content import RunContent, read_content
@@ -46,6 +47,7 @@ def render(runs: list[RunContent]) -> str:
     """The page as text. Everything that comes from files is escaped."""
     environment = Environment(loader=PackageLoader("robotics.reports", "."), autoescape=True, trim_blocks=True)
     environment.filters |= {"percent": _percent, "number": _number}
+    environment.filters["circumstances"] = circumstances
     titles = _titles(runs)
     compared = [(title, bench) for title, run in zip(titles, runs, strict=True) for bench in run.benches]
     return environment.get_template("page.html.j2").render(

@@ -35,6 +35,7 @@ and `plan.seconds` is the same for every number of workers, unless a budget made
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,7 @@ from robotics.evaluation.paired import (
 from robotics.evaluation.power import episodes_paired
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.evaluation.statistics import wilson
-from robotics.outputs import write_atomically, write_json
+from robotics.outputs import prepare_folder, require_free, require_writable, write_atomically, write_json
 from robotics.policies.schedule import Execution
 from robotics.sim2real.applicability import applicable, chosen_factors, task_of
 from robotics.sim2real.blame import Game, blame
@@ -114,13 +115,19 @@ class Request:
     execution: Execution = field(default_factory=Execution)
 
 
-def gap(request: Request, out: Path) -> dict[str, Any]:
-    """Measure, write `out`/gap.json and gap.csv, and return the document. UsageError for what can not be asked."""
+def gap(request: Request, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """Measure, write `out`/gap.json and gap.csv, and return the document. UsageError for what can not be asked.
+
+    With `overwrite` a gap report in `out` is replaced, when the new one is measured.
+    """
     started = time.monotonic()
+    require_free(out, "gap report", (GAP,), overwrite=overwrite)
     if request.workers < 1 or request.copies < 1:
         raise UsageError(f"--workers {request.workers} and --copies {request.copies}: both must be at least 1")
     if not request.policies:
         raise UsageError("--policy: give one or more")
+    if twice := [policy for policy, count in Counter(request.policies).items() if count > 1]:
+        raise UsageError(f"--policy {twice[0]} comes twice")
     if request.ranges is not None:
         preset(request.ranges)
     budget_s = None if request.budget is None else parse_budget(request.budget)
@@ -134,12 +141,13 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
             )
     target = None if request.target is None else open_target(request.target, request.env)
     about = None if request.calibration is None else CalibratedWorld.read(request.calibration)[1]
-    results = []
-    for number, source in enumerate(sources):
+    policies, results = [_Policy(request, source, target, seeds) for source in sources], list[dict[str, Any]]()
+    require_writable(out)
+    for number, policy in enumerate(policies):
         share = None
         if budget_s is not None:
-            share = (budget_s - (time.monotonic() - started)) / (len(sources) - number)
-        results.append(_Policy(request, source, target, seeds).measure(share))
+            share = (budget_s - (time.monotonic() - started)) / (len(policies) - number)
+        results.append(policy.measure(share))
     document = {
         "schema": SCHEMA,
         "kind": "gap",
@@ -162,6 +170,7 @@ def gap(request: Request, out: Path) -> dict[str, Any]:
         "not_modelled": list(NOT_MODELLED),
         "policies": results,
     }
+    prepare_folder(out, "gap report", (GAP,), overwrite=overwrite)
     write_json(out / GAP, document)
     write_atomically(out / TABLE, table(document))
     return document
@@ -174,6 +183,7 @@ class _Policy:
         self._request, self._source, self._target, self._seeds = request, source, target, list(seeds)
         self._kwargs = source.options(request.env_kwargs)
         task = task_of(request.env, **self._kwargs)
+        source.agent(task)  # fits, or says why not, before any other policy is measured
         matters = applicable(task)
         # What changes nothing for this policy (colours for one without cameras) is no player
         self._world = World() if target is None else target.world.only(matters)

@@ -36,7 +36,7 @@ from robotics.errors import DataError, RoboticsError, UsageError, unknown_name
 from robotics.evaluation.agents import BUILT_IN, AgentSource, open_policy
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.outputs import kept_json, prepare_folder, read_json, write_atomically, write_json
-from robotics.policies.schedule import Execution
+from robotics.policies.schedule import Execution, in_words
 from robotics.sim2real.closing import closed_fraction, gain, verdict
 from robotics.sim2real.drawing import TRAINING, Draw, Randomisation
 from robotics.sim2real.dropout import measured_dropout
@@ -291,10 +291,11 @@ class _Loop:
         before = {"execution": {}, **read_json(path)} if path.exists() else asked  # once, nothing could be asked of it
         if changed := [name for name in asked if before.get(name) != asked[name]]:
             name = changed[0]
-            raise UsageError(
-                f"--resume: {self.out} was begun with {name} = {before.get(name)!r}, not {asked[name]!r}; give the "
-                "same settings, or another --out"
+            then, now = before.get(name), asked[name]
+            told = (
+                f"{in_words(then)}, not {in_words(now)}" if name == "execution" else f"{name} = {then!r}, not {now!r}"
             )
+            raise UsageError(f"--resume: {self.out} was begun with {told}; give the same settings, or another --out")
         write_json(path, asked)
 
 

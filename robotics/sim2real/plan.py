@@ -73,6 +73,7 @@ def plan(
     inside = Method.for_players(largest_group, full) if largest_group > 1 else None
     cells = sum(len(grid(one, levels)) for one in curves)
     notes: list[str] = []
+    beyond = ""
 
     def per_seed() -> int:
         return (
@@ -91,11 +92,11 @@ def plan(
             cells = 0
             notes.append("the budget allows no curves")
         if inside and affordable < least * per_seed():
-            inside = None
-            notes.append("the budget allows no attribution within the leading group")
+            inside, beyond = None, "attribution within the leading group"
         if by_group and affordable < least * per_seed():
-            by_group = None
-            notes.append("the budget allows no attribution")
+            by_group, beyond = None, "attribution"
+        if beyond:
+            notes.append(f"the budget allows no {beyond}")
         seeds = min(episodes, int(affordable / per_seed())) if per_seed() else episodes
         if seeds < episodes:
             notes.append(f"the budget allows {seeds} of {episodes} seeds for what follows the two arms")

@@ -9,12 +9,12 @@ from robotics.errors import UsageError, unknown_name
 from robotics.sim2real.twin import open_twin
 from robotics.sim2real.world import World
 
-#: Prefix -> what it names.
-KINDS = {
-    "sim": "the simulation as it is",
-    "twin": "twin:FILE, a hidden twin made by `robotics twin make`",
-    "factors": "factors:NAME=VALUE,…, a world with these values in the open",
-}
+#: What a target begins with.
+KINDS = ("sim", "twin", "factors")
+_WRITTEN = (
+    "write sim (the simulation as it is), twin:FILE (a hidden twin made by `robotics twin make`) or "
+    "factors:NAME=VALUE,… (a world with these values in the open)"
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,12 @@ def open_target(text: str, env_id: str | None = None, key: str | None = None) ->
     UsageError for what names nothing, DataError for a file that can not be opened.
     """
     kind, _, rest = text.partition(":")
-    if kind not in KINDS or (rest == "") != (kind == "sim"):
-        raise unknown_name("target", text, KINDS, "; ".join(KINDS.values()))
+    if kind not in KINDS:
+        if ":" not in text and text.endswith(".json"):
+            raise UsageError(f"unknown target '{text}'; did you mean twin:{text}?")
+        raise unknown_name("target", kind, KINDS, _WRITTEN)
+    if (rest == "") != (kind == "sim"):
+        raise UsageError(f"--target {text} is not whole; {_WRITTEN}")
     if env_id is not None and "world" not in (accepted_options(env_id) or ()):
         raise UsageError(f"environment '{env_id}' is no task of this project: it has one world only")
     if kind == "sim":

@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +83,9 @@ class Trainer:
         """
         config, counters = self.config, self.counters
         self._share = share
+        if self.accelerator.is_main_process and counters.step < config.steps and self.done >= 1.0:
+            spent = f"{counters.elapsed_s:.0f} s of {config.time_budget_s:.0f} s"
+            print(f"note: the time budget is used up ({spent}, over all calls): give a larger one", file=sys.stderr)
         log = MetricsLog(self.run_folder, counters.step) if self.accelerator.is_main_process else None
         session, before, stop = time.monotonic(), counters.elapsed_s, False
         try:

@@ -57,6 +57,8 @@ _SMALL_DENOISER: dict[str, Any] = {
     "input_noise": 0.02,
 }
 
+#: Where none is named.
+USUAL = "small"
 PRESETS: dict[str, dict[str, Preset]] = {
     "act": {
         # No CVAE: our experts are deterministic, so there is no style to explain (Zhao et al. 2023, §VI-B: no effect

@@ -23,7 +23,7 @@ from robotics.training.data import TrainingData, choose_inputs, instructions_of
 from robotics.training.fit import action_mode, require_action, require_data_fit, require_env_fit, require_same_kind
 from robotics.training.loop import Counters, Evaluate, Trainer
 from robotics.training.optimization import make_accelerator, require_device
-from robotics.training.presets import preset
+from robotics.training.presets import USUAL, preset
 from robotics.training.run_folder import CONFIG, read_run
 from robotics.versions import versions
 from robotics.vocabulary import ACTION
@@ -34,7 +34,7 @@ def train(
     data: Path | Sequence[Path],
     out: Path,
     *,
-    preset_name: str = "small",
+    preset_name: str | None = None,
     inputs: str | None = None,
     policy_options: Mapping[str, Any] | None = None,
     training_options: Mapping[str, Any] | None = None,
@@ -44,7 +44,7 @@ def train(
     """Train a policy of the family `name` on the datasets in `data` into the run folder `out`.
 
     Args:
-        preset_name: the recipe to start from.
+        preset_name: the recipe to start from; `small` when None, and of a resumed run its own.
         inputs: columns to observe, by commas; all of the dataset's observations when None.
         policy_options, training_options: fields of the policy's configuration and of TrainConfig that differ from it.
         resume: continue from the last checkpoint in `out`, with the settings it was begun with; from the beginning when
@@ -56,12 +56,14 @@ def train(
     datasets = [Dataset.open(path) for path in ([data] if isinstance(data, str | os.PathLike) else data)]
     if not datasets:
         raise UsageError("--data names no dataset")
-    resume = resume and (out / CONFIG).is_file()
+    if resume and not (out / CONFIG).is_file():
+        print(f"note: --resume: {out} holds no run, so a new one begins", file=sys.stderr)
+        resume = False
     policy_options, training_options = policy_options or {}, training_options or {}
-    recipe = preset(name, preset_name)
     if resume:
-        config, training = _resumed(out, datasets, name, inputs, policy_options, training_options)
+        config, training = _resumed(out, datasets, name, preset_name, inputs, policy_options, training_options)
     else:
+        recipe = preset(name, preset_name or USUAL)
         training = TrainConfig(**{**recipe.training, **training_options})
         usual, chunk = dict(recipe.policy), policy_options.get("chunk_size")
         if chunk and usual.get("n_action_steps", 0) > chunk:  # a shorter chunk than the preset's is executed whole
@@ -80,8 +82,8 @@ def train(
     with accelerator.main_process_first():  # one process makes the folder and decodes images, the others find them
         if accelerator.is_main_process:
             prepare_folder(out, "training run", (CONFIG,), resume=resume, overwrite=overwrite)
-            if not resume:
-                write_json(out / CONFIG, _document(name, preset_name, datasets, config, training))
+            begun_with = read_run(out) if resume else _document(name, preset_name or USUAL, datasets, config, training)
+            write_json(out / CONFIG, {**begun_with, "training": asdict(training)})
         begun = resume and has_checkpoint(out)
         dagger = Dagger(out, source, training, _seeds(datasets))
         if accelerator.is_main_process:
@@ -145,6 +147,7 @@ def _resumed(
     run: Path,
     datasets: Sequence[Dataset],
     name: str,
+    preset_name: str | None,
     inputs: str | None,
     policy_options: Mapping[str, Any],
     training_options: Mapping[str, Any],
@@ -152,6 +155,8 @@ def _resumed(
     """The configuration that `run` was begun with, with what may change changed."""
     path, document = run / CONFIG, read_run(run)
     _require_same(path, "policy family", document["family"], name)
+    if preset_name is not None:
+        _require_same(path, "preset", document.get("preset"), preset_name)
     policy = from_document(family(name)[0], document["policy"], path)
     training = from_document(TrainConfig, document["training"], path)
     require_data_fit(datasets[0], policy, str(path))

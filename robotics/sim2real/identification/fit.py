@@ -7,6 +7,7 @@ from (mujoco#3284).
 
 import contextlib
 import io
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from robotics.sim2real.identification.parameters import Parameter
 from robotics.sim2real.identification.replay import Replay
 
 Array = np.ndarray
+#: What the engine logs of parameters at their bounds is for whoever calls it, and would stand amid a user's progress.
+logging.getLogger("absl").addFilter(lambda record: "move_off_bounds" not in record.getMessage())
 
 #: Random starts that are looked at, and how many starts are improved: the nominal one and the best of those.
 CANDIDATES, IMPROVED = 24, 3
