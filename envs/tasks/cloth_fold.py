@@ -27,6 +27,7 @@ COUNT, SIDE = (5, 7), 0.24
 COLUMNS = (-SIDE / 2, -0.08, 0.0, 0.08, SIDE / 2)
 CLOTH_MASS, RADIUS = 0.015, 0.004  # [kg], half its thickness [m]
 YOUNG, DAMPING = 2.5e4, 0.01  # of its material [Pa], [s]
+TIMESTEP = 0.004  # [s]
 CLOTH = 16  # collision bit of its triangles
 #: Half sizes of the board it lies on [m], which lets it stand out by 3 cm on either side, for the fingers.
 BOARD = (0.09, 0.14, 0.045)
@@ -176,7 +177,8 @@ def _add_cloth(spec: mujoco.MjSpec) -> None:
     The triangles touch the fingers and each other; on table and board every point rests by a little ball, of which
     there are fewer than of corners of triangles.
     """
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_DISCRETE  # what elasticity needs
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_DISCRETE  # what elasticity needs, and long steps allow
+    spec.option.timestep = TIMESTEP
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL  # so many contacts are faster so, and fold as well
     rows = np.linspace(-SIDE / 2, SIDE / 2, COUNT[1])
     names: list[str] = []
