@@ -28,9 +28,10 @@ class Teacher:
     action arrives. Where `env` is nominal, nothing errs and nothing is late, it is the expert and no more.
 
     An expert that believed in the nominal robot would wait for ever where a payload, or an encoder that errs, keeps its
-    hand from where it wants it. It is not told of contacts, nor of wear: play, and friction beyond the constant one.
-    Chance is not foreseen: actions are as late as they are on average. Experts of legs, which answer at every step to
-    where the robot is, make use of its servos' stiffness and damping alone.
+    hand from where it wants it. It is told what `env` holds now: make it when that has been reset. It is not told of
+    contacts, nor of wear: play, and friction beyond the constant one. Chance is not foreseen: actions are as late as
+    they are on average. Experts of legs, which answer at every step to where the robot is, make use of its servos'
+    stiffness and damping alone.
     """
 
     def __init__(self, env: gym.Env) -> None:

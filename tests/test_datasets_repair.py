@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from robotics.datasets.check import check
+from robotics.datasets.folder_lock import FolderLock
 from robotics.datasets.layout import REJECTED_FOLDER
 from robotics.datasets.reader import Dataset
 from robotics.datasets.repair import repair
 from robotics.datasets.writer import DatasetWriter
-from robotics.errors import DataError
+from robotics.errors import DataError, UsageError
 from tests.datasets_toy import CAMERA, contents, frames, write
 from tests.test_datasets_check import DATA, ROW, VIDEO, edit_column, edit_json, truncate
 
@@ -90,6 +91,27 @@ def test_nothing_is_touched_when_nothing_can_be_kept(tmp_path):
     with pytest.raises(DataError, match="no episode can be kept"):
         repair(tmp_path)
     assert contents(tmp_path) == before
+
+
+def test_an_episode_that_was_never_committed_is_not_adopted(tmp_path):
+    """Killed before its first commit, a dataset has no episode; its seeds do not know of one."""
+    write(tmp_path, None)
+    edit_json(tmp_path / "meta/info.json", total_episodes=0, total_frames=0)
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match="no episode can be kept"):
+        repair(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_nothing_is_repaired_under_the_hands_of_a_writer(tmp_path):
+    write(tmp_path, None)
+    edit_json(tmp_path / "meta/info.json", total_frames=99)
+    lock = FolderLock(tmp_path)
+    lock.acquire()
+    with pytest.raises(UsageError, match="being written by another process"):
+        repair(tmp_path)
+    lock.release()
+    assert repair(tmp_path).kept == 3
 
 
 def test_a_second_repair_does_not_replace_what_the_first_put_aside(tmp_path):

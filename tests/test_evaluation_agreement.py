@@ -208,6 +208,20 @@ def test_one_policy_can_carry_a_correlation():
     assert policy == "e" and moved > 1.0
 
 
+def test_chance_and_leverage_are_of_families():
+    """Ten checkpoints of each of four runs are four policies: no p below 1/4!, and one run may carry them all."""
+    draws = np.random.default_rng(0)
+    runs = np.repeat([0.1, 0.12, 0.11, 0.9], 10), np.repeat([0.2, 0.15, 0.21, 0.95], 10)
+    sim, target = (np.clip(rates + draws.normal(0, 0.01, 40), 0, 1) for rates in runs)
+    family = np.repeat(list("abcd"), 10).tolist()
+    scores = Scores([f"{run}{k}" for k, run in enumerate(family)], sim, target, family=family)
+    document = agreement(scores, draws)
+    assert document["pearson"] > 0.95
+    assert document["permutation_floor"] == pytest.approx(1 / 24) and document["permutation_p"] >= 1 / 24
+    assert document["bootstrap_support"] == 35
+    assert document["leverage_policy"] == "d" and document["leverage"] > 0.5
+
+
 def test_checkpoints_of_one_run_count_once():
     names = [f"{run}-{step}" for run in "ab" for step in range(3)]
     scores = Scores(names, SIM, TARGET, family=[name[0] for name in names])

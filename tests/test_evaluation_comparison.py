@@ -51,6 +51,17 @@ def test_pairs_without_association_are_as_good_as_different_episodes():
     assert newcombe_paired(pairs) == pytest.approx(newcombe((40, 100), (60, 100)))
 
 
+def test_mid_p_of_thousands_of_pairs():
+    """Half of the observed outcome is left out, whatever the number of pairs."""
+    for n in (10, 1000, 5000):
+        pairs = Pairs(both=0, first_only=n // 2, second_only=n - n // 2, neither=0)
+        assert mcnemar_mid_p(pairs) == pytest.approx(1.0)
+    low, n = 2350, 5000
+    pairs = Pairs(both=7, first_only=low, second_only=n - low, neither=3)
+    expected = stats.binom.cdf(low, n, 0.5) * 2 - stats.binom.pmf(low, n, 0.5)
+    assert mcnemar_mid_p(pairs) == pytest.approx(expected, rel=1e-9)
+
+
 def test_no_pair_that_differs_still_leaves_doubt():
     low, high = newcombe_paired(Pairs(20, 0, 0, 0))
     assert low == -high < -0.1

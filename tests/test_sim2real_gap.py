@@ -1,5 +1,6 @@
 """Shares sum to the drop, the guilty is found, the innocent are not blamed, and a report claims what it can show."""
 
+import copy
 import json
 from itertools import permutations
 
@@ -8,12 +9,15 @@ import pytest
 
 from robotics.cli.gap import describe
 from robotics.cli.main import main
+from robotics.environments import make_env
+from robotics.envs.eyes import Eye
 from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.agents import AgentSource, open_policy
 from robotics.policies.act import Act
 from robotics.policies.act_config import ActConfig
 from robotics.sim2real.attribution import (
     ALPHA,
+    LEAST_PAIRS,
     attribute,
     coalitions,
     orders_by_seed,
@@ -25,12 +29,13 @@ from robotics.sim2real.blame import Game, Method, blame
 from robotics.sim2real.curves import Curve, Point, grid, robustness
 from robotics.sim2real.determinism import require_determinism
 from robotics.sim2real.factors import factor
-from robotics.sim2real.gap import Request, gap
+from robotics.sim2real.gap import Request, arm, gap
 from robotics.sim2real.plan import LEAST_SEEDS, parse_budget, plan
-from robotics.sim2real.shift import classifier_test, wasserstein
+from robotics.sim2real.shift import classifier_test, error_free, measure_shift, wasserstein
 from robotics.sim2real.trials import Outcome, Trials
-from robotics.sim2real.verdict import on_attribution, on_drop
+from robotics.sim2real.verdict import on_attribution, on_curves, on_drop
 from robotics.sim2real.world import World
+from tests.test_evaluation_batched import ENV as BATCHED
 from tests.test_evaluation_batched import saved
 
 REACH = "robotics/Reach-v0"
@@ -254,6 +259,45 @@ def test_wasserstein_is_how_far_mass_is_carried():
     assert wasserstein(np.array([0.0, 1.0]), np.array([0.5, 1.5])) == pytest.approx(0.5)
 
 
+def test_what_is_seen_without_errors_is_what_is_there():
+    """Where neither a sensor errs nor anything looks different, the picture of the instance, to the pixel."""
+    env = make_env("robotics/Lift-v0", cameras=("top",), image_size=(48, 64), world=World.of(mass=1.1))
+    task = env.unwrapped
+    eye = Eye(copy.copy(task.believed), task.image_size, fast=True)
+    for seed in (1_000_000, 1_000_003):
+        observation, _ = env.reset(seed=seed)
+        clean = error_free(task, eye)
+        assert all(np.array_equal(observation[key], clean[key]) for key in observation)
+    eye.close()
+    env.close()
+
+
+def test_agents_of_one_environment_draw_each_for_itself():
+    env = make_env(REACH)
+    one, other = (open_policy("random").agent(env) for _ in range(2))
+    env.reset(seed=3)
+    for agent in (one, other):
+        agent.reset(env, 3)
+    drawn = [(one.act(None), other.act(None)) for _ in range(3)]
+    assert all(np.array_equal(first, second) for first, second in drawn)
+    env.close()
+
+
+def test_actions_that_are_no_numbers_leave_the_shift_of_the_others(monkeypatch):
+    class Failing:
+        def reset(self, env, seed):
+            self.left = 3 if seed % 2 else 0
+
+        def act(self, observation):
+            self.left -= 1
+            return np.full(8, np.nan if self.left < 0 else 0.1, np.float32)
+
+    monkeypatch.setattr(AgentSource, "agent", lambda self, env: Failing())
+    found = measure_shift(REACH, {}, AgentSource("zero"), World.of(mass=1.1), [1_000_000, 1_000_001], 1)
+    assert found["seeds"] == 1 and np.isfinite(found["action_wasserstein"]).all()
+    assert measure_shift(REACH, {}, AgentSource("zero"), World.of(mass=1.1), [1_000_000], 1) is None
+
+
 # -- plans and verdicts ----
 
 
@@ -296,6 +340,28 @@ def test_a_verdict_names_the_cause_with_its_interval():
     assert "not enough evidence" in on_attribution(shared_out({"a": np.zeros(9)}), None, None)[0]
 
 
+def test_few_seeds_claim_nothing_however_they_agree():
+    """Outcomes that are all the same leave a bootstrap no width."""
+    for seeds, sure in ((1, False), (LEAST_PAIRS - 1, False), (LEAST_PAIRS, True)):
+        found = shared_out({"actuator": np.ones(seeds), "task": np.zeros(seeds)})
+        assert found.sure == sure
+        assert ("not enough evidence" in on_attribution(found, None, None)[0]) != sure
+
+
+def curve_with(n: int, p: float, points: int = 3) -> dict:
+    best = {"severity": 0.0, "value": 0.0, "rate": 1.0, "n": n, "successes": n, "drop": 0.0, "drop_ci95": [0.0, 0.0]}
+    worse = {**best, "severity": 1.0, "rate": 0.4, "successes": 1, "drop": 0.6, "drop_ci95": [0.3, 0.8]}
+    every = [{**best, "mcnemar_mid_p": 1.0}, *[{**worse, "mcnemar_mid_p": p}] * points]
+    return {"factor": "mass", "unit": "x", "points": every, "worst": {"rate": 0.4}}
+
+
+def test_the_worst_of_many_points_must_be_surer_than_one():
+    assert "costs 60 points" in on_curves([curve_with(20, 0.01)])[0]
+    assert "no factor alone" in on_curves([curve_with(20, 0.02)])[0]  # one of three looked at
+    assert "costs" in on_curves([curve_with(20, 0.02, points=1)])[0]
+    assert "no factor alone" in on_curves([curve_with(5, 0.001)])[0]
+
+
 # -- the whole report ----
 
 
@@ -319,6 +385,21 @@ def test_no_policy_is_measured_while_another_does_not_fit(toy_policy, tmp_path, 
     with pytest.raises(UsageError, match="the environment takes"):
         gap(Request(REACH, ("zero", str(toy_policy)), episodes=3), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_policies_of_one_name_stay_apart(tmp_path, monkeypatch):
+    """As two checkpoints of the same step do; a comma in a name takes no column."""
+    found = arm([Outcome(True, 1.0, 3)])
+    monkeypatch.setattr(
+        "robotics.sim2real.gap._Policy.measure",
+        lambda self, _: {"label": self._label, "sim": found, "target": found, "curves": []},
+    )
+    for name in ("a", "b, c"):
+        (tmp_path / name).mkdir()
+    runs = [str(saved(tmp_path / name, Act, ActConfig)) for name in ("a", "b, c")]
+    document = gap(Request(BATCHED, tuple(runs), "factors:mass=1.1", episodes=2), tmp_path / "out")
+    assert [one["label"] for one in document["policies"]] == runs
+    assert main(["agree", str(tmp_path / "out" / "gap.csv")]) == 0
 
 
 def test_a_policy_that_is_not_deterministic_is_refused():

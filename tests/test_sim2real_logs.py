@@ -233,6 +233,17 @@ def test_joints_are_a_list(tmp_path):
         read_logs(path, JOINTS)
 
 
+def test_blank_lines_are_no_rows(tmp_path):
+    path = write_csv(tmp_path / "run.csv", FLAT)
+    (whole,) = read_logs(path, JOINTS)
+    path.write_text(path.read_text().replace("\n", "\n\n", 3) + "\n\n")
+    (log,) = read_logs(path, JOINTS)
+    assert all(np.array_equal(values, whole.columns()[name]) for name, values in log.columns().items())
+    path.write_text(path.read_text() + "1,2\n")
+    with pytest.raises(DataError, match=rf"line {len(path.read_text().splitlines())}: 2 values"):
+        read_logs(path, JOINTS)
+
+
 def test_a_spreadsheets_mark_is_no_part_of_a_name(tmp_path):
     path = write_csv(tmp_path / "run.csv", FLAT)
     path.write_text("\ufeff" + path.read_text(), encoding="utf8")

@@ -34,6 +34,7 @@ from robotics.sim2real.posterior import (
     require_known,
 )
 from robotics.sim2real.roles import roles_of
+from robotics.sim2real.twin import make_twin
 from robotics.sim2real.world import World
 from robotics.training.run_folder import read_run
 from robotics.training.train import train
@@ -455,6 +456,19 @@ def test_the_whole_way_and_where_it_stopped(reach_run, tmp_path, capsys):
     (out / "real2sim2real.json").write_text("{}")
     with pytest.raises(DataError, match="no document"):
         write_loop_page(out)
+
+
+def test_a_twin_that_was_replaced_is_another_target(reach_run, tmp_path, capsys, monkeypatch):
+    twin, out = tmp_path / "twin.json", tmp_path / "loop"
+    given = [*asked(reach_run, out), "--target", f"twin:{twin}"]
+    monkeypatch.setattr(loop._Loop, "_logs", lambda self: pytest.fail("stopped"))
+    make_twin(REACH, "mild", 1, twin, key="k")
+    monkeypatch.setenv("ROBOTICS_TWIN_KEY", "k")
+    with pytest.raises(pytest.fail.Exception, match="stopped"):
+        main(given)
+    make_twin(REACH, "mild", 2, twin, key="k", overwrite=True)
+    assert main([*given, "--resume"]) == 2
+    assert f"begun with another hidden twin behind twin:{twin}" in capsys.readouterr().err
 
 
 def test_gap_and_card_execute_as_told(reach_run, tmp_path, capsys):

@@ -110,6 +110,22 @@ def test_a_twin_is_made_from_key_and_seed(tmp_path):
     assert not key_file(one).exists()
 
 
+def test_a_key_that_is_no_text_and_a_tag_that_is_no_hash(tmp_path):
+    path = tmp_path / "twin.json"
+    make_twin(ENV, "mild", 0, path)
+    key = path.with_name(path.name + ".key")
+    kept = key.read_bytes()
+    key.write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="holds no key"):
+        open_target(f"twin:{path}")
+    key.write_bytes(kept)
+    document = json.loads(path.read_text())
+    document["sealed"]["tag"] = "größer"
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="the file was changed"):
+        open_target(f"twin:{path}")
+
+
 def test_without_a_key_one_is_kept_beside_for_the_owner_alone(tmp_path):
     path = tmp_path / "twin.json"
     make_twin(ENV, "mild", 0, path)

@@ -266,6 +266,14 @@ def test_resume_after_a_crash_before_the_first_checkpoint(toy_dataset, tmp_path)
     assert_same(before, weights(run))
 
 
+def test_resume_after_a_crash_while_the_first_file_was_written(toy_dataset, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".config.json.123.tmp").write_text("{")
+    toy_run(toy_dataset, run, training_options={"steps": 2}, resume=True)
+    assert read_run(run)["training"]["steps"] == 2
+
+
 def test_resume_after_a_crash_before_a_checkpoint_became_the_last(toy_dataset, tmp_path):
     constant = {"schedule": "constant", "steps": 4}
     whole = toy_run(toy_dataset, tmp_path / "whole", training_options=constant)

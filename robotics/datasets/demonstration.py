@@ -86,8 +86,8 @@ class Demonstrator:
         if self._source.hardest_of > 1:
             seed = max(range(seed, seed + self._source.hardest_of), key=self._left_to_do)
         env = self._worlds.enter(seed)
-        teacher = Teacher(env)
         observation, _ = env.reset(seed=seed)
+        teacher = Teacher(env)  # after the reset: it is told what this instance weighs
         teacher.reset()
         task = instruction(env, self._source.env_id)
         space = env.action_space

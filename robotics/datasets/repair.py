@@ -9,6 +9,7 @@ from robotics.datasets.durable import publish_json
 from robotics.datasets.episode_check import episode_problems
 from robotics.datasets.episodes import Episode, read_episode_stats, read_episodes
 from robotics.datasets.features import is_visual
+from robotics.datasets.folder_lock import FolderLock
 from robotics.datasets.info import Info, read_info, write_info
 from robotics.datasets.layout import INFO, PROVENANCE, REJECTED_FOLDER, STATS, TASKS
 from robotics.datasets.leftovers import leftovers
@@ -49,14 +50,25 @@ def repair(root: Path) -> Repair:
     """Truncate the dataset to the episodes before the first unsound one and rebuild its description.
 
     Nothing is deleted: what is taken out is in `rejected/`. A sound dataset is left as it is. Raises DataError, and
-    changes nothing, when no episode can be kept.
+    changes nothing, when no episode can be kept; UsageError while another process writes there.
     """
     root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    lock = FolderLock(root)
+    lock.acquire()
+    try:
+        return _repaired(root)
+    finally:
+        lock.release()
+
+
+def _repaired(root: Path) -> Repair:
     done = Repair(root)
     if _is_sound(root, done):
         return done
-    info, provenance = _info(root, done), _provenance(root, done)
-    rows, defect = read_episodes(root, info, limit=info.episodes or ALL)
+    (info, committed), provenance = _info(root, done), _provenance(root, done)
+    rows, defect = read_episodes(root, info, limit=committed)
     dataset = Dataset(root, info, rows, _tasks(root, info, rows), {}, provenance)
     kept, reason = _sound_beginning(dataset, defect)
     if not kept:
@@ -82,15 +94,17 @@ def _is_sound(root: Path, done: Repair) -> bool:
     return not report.problems and not leftovers(root, Dataset.open(root).episodes)
 
 
-def _info(root: Path, done: Repair) -> Info:
+def _info(root: Path, done: Repair) -> tuple[Info, int]:
+    """What describes the dataset, and how many of its episodes were committed."""
     try:
-        return read_info(root)
+        info = read_info(root)
+        return info, info.episodes
     except DataError:
         info = rebuild_info(root)
     if (root / INFO).exists():
         done.put_aside(root / INFO, copy=True)
     done.steps.append(f"rebuilt {INFO} from the data files; the robot's type is lost")
-    return info
+    return info, ALL
 
 
 def _provenance(root: Path, done: Repair) -> dict:

@@ -30,6 +30,7 @@ def write_video(path: Path, images: np.ndarray, fps: int) -> None:
         stream.time_base = Fraction(1, fps)
         stream.codec_context.thread_count = 1  # x264's output depends on how many threads share a picture
         stream.options = {"crf": str(QUALITY), "g": str(GROUP_OF_PICTURES), "bf": "0", "preset": "veryfast"}
+        stream.options |= {"x264-params": "mbtree=0"}  # it looks at memory that others have left, now and then
         for number, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, fps)

@@ -1,5 +1,6 @@
 """Whatever `--policy` can name, as something that acts: the expert, baselines, and trained policies."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,7 +173,7 @@ class _Expert:
 
 class _Random:
     def reset(self, env: gym.Env, seed: int) -> None:
-        self._space = env.action_space
+        self._space = copy.deepcopy(env.action_space)  # another agent of this environment draws from its own
         self._space.seed(seed % 2**63)
 
     def act(self, observation: Any) -> Any:

@@ -48,7 +48,12 @@ class Scores:
     @property
     def independent(self) -> int:
         """How many policies that are not of one family."""
-        return len(set(self.policies if self.family is None else self.family))
+        return len(set(self.labels))
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Of each policy, what counts once: its family, or itself."""
+        return self.policies if self.family is None else self.family
 
 
 def agreement(scores: Scores, generator: np.random.Generator) -> dict[str, Any]:
@@ -127,7 +132,11 @@ def fisher_interval(correlation: float, n: int, confidence: float = 0.95) -> Int
 
 
 def permutation_p(scores: Scores, generator: np.random.Generator) -> float:
-    """One-sided p-value of Pearson's r: how often a random pairing of policies does as well. At least 1/N!."""
+    """One-sided p-value of Pearson's r: how often a random pairing of policies does as well. At least 1/N!.
+
+    Families are paired as one policy each, by their means: checkpoints of one run are alike on both sides.
+    """
+    scores = _of_families(scores)
     n, observed = len(scores.policies), float(pearson(sim=scores.sim, target=scores.target))
     if n <= ALL_ORDERS:
         orders = np.array(list(itertools.permutations(range(n))))
@@ -139,17 +148,29 @@ def permutation_p(scores: Scores, generator: np.random.Generator) -> float:
 
 
 def drop_one(scores: Scores) -> tuple[float, str]:
-    """How far Pearson's r moves when the policy that matters most is left out, and which one that is."""
-    n, whole = len(scores.policies), float(pearson(sim=scores.sim, target=scores.target))
-    without = np.array([[j for j in range(n) if j != i] for i in range(n)])
-    moved = np.abs(pearson(sim=scores.sim[without], target=scores.target[without]) - whole)
-    moved = np.where(np.isnan(moved), np.inf, moved)
-    return float(moved.max()), scores.policies[int(moved.argmax())]
+    """How far Pearson's r moves when the policy (or family) that matters most is left out, and which one that is."""
+    whole, labels = float(pearson(sim=scores.sim, target=scores.target)), np.array(scores.labels)
+    moved: dict[str, float] = {}
+    for label in dict.fromkeys(scores.labels):
+        rest = labels != label
+        change = abs(float(pearson(sim=scores.sim[rest], target=scores.target[rest])) - whole)
+        moved[label] = math.inf if math.isnan(change) else change
+    worst = max(moved, key=moved.__getitem__)
+    return moved[worst], worst
+
+
+def _of_families(scores: Scores) -> Scores:
+    """Every family as one policy, by its mean rates."""
+    if scores.family is None:
+        return scores
+    labels, families = np.array(scores.labels), list(dict.fromkeys(scores.labels))
+    sim, target = (np.array([rates[labels == one].mean() for one in families]) for rates in (scores.sim, scores.target))
+    return Scores(families, sim, target)
 
 
 def _strength(scores: Scores, correlation: float | None, generator: np.random.Generator) -> dict[str, Any]:
     """What Pearson's r is worth: None throughout where it is refused."""
-    n = len(scores.policies)
+    n = scores.independent
     document: dict[str, Any] = dict.fromkeys(
         (
             "pearson_fisher_ci95",
@@ -186,7 +207,7 @@ def _posterior(rates: np.ndarray, trials: np.ndarray | None, generator: np.rando
 
 def _drawn_families(scores: Scores, generator: np.random.Generator) -> np.ndarray:
     """(resamples, N) rows: families with replacement, of each as many policies in all as there are."""
-    labels = scores.policies if scores.family is None else scores.family
+    labels = scores.labels
     n, families = len(labels), sorted(set(labels))
     members = {family: [row for row, label in enumerate(labels) if label == family] for family in families}
     if len(families) == n:

@@ -64,7 +64,8 @@ def mcnemar_mid_p(pairs: Pairs) -> float:
     least, n = min(pairs.first_only, pairs.second_only), pairs.discordant
     if n == 0:
         return 1.0
-    return min(1.0, 2 * float(bdtr(least, n, 0.5)) - math.comb(n, least) * 0.5**n)
+    below = float(bdtr(least - 1, n, 0.5)) if least else 0.0
+    return min(1.0, float(bdtr(least, n, 0.5)) + below)
 
 
 def newcombe_paired(pairs: Pairs, confidence: float = 0.95) -> Interval:

@@ -27,6 +27,8 @@ Worth = Callable[[Coalition, int], float]
 
 #: Drops whose interval is not above zero can not be shared out.
 ALPHA = 0.05
+#: Below so many seeds nothing is claimed: no outcome of an exact paired test could then be significant.
+LEAST_PAIRS = 8
 
 
 def coalitions(players: Sequence[str]) -> list[Coalition]:
@@ -110,8 +112,8 @@ class Attribution:
 
     @property
     def sure(self) -> bool:
-        """Whether there is a drop at all."""
-        return self.total_ci95[0] > 0
+        """Whether there is a drop at all. Seeds that all agree leave a bootstrap no width, however few they are."""
+        return self.seeds >= LEAST_PAIRS and self.total_ci95[0] > 0
 
     def as_dict(self) -> dict[str, Any]:
         plain = {key: _plain(value) for key, value in vars(self).items() if key != "players"}

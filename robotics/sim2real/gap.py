@@ -34,6 +34,8 @@ On a hidden twin the attribution tells roughly what it holds: make the report wh
 and `plan.seconds` is the same for every number of workers, unless a budget made the plan.
 """
 
+import csv
+import io
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -141,7 +143,11 @@ def gap(request: Request, out: Path, *, overwrite: bool = False) -> dict[str, An
             )
     target = None if request.target is None else open_target(request.target, request.env)
     about = None if request.calibration is None else CalibratedWorld.read(request.calibration)[1]
-    policies, results = [_Policy(request, source, target, seeds) for source in sources], list[dict[str, Any]]()
+    labels = Counter(source.label for source in sources)
+    policies, results = list[_Policy](), list[dict[str, Any]]()
+    for source in sources:
+        label = source.label if labels[source.label] == 1 else source.policy
+        policies.append(_Policy(request, source, label, target, seeds))
     require_writable(out)
     for number, policy in enumerate(policies):
         share = None
@@ -179,8 +185,11 @@ def gap(request: Request, out: Path, *, overwrite: bool = False) -> dict[str, An
 class _Policy:
     """The gap of one policy."""
 
-    def __init__(self, request: Request, source: AgentSource, target: Target | None, seeds: Sequence[int]) -> None:
+    def __init__(
+        self, request: Request, source: AgentSource, label: str, target: Target | None, seeds: Sequence[int]
+    ) -> None:
         self._request, self._source, self._target, self._seeds = request, source, target, list(seeds)
+        self._label = label
         self._kwargs = source.options(request.env_kwargs)
         task = task_of(request.env, **self._kwargs)
         source.agent(task)  # fits, or says why not, before any other policy is measured
@@ -223,7 +232,7 @@ class _Policy:
         sim = arm(arms[0])
         result: dict[str, Any] = {
             "policy": self._source.policy,
-            "label": self._source.label,
+            "label": self._label,
             "determinism": checked,
             "plan": chosen.as_dict(),
             "sim": sim,
@@ -240,7 +249,7 @@ class _Policy:
             there = arm(arms[1])
             paired = pair(arms[0], arms[1])
             result |= {"target": there, "paired": paired, "shift": self._shift(chosen.seeds)}
-            verdict.insert(0, on_drop(self._source.label, sim, there, paired, self._target.title))
+            verdict.insert(0, on_drop(self._label, sim, there, paired, self._target.title))
         if result["calibrated"] is not None:
             verdict.append(on_calibration(sim, result["target"], result["calibrated"]))
         return result | {"episodes_run": self._trials.count, "verdict": verdict}
@@ -277,7 +286,7 @@ class _Policy:
         }
         return document, on_attribution(groups, within, leading)
 
-    def _shift(self, most: int) -> dict[str, Any]:
+    def _shift(self, most: int) -> dict[str, Any] | None:
         seeds = self._seeds[: min(SHIFT_SEEDS, max(most, 2))]
         return measure_shift(self._request.env, self._kwargs, self._source, self._world, seeds, self._request.workers)
 
@@ -325,9 +334,11 @@ def _needed(pairs: Pairs) -> int | None:
 
 def table(document: Mapping[str, Any]) -> str:
     """`gap.csv`: one line per policy, as `robotics agree` reads it."""
-    lines = ["policy,sim,target,sim_n,target_n"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["policy", "sim", "target", "sim_n", "target_n"])
     for one in document["policies"]:
-        there = one["target"]
-        rates = f"{one['sim']['rate']:.6f},{'' if there is None else format(there['rate'], '.6f')}"
-        lines.append(f"{one['label']},{rates},{one['sim']['n']},{'' if there is None else there['n']}")
-    return "\n".join(lines) + "\n"
+        sim, there = one["sim"], one["target"]
+        rate, count = ("", "") if there is None else (f"{there['rate']:.6f}", there["n"])
+        writer.writerow([one["label"], f"{sim['rate']:.6f}", rate, sim["n"], count])
+    return text.getvalue()

@@ -54,9 +54,11 @@ def _read(path: Path) -> Table:
 def _csv(path: Path) -> dict[str, Array]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets leave a mark at the beginning
-            rows = list(csv.reader(file))
+            reader = csv.reader(file)
+            numbered = [(reader.line_num, row) for row in reader if row]  # a blank line is no row
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: no CSV file ({error})") from None
+    rows = [row for _, row in numbered]
     if len(rows) < 2:
         raise DataError(f"{path}: holds no samples")
     header = [name.strip() for name in rows[0]]
@@ -64,7 +66,7 @@ def _csv(path: Path) -> dict[str, Array]:
         raise DataError(f"{path}: its columns are not separated by commas (first line: {header[0]!r})")
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{path}: column '{twice[0]}' comes twice")
-    for number, row in enumerate(rows[1:], 2):
+    for number, row in numbered[1:]:
         if len(row) != len(header):
             raise DataError(f"{path}, line {number}: {len(row)} values for {len(header)} columns")
     columns = {}

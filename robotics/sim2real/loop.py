@@ -287,14 +287,16 @@ class _Loop:
         """UsageError when `out` was begun with other settings; how many processes run is free."""
         path, asked = self.out / REQUEST, {k: v for k, v in asdict(self.request).items() if k not in _FREE}
         asked = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
-        asked["execution"] = self.request.execution.told()
-        before = {"execution": {}, **read_json(path)} if path.exists() else asked  # once, nothing could be asked of it
+        asked |= {"execution": self.request.execution.told(), "behind": self.target.public}
+        older = {"execution": {}, "behind": self.target.public}  # what folders of earlier versions do not say
+        before = {**older, **read_json(path)} if path.exists() else asked
         if changed := [name for name in asked if before.get(name) != asked[name]]:
-            name = changed[0]
-            then, now = before.get(name), asked[name]
-            told = (
-                f"{in_words(then)}, not {in_words(now)}" if name == "execution" else f"{name} = {then!r}, not {now!r}"
-            )
+            name, (then, now) = changed[0], (before.get(changed[0]), asked[changed[0]])
+            told = f"{name} = {then!r}, not {now!r}"
+            if name == "execution":
+                told = f"{in_words(then)}, not {in_words(now)}"
+            if name == "behind":
+                told = f"another {self.target.kind} behind {self.request.target}"
             raise UsageError(f"--resume: {self.out} was begun with {told}; give the same settings, or another --out")
         write_json(path, asked)
 

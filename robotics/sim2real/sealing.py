@@ -48,7 +48,7 @@ def unseal(envelope: dict[str, str], key: str, public: Any) -> Any:
     except (KeyError, TypeError, ValueError):
         raise DataError("the envelope is damaged: nonce, ciphertext, tag or commitment is missing") from None
     cipher_key, mac_key = _keys(key, nonce)
-    if not hmac.compare_digest(_tag(mac_key, nonce, cipher, public), str(tag)):
+    if not hmac.compare_digest(_tag(mac_key, nonce, cipher, public).encode(), str(tag).encode()):
         raise DataError("the key does not fit, or the file was changed")
     opened = json.loads(_xor(cipher, cipher_key, nonce))
     if commitment(bytes.fromhex(opened["salt"]), opened["content"]) != committed:

@@ -7,6 +7,7 @@
   seen without the sensors' errors; the mean distance of both actions. Cause without consequence.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class _Watch:
         env = make_env(self.env_id, **self.env_kwargs, **more)
         task = env.unwrapped
         assert isinstance(task, MujocoTask)
-        eye = Eye(task.believed, task.image_size, fast=True) if task.cameras else None
+        eye = Eye(copy.copy(task.believed), task.image_size, fast=True) if task.cameras else None
         try:
             agents = self.source.agent(env), self.source.agent(env)
             with one_thread():
@@ -73,19 +74,26 @@ def _watch(env: Any, task: MujocoTask, eye: Eye | None, agents: tuple[Any, Any],
     while not done:
         features.append(_features(observation_dict(observation)))
         action = np.asarray(agents[0].act(observation), float)
-        others.append(np.asarray(agents[1].act(_error_free(task, eye)), float))
-        actions.append(action)
-        if not np.isfinite(action).all():
+        other = np.asarray(agents[1].act(error_free(task, eye)), float)
+        if not (np.isfinite(action).all() and np.isfinite(other).all()):  # the arms count it as a failure
+            features.pop()
             break
+        actions.append(action)
+        others.append(other)
         observation, _, terminated, truncated, _ = env.step(action.astype(env.action_space.dtype))
         done = terminated or truncated
     return Seen(np.array(features), np.array(actions), np.array(others))
 
 
-def _error_free(task: MujocoTask, eye: Eye | None) -> dict[str, Array]:
+def error_free(task: MujocoTask, eye: Eye | None) -> dict[str, Array]:
     """What would be observed now if nothing but the state mattered."""
     clean = {key: values[0] for key, values in task.seen(task.state).items()}
     if eye is not None:
+        things = [field for field in task.RANDOMISED if field.startswith(("geom_", "body_"))]
+        for field in things:  # as they are in this instance
+            part = np.s_[..., 3] if field == "geom_rgba" else np.s_[...]  # worlds colour them, instances hide some
+            nominal = getattr(eye.model, field)
+            nominal[part] = getattr(task.model, field)[: len(nominal)][part]
         images = eye.look(task.state, 0, task.cameras)
         clean.update({f"image_{camera}": image for camera, image in zip(task.cameras, images, strict=True)})
     return clean
@@ -108,21 +116,27 @@ def _columns(strip: Array) -> list[Array]:
 
 def measure_shift(
     env_id: str, env_kwargs: Mapping[str, Any], source: AgentSource, target: World, seeds: Sequence[int], workers: int
-) -> dict[str, Any]:
-    """Observation and action shift between the simulation and `target` on `seeds`, as JSON."""
+) -> dict[str, Any] | None:
+    """Observation and action shift between the simulation and `target` on `seeds`, as JSON.
+
+    None where the policy gave no finite action at the beginning of any of them.
+    """
     episodes = []
     for world in (World(), target):
         with in_order(_Watch(env_id, env_kwargs, source, world), list(seeds), min(workers, len(seeds))) as done:
             episodes.append(list(done))
-    sim, there = episodes
+    acted = [pair for pair in zip(*episodes, strict=True) if all(len(one.actions) for one in pair)]
+    if not acted:
+        return None
+    sim, there = zip(*acted, strict=True)
     env = make_env(env_id, **env_kwargs)
     space: Any = env.action_space
     env.close()
     width = np.where(np.isfinite(space.high - space.low), space.high - space.low, 1.0).ravel()
-    actions = [np.concatenate([one.actions for one in arm]) / width for arm in episodes]
+    actions = [np.concatenate([one.actions for one in arm]) / width for arm in (sim, there)]
     moved = [np.abs(one.actions - one.counterfactual) / width for one in there]
     return {
-        "seeds": len(seeds),
+        "seeds": len(acted),
         "observation": classifier_test([one.features for one in sim], [one.features for one in there]),
         "action_wasserstein": [wasserstein(actions[0][:, i], actions[1][:, i]) for i in range(actions[0].shape[1])],
         "counterfactual_action": float(np.mean([one.mean() for one in moved])),

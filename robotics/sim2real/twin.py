@@ -76,6 +76,8 @@ def find_key(path: Path) -> str:
         return key
     try:
         return key_file(path).read_text().strip()
+    except UnicodeDecodeError:
+        raise DataError(f"{key_file(path).name} holds no key: it is no text") from None
     except OSError:
         raise DataError(f"its key is neither in {KEY_VARIABLE} nor in {key_file(path).name} beside it") from None
 

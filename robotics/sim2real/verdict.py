@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from robotics.sim2real.attribution import ALPHA, Attribution
+from robotics.sim2real.attribution import ALPHA, LEAST_PAIRS, Attribution
 from robotics.sim2real.factors import FACTORS
-
-#: Below so many seeds nothing is claimed: no outcome of an exact paired test could then be significant.
-LEAST_PAIRS = 8
 
 
 def percent(value: float) -> str:
@@ -79,9 +76,11 @@ def on_curves(curves: list[dict[str, Any]]) -> list[str]:
     lines: list[str] = []
     if any(point["successes"] == 0 for curve in curves for point in curve["points"] if point["severity"] == 0.0):
         return ["it never succeeds in the simulation, so there is nothing that a factor could cost"]
+    tried = sum(len(curve["points"]) - 1 for curve in curves)  # the worst of so many is looked at
     for curve in sorted(curves, key=lambda one: one["worst"]["rate"]):
         worst = min(curve["points"], key=lambda point: point["rate"])
-        if worst["drop_ci95"][0] > 0 and worst["mcnemar_mid_p"] <= ALPHA / max(1, len(curves)):
+        enough = worst["n"] >= LEAST_PAIRS
+        if enough and worst["drop_ci95"][0] > 0 and worst["mcnemar_mid_p"] <= ALPHA / max(1, tried):
             lines.append(
                 f"{curve['factor'].replace('_', ' ')} at {worst['value']:.3g} {curve['unit']} costs "
                 f"{100 * worst['drop']:.0f} points {span(worst['drop_ci95'])}"

@@ -61,8 +61,8 @@ class Relabelling:
 
 def relabelled(env: gym.Env, learner: Agent, turns: Relabelling, seed: int) -> Demonstration:
     """The episode of `seed`, whatever its outcome. Depends on nothing that happened before."""
-    teacher = Teacher(env)
     observation, _ = env.reset(seed=seed)
+    teacher = Teacher(env)
     teacher.reset()
     task = instruction(env, turns.env_id)
     draw = np.random.default_rng((seed, TURNS_STREAM))

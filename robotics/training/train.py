@@ -56,9 +56,9 @@ def train(
     datasets = [Dataset.open(path) for path in ([data] if isinstance(data, str | os.PathLike) else data)]
     if not datasets:
         raise UsageError("--data names no dataset")
-    if resume and not (out / CONFIG).is_file():
+    asked, resume = resume, resume and (out / CONFIG).is_file()
+    if asked and not resume:
         print(f"note: --resume: {out} holds no run, so a new one begins", file=sys.stderr)
-        resume = False
     policy_options, training_options = policy_options or {}, training_options or {}
     if resume:
         config, training = _resumed(out, datasets, name, preset_name, inputs, policy_options, training_options)
@@ -81,7 +81,7 @@ def train(
     require_room(out, checkpoint_bytes(policy) * 1.5, "checkpoints")
     with accelerator.main_process_first():  # one process makes the folder and decodes images, the others find them
         if accelerator.is_main_process:
-            prepare_folder(out, "training run", (CONFIG,), resume=resume, overwrite=overwrite)
+            prepare_folder(out, "training run", (CONFIG,), resume=asked, overwrite=overwrite)
             begun_with = read_run(out) if resume else _document(name, preset_name or USUAL, datasets, config, training)
             write_json(out / CONFIG, {**begun_with, "training": asdict(training)})
         begun = resume and has_checkpoint(out)
