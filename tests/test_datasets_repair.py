@@ -84,19 +84,17 @@ def test_leftovers_are_put_aside_and_the_dataset_can_be_continued(tmp_path):
     assert len(Dataset.open(tmp_path).episodes) == 3 and not check(tmp_path).problems
 
 
-def test_nothing_is_touched_when_nothing_can_be_kept(tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda root: truncate(root / "data/chunk-000/file-000.parquet"),
+        # Killed before its first commit: an episode that nothing knows of is not adopted
+        lambda root: edit_json(root / "meta/info.json", total_episodes=0, total_frames=0),
+    ],
+)
+def test_nothing_is_touched_when_nothing_can_be_kept(tmp_path, damage):
     write(tmp_path, None)
-    truncate(tmp_path / "data/chunk-000/file-000.parquet")
-    before = contents(tmp_path)
-    with pytest.raises(DataError, match="no episode can be kept"):
-        repair(tmp_path)
-    assert contents(tmp_path) == before
-
-
-def test_an_episode_that_was_never_committed_is_not_adopted(tmp_path):
-    """Killed before its first commit, a dataset has no episode; its seeds do not know of one."""
-    write(tmp_path, None)
-    edit_json(tmp_path / "meta/info.json", total_episodes=0, total_frames=0)
+    damage(tmp_path)
     before = contents(tmp_path)
     with pytest.raises(DataError, match="no episode can be kept"):
         repair(tmp_path)
