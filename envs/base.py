@@ -136,9 +136,9 @@ class MujocoTask(gym.Env[Observation, Array]):
                 raise unknown_name("camera", camera, self.camera_names)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise unknown_name("render mode", render_mode, self.metadata["render_modes"])
-        for size in (image_size, render_size):
+        for name, size in (("image", image_size), ("render", render_size)):
             if np.shape(size) != (2,) or not all(8 <= side <= 4096 for side in size):
-                raise UsageError(f"image sizes are (height, width) within 8 … 4096, not {image_size} and {render_size}")
+                raise UsageError(f"{name} size {size}: give (height, width), each within 8 … 4096")
         self.action_mode, self.cameras, self.image_size = action_mode, tuple(cameras), tuple(image_size)
         self.render_mode, self.render_size = render_mode, render_size
         self.render_camera = render_camera or self.default_camera
