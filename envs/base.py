@@ -137,8 +137,8 @@ class MujocoTask(gym.Env[Observation, Array]):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise unknown_name("render mode", render_mode, self.metadata["render_modes"])
         for name, size in (("image", image_size), ("render", render_size)):
-            if np.shape(size) != (2,) or not all(8 <= side <= 4096 for side in size):
-                raise UsageError(f"{name} size {size}: give (height, width), each within 8 … 4096")
+            if np.shape(size) != (2,) or not all(8 <= side <= 4096 and side == int(side) for side in size):
+                raise UsageError(f"{name} size {size}: give (height, width), whole numbers within 8 … 4096")
         self.action_mode, self.cameras, self.image_size = action_mode, tuple(cameras), tuple(image_size)
         self.render_mode, self.render_size = render_mode, render_size
         self.render_camera = render_camera or self.default_camera

@@ -59,6 +59,8 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
             raise unknown_name("autoreset mode", str(autoreset_mode), modes)
         if worlds and (len(worlds) != num_envs or kwargs.get("world") is not None):
             raise UsageError(f"{len(worlds)} worlds for {num_envs} copies: give one for each, and no other world")
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise UsageError(f"max_episode_steps {max_episode_steps}: an episode has one step or more")
         self.num_envs, self.autoreset_mode = num_envs, AutoresetMode(autoreset_mode)
         self.prototype = task = kind(**kwargs)
         self.metadata = {**task.metadata, "autoreset_mode": self.autoreset_mode}
@@ -80,8 +82,9 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         self._simulations = [Simulation(self.state, index) for index in range(num_envs)]
         self._nominal = [nominal_values(model, parameters) for model in models] if worlds else [task.nominal] * num_envs
         self._adapted = bool(worlds or task.RANDOMISED)
-        quiet = all(scene.signals() is None for scene in self._scenes)
-        signals = [] if quiet else [scene.signals(idle=True) for scene in self._scenes]
+        #: Copies whose own world errs or is late; the others have signals only where these have.
+        self._errs = [scene.signals() is not None for scene in self._scenes]
+        signals = [scene.signals(idle=True) for scene in self._scenes] if any(self._errs) else []
         self._signals: list[Signals] = [one for one in signals if one is not None]  # all or none
         first = task.make_executor()
         self._executors = [] if first is None else [first] + [task.make_executor() for _ in range(num_envs - 1)]
@@ -183,7 +186,9 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         for index in chosen.tolist() if self._executors else ():
             self._executors[index].reset(self._simulations[index])
         for index in chosen.tolist() if self._signals else ():
-            self._signals[index].reset(self._simulations[index], self._generator(index).spawn(1)[0])
+            # As in the environment alone: what does not err takes nothing from the generator of its copy
+            generator = self._generator(index).spawn(1)[0] if self._errs[index] else np.random.default_rng(0)
+            self._signals[index].reset(self._simulations[index], generator)
         self.batch.forward(chosen)
         for index in chosen.tolist() if self._signals else ():
             self._signals[index].measure(self._simulations[index])
@@ -236,7 +241,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         task, batch, faults = self.prototype, self.batch, dict[int, str]()
         task.disturb(self.state)
         moving = np.arange(self.num_envs) if ids is None else ids
-        if self._signals and not self._executors:
+        if len(moving) and self._signals and not self._executors:
             sent = task.controls(actions[moving], np.stack([self._signals[index].ctrl for index in moving]))
             for row, index in enumerate(moving.tolist()):
                 self._signals[index].ctrl = sent[row]

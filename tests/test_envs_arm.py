@@ -235,3 +235,21 @@ def test_the_hole_is_seen_beside_its_place_and_wider_than_the_peg():
         assert CLEARANCE[0] - 1e-6 <= 2 * (HOLE - seen[7]) <= CLEARANCE[1] + 1e-6
     observation, _ = env.reset(seed=0, options={"clearance": 0.0015})
     assert 2 * (HOLE - observation["environment_state"][7]) == pytest.approx(0.0015, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options", "message"),
+    [
+        ("Lift-v0", {"shape": "sphere"}, "unknown shape 'sphere'"),
+        ("PickPlace-v0", {"colour": "bleu"}, "did you mean 'blue'"),
+        ("PegInsertion-v0", {"clearance": 1.0}, "clearance 1.0: give one within"),
+        ("PegInsertion-v0", {"clearance": float("nan")}, "clearance nan: give one within"),
+        ("QuadrupedTerrain-v0", {"lane": 7}, "lane 7: lanes are 0"),
+        ("QuadrupedTerrain-v0", {"lane": 1.5}, "lane 1.5: lanes are 0"),
+    ],
+)
+def test_instances_that_there_are_not(env_id, options, message):
+    env = make_env(f"robotics/{env_id}")
+    with pytest.raises(UsageError, match=message):
+        env.reset(seed=0, options=options)
+    env.close()

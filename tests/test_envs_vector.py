@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from robotics.environments import make_vector
 from robotics.envs.base import DIVERGED
 from robotics.errors import UsageError
+from robotics.sim2real.world import World
 from tests.vector import actions, assert_same
 
 ID, SLIDE = "robotics/TransferCube-v0", "example/Slide-v0"
@@ -48,6 +49,28 @@ def test_every_autoreset_mode_is_gymnasiums(env_id, mode):
             assert_same(theirs.reset(options={"reset_mask": ended.copy()}), ours.reset(options={"reset_mask": ended}))
     ours.close()
     theirs.close()
+
+
+def test_copies_of_worlds_that_err_end_together():
+    """Nobody moves in the step after: all are reset."""
+    env = make_vector("robotics/Reach-v0", 2, max_episode_steps=2, world=World.of(backlash=0.01))
+    env.reset(seed=0)
+    for action in actions(env.action_space, 1, 6):
+        truncated = env.step(action)[3]
+    assert truncated.tolist() == [False, False]  # the sixth step is the second reset
+    env.close()
+
+
+def test_a_copy_whose_world_does_not_err_is_the_environment_alone():
+    """Through every reset, beside one whose sensors err, too."""
+    worlds = [World.of(object_shift=0.05), World.of(encoder_noise=0.01)]
+    ours = make_vector("robotics/Lift-v0", 2, worlds=worlds, autoreset_mode="Disabled")
+    alone = gym.make("robotics/Lift-v0", world=worlds[0], disable_env_checker=True)
+    for seed in (0, None, None):
+        observation, wanted = ours.reset(seed=seed)[0], alone.reset(seed=seed)[0]
+        assert all(np.array_equal(observation[key][0], value) for key, value in wanted.items())
+    ours.close()
+    alone.close()
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
@@ -242,6 +265,8 @@ def test_actions_that_are_no_numbers_are_refused_before_anything_moves(bad):
         ({"autoreset_mode": "SameStpe"}, "did you mean 'SameStep'"),
         ({"num_envs": 0}, "num_envs must be 1 or more"),
         ({"threads": -1}, "threads must be 0"),
+        ({"max_episode_steps": 0}, "max_episode_steps 0: an episode has one step or more"),
+        ({"image_size": (48.5, 64)}, "image size .48.5, 64.: give .height, width., whole numbers"),
         ({"env_id": "robotics/TransferCub-v0"}, "did you mean 'robotics/TransferCube-v0'"),
     ],
 )

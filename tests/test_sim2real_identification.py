@@ -18,7 +18,7 @@ from robotics.sim2real.identification.excitation import excite
 from robotics.sim2real.identification.families import FAMILIES
 from robotics.sim2real.identification.fit import Fit, _Problem
 from robotics.sim2real.identification.identify import Settings, identify
-from robotics.sim2real.identification.judgement import Errors
+from robotics.sim2real.identification.judgement import Errors, command_delay
 from robotics.sim2real.identification.parameters import Parameter, choose
 from robotics.sim2real.identification.plant import STRIBECK_SPEED
 from robotics.sim2real.identification.replay import Replay, _held
@@ -528,6 +528,18 @@ def test_an_excitation_keeps_to_its_limits_and_touches_nothing(tmp_path, gap):
         data.ctrl[:] = value
         mujoco.mj_step(model, data, nstep=4)
         assert data.ncon == 0
+
+
+def test_no_motion_is_too_short_to_begin_and_end_at_rest(tmp_path, capsys):
+    """The shortest that is refused, and one that is not, slower than the smoothing is long."""
+    shortest = ["sysid", "excite", "--robot", "so101", "--out", str(tmp_path / "a.csv"), "--seconds"]
+    assert main([*shortest, "1.9"]) == 2 and "takes 2 s or more" in capsys.readouterr().err
+    assert main([*shortest, "2", "--rate-hz", "12", "--top-hz", "2"]) == 0
+
+
+def test_two_samples_have_no_lag():
+    log = Log("a", np.array([0.0, 0.02]), {c: {"j": np.array([0.0, 0.1])} for c in ("position", "command")}, {})
+    assert command_delay([log], ["j"]) is None
 
 
 def test_the_same_seed_excites_the_same(tmp_path):

@@ -1,6 +1,7 @@
 """Logs of robots: every format comes to the same numbers, and what is wrong with a file is said in one line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -337,6 +338,13 @@ def so101():
 WAVE = np.sin(np.arange(200) * 0.1)
 
 
+def without_position(log: Log) -> Log:
+    """Of the joint that moves; another one has one."""
+    joints = {channel: dict(values) for channel, values in log.joints.items()}
+    joints["position"] = {"elbow_flex": next(iter(joints["position"].values()))}
+    return replace(log, joints=joints)
+
+
 def test_a_plausible_log_passes(so101):
     require_plausible(so101, [so101_log(WAVE, velocity=np.gradient(WAVE, 0.02))])
 
@@ -349,6 +357,7 @@ def test_a_plausible_log_passes(so101):
         (so101_log(WAVE, joint="shoulder_pann"), "did you mean 'shoulder_pan'"),
         (so101_log(WAVE, velocity=np.degrees(np.gradient(WAVE, 0.02))), "57.3 times what its position says"),
         (so101_log(WAVE, velocity=-np.gradient(WAVE, 0.02)), "check units or sign"),
+        (without_position(so101_log(WAVE, velocity=np.gradient(WAVE, 0.02))), "a velocity but no position"),
     ],
 )
 def test_another_robot_or_other_units(so101, log, message):

@@ -27,6 +27,7 @@ from robotics.envs.pick import Grasp, Limits, is_held, pick, place, pointing_dow
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE, TOUCHING
 from robotics.envs.state import Simulation, State, measured_once
+from robotics.errors import UsageError
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -103,6 +104,8 @@ class PegInsertion(ArmTask):
         self.refuse_options(options, "clearance")
         self.place_robot(simulation)
         clearance = float(options.get("clearance", rng.uniform(*CLEARANCE)))
+        if not 0 <= clearance < HOLE:
+            raise UsageError(f"reset option clearance {clearance}: give one within 0 … {HOLE} m")
         half = HOLE - clearance / 2
         simulation.userdata[:] = [half, LENGTH, *rng.uniform(-BLUR, BLUR, 2)]
         set_size(simulation, "peg", [half, half, LENGTH], 8 * half * half * LENGTH * DENSITY)

@@ -13,6 +13,7 @@ from robotics.envs.legged import QuadrupedExpert, QuadrupedTask
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.ground import add_rough, add_stairs
 from robotics.envs.state import Simulation, State, measured_once
+from robotics.errors import UsageError
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -70,7 +71,9 @@ class QuadrupedTerrain(QuadrupedTask):
     def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
         """A random lane, speed and push; `options={"lane": number}` sets the lane (0: rough, then stairs by rise)."""
         self.refuse_options(options, "lane")
-        lane = int(options.get("lane", rng.integers(1 + len(STAIRS))))
+        lane = options.get("lane", rng.integers(1 + len(STAIRS)))
+        if lane not in range(1 + len(STAIRS)):
+            raise UsageError(f"reset option lane {lane}: lanes are 0 … {len(STAIRS)}")
         simulation.userdata[:] = [lane, rng.uniform(*SPEED), rng.uniform(*PUSH), rng.uniform(*PUSH_AT)]
         self.stand(simulation, y=lane * LANE + rng.uniform(-ASIDE, ASIDE), yaw=rng.uniform(-TURN, TURN))
 

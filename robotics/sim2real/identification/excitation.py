@@ -20,6 +20,8 @@ from robotics.sim2real.identification.subject import Subject, load_subject
 Array = np.ndarray
 
 SINES = 6
+#: A second to get up to speed, and one to come to rest.
+SHORTEST_S = 2.0
 #: Part of the range of a joint that is used at most, and of a joint without one [rad, m].
 MARGIN, UNLIMITED = 0.8, 1.0
 #: Attempts, each with motions smaller by a quarter, until nothing is touched.
@@ -44,6 +46,8 @@ def excite(robot: str, seconds: float, rate_hz: float, top_hz: float, speed: flo
         if not 0 < value < float("inf"):
             raise UsageError(f"--{name} is {value}: give a positive number")
     require_seed(seed)
+    if seconds < SHORTEST_S:
+        raise UsageError(f"--seconds is {seconds:g}: a motion from rest to rest takes {SHORTEST_S:g} s or more")
     if top_hz > rate_hz / 4:
         raise UsageError(f"--top-hz {top_hz}: commands at {rate_hz} Hz carry at most {rate_hz / 4:g} Hz")
     subject = load_subject(robot)

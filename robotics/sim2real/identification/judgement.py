@@ -119,7 +119,7 @@ def command_delay(logs: Sequence[Log], servos: Sequence[str]) -> float | None:
     for log in logs:
         for joint in servos:
             command = log.joints.get("command", {}).get(joint)
-            if command is None or np.ptp(command) < 1e-3:
+            if command is None or len(command) < 3 or np.ptp(command) < 1e-3:
                 continue
             lags.append(_lag(np.diff(command), np.diff(log.joints["position"][joint]), log.period_s))
     return float(np.median(lags)) if lags else None

@@ -63,6 +63,8 @@ def _require_unit_quaternions(log: Log) -> None:
 def _require_speed(log: Log) -> None:
     """Logged speeds must be those of the logged positions: another unit shows as a constant factor."""
     for joint, speed in log.joints.get("velocity", {}).items():
+        if joint not in log.joints["position"]:
+            raise DataError(f"{log.name}: joint {joint} has a velocity but no position")
         from_position = np.gradient(log.joints["position"][joint], log.time)
         there = float(from_position @ from_position)
         if there < 1e-3 * len(speed):

@@ -51,7 +51,8 @@ class Replay:
         self._substeps = 1 if fine else max(1, round(0.5 * self.windows[0].period_s / physics))
         self._dt = self._substeps * physics  # commands and friction change twice per sample
         self.observed = _observed(subject, self.windows, observe)
-        self.measured = [_measured(subject, log, self.observed) for log in self.windows]
+        labels = [signal.label for signal in self.observed]
+        self.measured = [_logged(log, labels) for log in self.windows]
         starts = [_initial(subject, log) for log in self.windows]
         self._qpos, self._qvel = np.array([s[0] for s in starts]), np.array([s[1] for s in starts])
         self._steps = max(1, int(np.ceil(max(log.duration_s for log in self.windows) / self._dt)))
@@ -153,7 +154,8 @@ def _observed(subject: Subject, windows: Sequence[Log], observe: Sequence[str]) 
         address = int(model.jnt_qposadr[subject.bodies[body]])
         if "position" in channels:
             found += [(f"{body}.{axis}", "qpos", address + i, None, "body") for i, axis in enumerate("xyz")]
-    columns = {label: np.concatenate([_column(log, label) for log in windows]) for label, *_ in found}
+    labels = [label for label, *_ in found]
+    columns = {label: np.concatenate([_logged(log, (label,))[:, 0] for log in windows]) for label in labels}
     kinds = {kind for *_, kind in found}
     spread = {k: _spread([columns[label] for label, *_, kind in found if kind == k]) for k in kinds}
     loose = motors_only(subject, list(windows[0].joints.get("position", {})))
@@ -174,9 +176,10 @@ def _column(log: Log, label: str) -> Array:
     return log.joints[channel][name]
 
 
-def _measured(subject: Subject, log: Log, observed: Sequence[Observed]) -> Array:
+def _logged(log: Log, labels: Sequence[str]) -> Array:
+    """(T, k); DataError for a log without one of them."""
     try:
-        return np.stack([_column(log, signal.label) for signal in observed], axis=-1)
+        return np.stack([_column(log, label) for label in labels], axis=-1)
     except KeyError as missing:
         raise DataError(f"{log.name}: has no {missing} that the other logs have") from None
 
