@@ -24,7 +24,9 @@ from robotics.training.loop import Trainer
 from robotics.training.metrics import read_metrics
 from robotics.training.optimization import learning_rate
 from robotics.training.run_folder import read_run
-from tests.runs import BRIEF, toy_data, toy_run
+from robotics.training.train import train
+from tests.runs import BRIEF, TINY, toy_data, toy_run
+from tests.toy import TOY_ID
 
 
 def weights(run, step="last", part="pretrained_model"):
@@ -249,6 +251,26 @@ def test_a_resumed_run_says_what_it_became(toy_dataset, tmp_path, capsys):
     assert "the time budget is used up" in capsys.readouterr().err
     assert main(["train", "act", "--out", str(tmp_path / "none"), "--resume"]) == 2
     assert "--data is needed" in capsys.readouterr().err
+
+
+def test_a_run_that_is_done_is_left_as_it_is(toy_dataset, tmp_path):
+    """Its only checkpoint is not written again, where a kill could lose it; nor is what was measured of it."""
+    told = {"steps": 2, "eval_env": TOY_ID, "eval_every": 2, "eval_episodes": 1}
+    run = toy_run(toy_dataset, tmp_path / "run", training_options=told)
+    files = [path for path in (run / "checkpoints").rglob("*") if path.is_file()]
+    before, lines = [path.stat().st_mtime_ns for path in files], (run / "metrics.jsonl").read_text()
+    toy_run(toy_dataset, run, training_options=told, resume=True)
+    assert [path.stat().st_mtime_ns for path in files] == before
+    assert (run / "metrics.jsonl").read_text() == lines
+
+
+def test_a_preset_takes_a_chunk_that_is_shorter_than_it_executes(toy_dataset, tmp_path):
+    small = {name: value for name, value in TINY.items() if name not in ("n_action_steps", "chunk_size")}
+    train(
+        "act", toy_dataset, tmp_path, preset_name="paper",
+        policy_options={**small, "chunk_size": 4, "actions_per_query": 1}, training_options={**BRIEF, "steps": 1},
+    )  # fmt: skip
+    assert read_run(tmp_path)["policy"]["n_action_steps"] == 4
 
 
 def test_resume_refuses_other_data(toy_dataset, tmp_path):

@@ -127,6 +127,18 @@ def test_rounds_divide_the_training_and_the_demonstrations_stay_as_they_are(run,
     assert contents(data) == contents(toy_data(run.parent / "again", episodes=4))
 
 
+def test_a_run_with_rounds_is_replaced_by_one_without(tmp_path, data):
+    """Data that do not say where they are from are enough for that."""
+    anonymous, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(data, anonymous)
+    origin = json.loads((anonymous / "meta" / "robotics.json").read_text())
+    (anonymous / "meta" / "robotics.json").write_text(json.dumps({**origin, "env": None}))
+    toy_run(anonymous, out, training_options={"steps": 1})
+    (out / "dagger").mkdir()
+    toy_run(anonymous, out, training_options={"steps": 1}, overwrite=True)
+    assert not (out / "dagger").exists()
+
+
 def test_nothing_may_be_tested_on_the_seeds_of_a_round(run):
     seeds = json.loads((run / "config.json").read_text())["data"]["seeds"]
     assert seeds == [0, 1, 2, 3, *range(500_000, 500_004)]

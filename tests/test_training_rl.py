@@ -65,6 +65,14 @@ def test_there_are_no_demonstrations_to_train_anew_on(cartpole):
         origin_of(cartpole, CARTPOLE)
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path, cartpole):
+    run = brief_run("ppo", CARTPOLE, tmp_path / "run")
+    shutil.rmtree(run / "checkpoints")
+    assert brief_run("ppo", CARTPOLE, run, resume=True) == run
+    first, again = (load_file(pretrained(one) / "model.safetensors") for one in (cartpole, run))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
 def test_the_same_seed_learns_the_same(tmp_path, cartpole):
     again = brief_run("ppo", CARTPOLE, tmp_path / "again")
     other = brief_run("ppo", CARTPOLE, tmp_path / "other", seed=1)

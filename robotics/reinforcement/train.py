@@ -18,6 +18,7 @@ from robotics.reinforcement.algorithms import make_model
 from robotics.reinforcement.checkpoint import PolicyDocument, restore, save
 from robotics.reinforcement.config import NEAR_SIGHTED, PRESETS, RLConfig
 from robotics.reinforcement.copies import Copies, drawn_worlds, is_ours
+from robotics.training.checkpoints import has_checkpoint
 from robotics.training.evaluation import Evaluation
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import require_device
@@ -56,7 +57,8 @@ def train(
         document = PolicyDocument(kind, copies.interface, config.layers, config.env_kwargs)
         if not resume:
             write_json(out / CONFIG, _document(document, env_id, config))
-        spent = restore(out, model, normalized) if resume else 0.0
+        begun = resume and has_checkpoint(out)  # else it was interrupted before the first
+        spent = restore(out, model, normalized) if begun else 0.0
         if model.num_timesteps >= config.steps:
             return int(model.num_timesteps)
         metrics = MetricsLog(out, model.num_timesteps)

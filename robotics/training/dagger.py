@@ -60,13 +60,15 @@ class Source:
     randomisation: Draw | None = None
 
 
-def dagger_source(run: Path, datasets: Sequence[Dataset], config: PolicyConfig, training: TrainConfig) -> Source | None:
+def dagger_source(
+    begun: Path | None, datasets: Sequence[Dataset], config: PolicyConfig, training: TrainConfig
+) -> Source | None:
     """The environment of `--eval-env`, or the one that the datasets come from, in worlds that are drawn as theirs were;
-    None when there are to be no rounds.
+    None when there are to be no rounds. `begun` is the run that is resumed, whose rounds must be finished.
 
     Raises UsageError when neither is known, or when the datasets come from different environments or worlds.
     """
-    if not training.dagger_rounds and not (run / FOLDER).exists():
+    if not training.dagger_rounds and not (begun is not None and (begun / FOLDER).exists()):
         return None
     origins = {str(dataset.provenance["env"]) for dataset in datasets if dataset.provenance.get("env")}
     if training.eval_env is not None:

@@ -67,7 +67,7 @@ class Trainer:
             self._model = torch.compile(self._model)
         self.terms: dict[str, torch.Tensor] = {}  # of the last step's loss
         self._losses: list[torch.Tensor] = []  # since the last log line
-        self._saved_step = -1
+        self._saved_step = self.counters.step if resume else -1  # what was loaded is on the disk: not to be replaced
         self._share = 1.0
 
     def use(self, data: TrainingData, begin: int = 0) -> None:

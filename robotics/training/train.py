@@ -66,12 +66,13 @@ def train(
         recipe = preset(name, preset_name or USUAL)
         training = TrainConfig(**{**recipe.training, **training_options})
         usual, chunk = dict(recipe.policy), policy_options.get("chunk_size")
-        if chunk and usual.get("n_action_steps", 0) > chunk:  # a shorter chunk than the preset's is executed whole
+        executed = usual.get("n_action_steps", family(name)[0].n_action_steps)
+        if chunk and executed > chunk:  # a shorter chunk than the preset's is executed whole
             usual["n_action_steps"] = chunk
         config = _policy_config(name, datasets, inputs, {**usual, **policy_options})
     require_same_kind(datasets, list(config.input_shapes))
     require_device(training.device)
-    source = dagger_source(out, datasets, config, training)
+    source = dagger_source(out if resume else None, datasets, config, training)
     if training.eval_env is not None:
         require_env_fit(training.eval_env, config, str(datasets[0].root))
     _warn_of_untold_tasks(datasets, config)
