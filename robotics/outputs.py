@@ -50,6 +50,12 @@ def require_free(
             raise UsageError(f"--out {out} already holds something: give {cure}, or another folder")
 
 
+def refuse_existing(file: Path, overwrite: bool, option: str = "--out") -> None:
+    """UsageError for a `file` that is there already and shall not be replaced."""
+    if file.exists() and not overwrite:
+        raise UsageError(f"{option} {file} exists: give --overwrite to replace it, or another name")
+
+
 def require_writable(folder: Path) -> None:
     """Make `folder` and see that files can be made in it; UsageError when not, before any work is done in vain."""
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robotics.errors import RoboticsError, UsageError
+from robotics.outputs import refuse_existing
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def run(options: Options) -> None:
 
     if options.solver not in SOLVERS:
         raise unknown_name("solver", options.solver, SOLVERS)
-    if options.video is not None and options.video.exists() and not options.overwrite:
-        raise UsageError(f"--video {options.video} exists: give --overwrite to replace it, or another name")
+    if options.video is not None:
+        refuse_existing(options.video, options.overwrite, "--video")
     if not -45 <= options.slope <= 45:
         raise UsageError(f"--slope {options.slope}: give degrees within -45 … 45")
     conditions = Conditions(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robotics.errors import RoboticsError, UsageError
-from robotics.outputs import require_writable
+from robotics.outputs import refuse_existing, require_writable
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ def _check(options: Options) -> None:
         raise UsageError(f"--repeat {options.repeat}: at least one is needed")
     if options.out.is_dir():
         raise UsageError(f"--out {options.out} is a folder; give a file")
-    if options.out.exists() and not options.overwrite:
-        raise UsageError(f"--out {options.out} exists: give --overwrite to replace it, or another name")
+    refuse_existing(options.out, options.overwrite)
     if options.format == "onnx":
         from robotics.policies.export import require_onnx
 

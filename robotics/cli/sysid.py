@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robotics.errors import UsageError
+from robotics.outputs import refuse_existing
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,7 @@ def excite(options: ExciteOptions) -> None:
 
     if options.out.suffix != ".csv":
         raise UsageError(f"--out {options.out}: give a .csv file")
-    if options.out.exists() and not options.overwrite:
-        raise UsageError(f"--out {options.out} exists: give --overwrite to replace it, or another name")
+    refuse_existing(options.out, options.overwrite)
     found = design(options.robot, options.seconds, options.rate_hz, options.top_hz, options.speed, options.seed)
     write_csv(found, options.out)
     print(

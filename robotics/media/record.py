@@ -17,7 +17,7 @@ from robotics.evaluation.rollout import Episode, run_episode
 from robotics.media.caption import Caption
 from robotics.media.develop import develop
 from robotics.media.spool import FrameSpool
-from robotics.outputs import require_room, require_writable, write_json
+from robotics.outputs import refuse_existing, require_room, require_writable, write_json
 from robotics.policies.schedule import Execution
 from robotics.progress import progress
 
@@ -93,8 +93,7 @@ def _check(shot: Shot, out: Path, overwrite: bool) -> None:
         raise UsageError(f"--out {out}: its description would replace {side}; give another name")
     if shot.seed < 0:
         raise UsageError(f"--seed {shot.seed}: seeds are 0 or more")
-    if out.exists() and not overwrite:
-        raise UsageError(f"--out {out} exists: give --overwrite to replace it, or another name")
+    refuse_existing(out, overwrite)
     if not MIN_SPEED <= shot.speed <= MAX_SPEED:
         raise UsageError(f"--speed {shot.speed}: give a factor within {MIN_SPEED:g} … {MAX_SPEED:g}")
 

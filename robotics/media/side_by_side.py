@@ -16,7 +16,7 @@ from robotics.evaluation.rollout import Episode, run_episode
 from robotics.media.caption import Caption
 from robotics.media.spool import FrameSpool
 from robotics.media.video import film
-from robotics.outputs import require_room, require_writable, write_json
+from robotics.outputs import refuse_existing, require_room, require_writable, write_json
 from robotics.policies.schedule import Execution, in_words
 
 #: The last picture stays this long, so that one sees how it ended [s].
@@ -52,8 +52,7 @@ def record_side_by_side(
     """
     if out.suffix.lower() != ".mp4":
         raise UsageError(f"--out {out}: the video is an .mp4 file")
-    if out.exists() and not overwrite:
-        raise UsageError(f"--out {out} exists: give --overwrite to replace it, or another name")
+    refuse_existing(out, overwrite)
     require_writable(out.parent)
     require_room(out.parent, 50e6, "the video")
     source = open_policy(policy, execution)

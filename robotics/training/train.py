@@ -63,13 +63,7 @@ def train(
     if resume:
         config, training = _resumed(out, datasets, name, preset_name, inputs, policy_options, training_options)
     else:
-        recipe = preset(name, preset_name or USUAL)
-        training = TrainConfig(**{**recipe.training, **training_options})
-        usual, chunk = dict(recipe.policy), policy_options.get("chunk_size")
-        executed = usual.get("n_action_steps", family(name)[0].n_action_steps)
-        if chunk and executed > chunk:  # a shorter chunk than the preset's is executed whole
-            usual["n_action_steps"] = chunk
-        config = _policy_config(name, datasets, inputs, {**usual, **policy_options})
+        config, training = _fresh(datasets, name, preset_name or USUAL, inputs, policy_options, training_options)
     require_same_kind(datasets, list(config.input_shapes))
     require_device(training.device)
     source = dagger_source(out if resume else None, datasets, config, training)
@@ -124,6 +118,24 @@ def _load(
 ) -> TrainingData:
     require_same_kind(datasets, list(config.input_shapes))
     return TrainingData.load(datasets, list(config.input_shapes), accelerator.device, training.frames)
+
+
+def _fresh(
+    datasets: Sequence[Dataset],
+    name: str,
+    preset_name: str,
+    inputs: str | None,
+    policy_options: Mapping[str, Any],
+    training_options: Mapping[str, Any],
+) -> tuple[PolicyConfig, TrainConfig]:
+    """The configuration of a new run: the preset's, with what was asked for changed."""
+    recipe = preset(name, preset_name)
+    usual, chunk = dict(recipe.policy), policy_options.get("chunk_size")
+    executed = usual.get("n_action_steps", family(name)[0].n_action_steps)
+    if chunk and executed > chunk:  # a shorter chunk than the preset's is executed whole
+        usual["n_action_steps"] = chunk
+    training = TrainConfig(**{**recipe.training, **training_options})
+    return _policy_config(name, datasets, inputs, {**usual, **policy_options}), training
 
 
 def _policy_config(
