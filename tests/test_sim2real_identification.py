@@ -20,7 +20,7 @@ from robotics.sim2real.identification.fit import Fit, _Problem
 from robotics.sim2real.identification.identify import Settings, identify
 from robotics.sim2real.identification.judgement import Errors, command_delay
 from robotics.sim2real.identification.parameters import Parameter, choose
-from robotics.sim2real.identification.plant import STRIBECK_SPEED
+from robotics.sim2real.identification.plant import STRIBECK_SPEED, Plant, neutral
 from robotics.sim2real.identification.replay import Replay, _held
 from robotics.sim2real.identification.speeds import SPEED, with_speeds
 from robotics.sim2real.identification.split import split, within_budget
@@ -72,6 +72,26 @@ def arm(truth, actuator="position"):
       <actuator><{actuator} joint="a" {servo}/><{actuator} joint="b" {servo}/></actuator>
     </mujoco>
     """
+
+
+@pytest.mark.parametrize("robot", ["so101", "arm"])
+def test_what_is_fitted_is_what_a_calibration_builds(robot):
+    """Commands out of reach hold every servo at its torque limit, which damping outside it would pass."""
+    subject = load_subject(robot)
+    chosen = choose(subject, [*subject.actuators], True, False, ("stiffness", "damping", "friction", "armature"))
+    values = {parameter.name: 0.8 * parameter.nominal for parameter in chosen}
+    command = np.random.default_rng(0).uniform(-3, 3, (1, 20, subject.model.nu)).repeat(10, axis=1)
+    spec = subject.spec()
+    assert calibrate(spec, values) == []
+    fitted, built = Plant(subject, 1), Plant(replace(subject, model=spec.compile()), 1)
+    for parameter in chosen:
+        parameter.family.write(fitted, parameter.index, np.array([values[parameter.name]]))
+    start = neutral(subject.model)[None], np.zeros((1, subject.model.nv))
+    ours, theirs = fitted.run(*start, command), built.run(*start, command)
+    limit = subject.model.actuator_forcerange[:, 1]
+    assert (np.abs(ours["actuator_force"]) >= 0.999 * limit).mean() > 0.05
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, theirs[name], atol=1e-9, err_msg=name)
 
 
 def commands(rng, seconds, size=0.7):

@@ -10,11 +10,9 @@ import numpy as np
 from robotics.errors import DataError
 from robotics.outputs import read_json
 from robotics.sim2real.identification.families import FAMILIES, family_and_place
-from robotics.sim2real.identification.subject import Subject
+from robotics.sim2real.identification.subject import Subject, share_of_servo
 
 FILE = "calibration.json"
-#: Integrators that take a servo's damping implicitly.
-IMPLICIT = (mujoco.mjtIntegrator.mjINT_IMPLICIT, mujoco.mjtIntegrator.mjINT_IMPLICITFAST)
 
 
 def calibration_document(subject: Subject, document: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +67,8 @@ def _write(spec: mujoco.MjSpec, family: str, place: str, value: float) -> bool:
     if family == "stiffness" and servo is not None:
         servo.gainprm[0], servo.biasprm[1] = value, -value
     elif family == "damping":
-        share = _servo_share(spec, joint, servo)
+        held = 0.0 if servo is None else -float(servo.biasprm[2])
+        share = share_of_servo(float(joint.damping[0]), held, spec.option.integrator)
         joint.damping = np.array([value * (1 - share), 0.0, 0.0])  # of the speed, its square, its cube
         if servo is not None:
             servo.biasprm[2] = -value * share
@@ -80,17 +79,6 @@ def _write(spec: mujoco.MjSpec, family: str, place: str, value: float) -> bool:
     else:
         return False
     return True
-
-
-def _servo_share(spec: mujoco.MjSpec, joint: mujoco.MjsJoint, servo: mujoco.MjsActuator | None) -> float:
-    """The part of the damping at a joint that its servo has, as nominally: it is within the servo's torque limit.
-
-    Zero where the integrator is none of `IMPLICIT`: much damping in a servo would shake there.
-    """
-    if servo is None or spec.option.integrator not in IMPLICIT:
-        return 0.0
-    own, held = float(joint.damping[0]), -float(servo.biasprm[2])
-    return held / (own + held) if held > 0 else 0.0
 
 
 def _write_mass(spec: mujoco.MjSpec, place: str, value: float) -> bool:

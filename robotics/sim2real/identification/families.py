@@ -68,12 +68,8 @@ def _actuator(subject: Subject, joint: int) -> int:
 
 
 def _damping(subject: Subject, joint: int) -> float:
-    """Of the joint and of its servo together: a log can not tell them apart."""
-    own = float(np.ravel(subject.model.dof_damping[_dof(subject, joint)])[0])
-    name = subject.model.joint(joint).name
-    if subject.is_servo(name):
-        own -= float(subject.model.actuator_biasprm[_actuator(subject, joint), 2])
-    return own
+    """Of the joint and of its servo together: below the servo's torque limit a log can not tell them apart."""
+    return sum(subject.damping(joint))
 
 
 def _largest_torque(subject: Subject, joint: int) -> float:

@@ -40,11 +40,11 @@ class Plant:
         self.batch.expand("actuator_biasprm")[:, actuator, 1] = -values
 
     def set_damping(self, joint: int, values: Array) -> None:
-        """All of it in the joint, which integrates implicitly; the servo's own becomes zero."""
-        name = self.model.joint(joint).name
-        if self.subject.is_servo(name):
-            self.batch.expand("actuator_biasprm")[:, self._actuator(joint), 2] = 0.0
-        self.set_dof("dof_damping", joint, values)
+        """Of joint and servo together, shared as nominally: what the servo has is within its torque limit."""
+        share = self.subject.servo_share(joint)
+        if self.subject.is_servo(self.model.joint(joint).name):
+            self.batch.expand("actuator_biasprm")[:, self._actuator(joint), 2] = -share * values
+        self.set_dof("dof_damping", joint, (1 - share) * values)
 
     def set_friction(self, joint: int, values: Array) -> None:
         self._coulomb[joint] = values

@@ -21,6 +21,8 @@ EMBEDDED: dict[str, tuple[str, str, tuple[str, ...], str | None]] = {
     "quadruped": ("quadruped", "quadruped_scene", (), "QUADRUPED"),
     "humanoid": ("humanoid", "humanoid_scene", (), "HUMANOID"),
 }
+#: Integrators that take a servo's damping implicitly.
+_IMPLICIT = (int(mujoco.mjtIntegrator.mjINT_IMPLICIT), int(mujoco.mjtIntegrator.mjINT_IMPLICITFAST))
 _ONE_DOF = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
 
 
@@ -55,6 +57,15 @@ class Subject:
         actuator = self.actuators.get(joint)
         return actuator is not None and self.model.actuator_biasprm[actuator, 1] < 0
 
+    def damping(self, joint: int) -> tuple[float, float]:
+        """Viscous damping [N m s/rad, N s/m] of this joint itself, and of its servo."""
+        own = float(np.ravel(self.model.dof_damping[self.model.jnt_dofadr[joint]])[0])
+        name = self.model.joint(joint).name
+        return own, -float(self.model.actuator_biasprm[self.actuators[name], 2]) if self.is_servo(name) else 0.0
+
+    def servo_share(self, joint: int) -> float:
+        return share_of_servo(*self.damping(joint), self.model.opt.integrator)
+
     def hinge(self, joint: str) -> bool:
         return int(self.model.jnt_type[self.model.joint(joint).id]) == _ONE_DOF[0]
 
@@ -63,6 +74,15 @@ class Subject:
         roots = {int(self.model.jnt_bodyid[joint]) for joint in self.bodies.values()}
         of = self.model.body_rootid[self.model.geom_bodyid]
         return np.flatnonzero(np.isin(of, list(roots)))
+
+
+def share_of_servo(own: float, held: float, integrator: int) -> float:
+    """The part of a joint's damping, `own` and `held` by its servo, that is within the servo's torque limit.
+
+    A fit and the model made of it keep this part as it nominally is: damping outside the limit brakes a joint whose
+    servo is at it. Zero where the integrator takes a servo's damping explicitly: much of it would shake there.
+    """
+    return held / (own + held) if held > 0 and int(integrator) in _IMPLICIT else 0.0
 
 
 def load_subject(name: str) -> Subject:
