@@ -39,3 +39,11 @@ def spread(batch: Batch, scenes: Sequence[Altered]) -> None:
             raise UsageError("copies can not have worlds with different things in them: leave distractors out")
         if any(not np.array_equal(value, first) for value in values):
             batch.expand(name)[:] = np.stack(values)
+
+
+def adapt_to_copy(batch: Batch, scenes: Sequence[Altered], index: int, model: mujoco.MjModel) -> None:
+    """Make `model` that of one copy for drawing, its headlight too: an option that batches have no field for."""
+    batch.get_model(index, model)
+    if scenes:
+        light, own = model.vis.headlight, scenes[index].model.vis.headlight
+        light.diffuse, light.ambient, light.specular = own.diffuse, own.ambient, own.specular

@@ -20,7 +20,7 @@ from gymnasium.vector.utils import batch_space
 from mujoco.batch import Batch, SimulationError
 
 from robotics.envs.base import DIVERGED, UNSTABLE, Array, Judgement, MujocoTask, Observation, nominal_values
-from robotics.envs.copies import scenes_of, spread
+from robotics.envs.copies import adapt_to_copy, scenes_of, spread
 from robotics.envs.eyes import EyePool
 from robotics.envs.state import BatchState, Simulation
 from robotics.envs.worlds import SensedState, Signals, World
@@ -306,7 +306,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         return np.stack([scene.expose(image) for scene, image in zip(self._scenes, images, strict=True)])
 
     def _pool(self, size: tuple[int, int], fast: bool) -> EyePool:
-        adapt = self.batch.get_model if self._adapted else None
+        adapt = partial(adapt_to_copy, self.batch, self._scenes) if self._adapted else None
         return EyePool(lambda: self.batch.get_model(0), size, fast, self._threads, adapt)
 
     def _infos(self, verdict: Judgement, faults: dict[int, str]) -> dict[str, Any]:

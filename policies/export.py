@@ -64,6 +64,12 @@ class ChunkFunction(nn.Module):
         with torch.no_grad():
             return self(*(torch.from_numpy(values[name]) for name in self.inputs)).numpy()
 
+    def spread(self) -> np.ndarray:
+        """(A,) how far one unit of the normalised action is, in the action's own."""
+        ends = [torch.full((self.policy.config.action_dim,), end) for end in (0.0, 1.0)]
+        low, high = (self.policy.normalizer.denormalize(ACTION, end).numpy() for end in ends)
+        return high - low
+
     def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Inputs as the data may hold them: vectors spread as the normalisation says, any picture, any words."""
         values: dict[str, np.ndarray] = {}

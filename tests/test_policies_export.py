@@ -13,7 +13,7 @@ from robotics.cli.main import main
 from robotics.policies import export as export_module
 from robotics.policies.act import Act
 from robotics.policies.act_config import ActConfig
-from robotics.policies.checkpoint import save_policy
+from robotics.policies.checkpoint import load_policy, save_policy
 from robotics.policies.dit import DiT
 from robotics.policies.dit_config import DiTConfig
 from robotics.policies.export import DESCRIPTION, NOISE, ChunkFunction, export_policy, open_exported
@@ -134,10 +134,23 @@ def test_the_command_writes_checks_and_times(folder, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["policy.pt"]
 
 
+def test_a_difference_is_held_to_what_actions_spread_over():
+    """Networks compute in spreads: pixels by the hundred are rounded more coarsely than radians."""
+    policy = act()
+    for spread, allowed in ((150.0, 150 * PARITY), (3.0, 3 * PARITY), (0.01, PARITY)):
+        actions = 300 + spread * np.array([[-1.0, -1.0], [1.0, 1.0]])
+        policy.fit_normalizer({STATE: np.eye(2, 3), ACTION: actions})
+        function = ChunkFunction(policy)
+        np.testing.assert_allclose(function.spread(), spread, rtol=1e-3)
+        for share, same in ((0.5, True), (1.5, False)):
+            shifted = largest_difference(function, lambda values: function.run(values) + share * allowed)  # noqa: B023
+            assert (shifted <= PARITY) == same
+
+
 def test_a_file_that_does_something_else_is_not_written(folder, tmp_path, capsys, monkeypatch):
     def other(form, path):
-        original = open_exported(form, path)
-        return lambda values: original(values) + 2 * PARITY
+        original, spread = open_exported(form, path), ChunkFunction(load_policy(folder)).spread()
+        return lambda values: original(values) + 2 * PARITY * spread
 
     monkeypatch.setattr(export_module, "open_exported", other)
     out = tmp_path / "policy.pt"

@@ -512,13 +512,13 @@ def test_pictures_of_serial_and_vector_environments_agree():
     many = make_vector(ARM, 2, world=world, **kwargs)
     np.testing.assert_array_equal(one, many.reset(seed=[3, 4])[0]["image_top"][0])
     many.close()
-    nominal = make_env(ARM, **kwargs).reset(seed=3)[0]["image_top"]
-    many = make_vector(ARM, 2, worlds=[World(), World.of(camera_shift=0.04, exposure=0.5)], **kwargs)
-    first, second = many.reset(seed=[3, 3])[0]["image_top"]
-    np.testing.assert_array_equal(first, nominal)
-    assert (second != nominal).any()
-    assert (one != make_env(ARM, **kwargs).reset(seed=3)[0]["image_top"]).any()
-    many.close()
+    worlds = [World(), World.of(camera_shift=0.04, exposure=0.5), World.of(lighting=0.4)]
+    alone = [make_env(ARM, world=world, **kwargs).reset(seed=3)[0]["image_top"] for world in worlds]
+    for order in ([0, 1, 2], [2, 0, 1]):
+        many = make_vector(ARM, 3, worlds=[worlds[index] for index in order], **kwargs)
+        np.testing.assert_array_equal(many.reset(seed=[3] * 3)[0]["image_top"], [alone[index] for index in order])
+        many.close()
+    assert all((other != alone[0]).any() for other in (one, *alone[1:]))
 
 
 def test_the_expert_believes_in_the_nominal_servos():
