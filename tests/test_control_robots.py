@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from robotics.control.legged import LeggedSession
+from robotics.control.legged import LeggedPlant, LeggedSession
 from robotics.control.machine import load_machine
 from robotics.control.run import run_trial
 from robotics.control.trial import Conditions, Trial
@@ -71,6 +71,20 @@ def test_friction_is_that_of_the_feet(friction):
     document = run_trial(Trial("quadruped", "trot", Twist(vx=0.8), seconds=2.0, conditions=conditions))
     arrived = not document["fell"] and document["velocity_mean"][0] > 0.6
     assert arrived == (friction is None)
+
+
+@pytest.mark.parametrize("friction", [None, 0.7, 0.8])
+def test_friction_that_is_asked_for_is_had_whatever_others_have(friction, tmp_path):
+    """0.8 is what robots of this repository have, and was not told from nothing asked."""
+    machine = load_machine(robot_file(tmp_path, WALKER.replace('friction="0.7', 'friction="0.6')))
+    model = LeggedPlant(Conditions(friction=friction), machine).model
+    feet = [model.geom(foot).id for foot in machine.spec.feet]
+    assert model.geom_friction[feet, 0].tolist() == [0.6 if friction is None else friction] * 4
+
+
+def test_torques_are_late_by_the_nearest_number_of_ticks():
+    ticks = {0: 0, 0.9: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 4}
+    assert {ms: Conditions(delay_s=ms / 1e3).late(0.002) for ms in ticks} == ticks
 
 
 @pytest.mark.parametrize("model", [WALKER, motors_instead(WALKER)], ids=["servos", "motors"])

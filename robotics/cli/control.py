@@ -32,14 +32,14 @@ class Options:
     """Direction of the push, from straight ahead to the left [degrees]."""
     payload: float = 0.0
     """Mass that the robot carries and the controller does not know [kg]."""
-    friction: float = 0.8
-    """Of the ground."""
+    friction: float | None = None
+    """Of what touches the ground, in place of the robot's own."""
     slope: float = 0.0
     """Rise of the ground ahead [degrees]."""
     terrain: Literal["flat", "boxes", "stairs"] = "flat"
     """Scattered boxes of up to 3.5 cm, or stairs of 8 cm."""
     delay: float = 0.0
-    """Age of the torques that reach the motors [ms]."""
+    """Age of the torques that reach the motors [ms], to the nearest 2 ms."""
     state: Literal["estimated", "truth"] = "estimated"
     """What the controller sees: an estimate from the robot's own sensors, or the simulator's truth."""
     seed: int = 0

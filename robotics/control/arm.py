@@ -228,7 +228,7 @@ class ArmPlant:
         self._v = np.array([self.model.joint(j).dofadr[0] for j in spec.joints])
         self._site = self.model.site(site.name).id
         self._body = int(self.model.site_bodyid[self._site])
-        self._queue = deque([np.zeros(len(spec.joints))] * round(conditions.delay_s / period_s))
+        self._queue = deque([np.zeros(len(spec.joints))] * conditions.late(period_s))
         self._rng = np.random.default_rng([seed, 1])
         towards = conditions.push_towards
         self._push = conditions.push / conditions.PUSH_S * np.array([np.cos(towards), np.sin(towards), 0.0])

@@ -51,7 +51,7 @@ class CarPlant:
     ) -> None:
         self.conditions, self.chassis, self.scale, self._rng = conditions, chassis, scale or Scale(), rng
         spec = car_spec(machine)
-        scene = machine.scene(conditions.friction if "friction" in conditions.changed() else None)
+        scene = machine.scene(conditions.friction)
         own = machine is EMBEDDED
         if not own:
             _equip(scene, spec, chassis)

@@ -57,7 +57,7 @@ class HandsPlant:
         self._sites = {e.name: self.model.site(e.site).id for e in spec.end_effectors}
         self._owners = bodies_of_hands(self.model, spec)
         self._substeps = substeps(self.model, period_s, spec.name)
-        self._queue = deque([np.zeros(len(spec.joints))] * round(conditions.delay_s / period_s))
+        self._queue = deque([np.zeros(len(spec.joints))] * conditions.late(period_s))
         self._pushed = None if pushed is None else self.model.body(pushed).id
         rng, self.resolution = np.random.default_rng([seed, 1]), resolution(self.model, spec)
         #: Encoders are mounted somewhere within a count; wheels are a little larger or smaller than they should be.

@@ -127,7 +127,7 @@ class LeggedPlant:
         self, conditions: Conditions, machine: Machine = EMBEDDED, period_s: float = 0.002, seed: int = 0
     ) -> None:
         self.conditions, spec = conditions, machine.spec
-        scene = machine.scene(conditions.friction if "friction" in conditions.changed() else None)
+        scene = machine.scene(conditions.friction)
         base = _base_body(scene, spec)
         _equip(base, scene)
         if conditions.slope:
@@ -150,8 +150,7 @@ class LeggedPlant:
         self._foot_of = self._foot_geoms()
         self._q = np.array([self.model.joint(j).qposadr[0] for j in spec.joints])
         self._v = np.array([self.model.joint(j).dofadr[0] for j in spec.joints])
-        delayed = round(conditions.delay_s / period_s)
-        self._queue: deque[Array] = deque([np.zeros(len(spec.joints))] * delayed)
+        self._queue: deque[Array] = deque([np.zeros(len(spec.joints))] * conditions.late(period_s))
         towards = conditions.push_towards
         noise, n = SensorNoise(), len(spec.joints)
         self._noise = np.random.default_rng([seed, 1])

@@ -23,21 +23,26 @@ class Conditions:
     """How the simulated robot and its world differ from what the controller believes.
 
     `push` is an impulse on the base [N s] over 0.1 s at `push_at_s`, towards `push_towards` (rad, from straight ahead
-    to the left); `payload` a mass that it carries [kg]; `slope` the rise of the ground ahead [rad]; `delay_s` the age
-    of the torques that the motors get.
+    to the left); `payload` a mass that it carries [kg]; `friction` that of what touches the ground, None where it stays
+    as the robot's model has it; `slope` the rise of the ground ahead [rad]; `delay_s` the age of the torques that the
+    motors get, to the nearest period of the controller.
     """
 
     push: float = 0.0
     push_towards: float = math.pi / 2
     push_at_s: float = 2.0
     payload: float = 0.0
-    friction: float = 0.8
+    friction: float | None = None
     slope: float = 0.0
     terrain: Terrain = "flat"
     delay_s: float = 0.0
 
     #: How long a push lasts [s].
     PUSH_S: ClassVar[float] = 0.1
+
+    def late(self, period_s: float) -> int:
+        """Ticks of `period_s` that torques are late; half a tick is one."""
+        return math.floor(self.delay_s / period_s + 0.5 + 1e-9)
 
     def changed(self) -> set[str]:
         """Names of the conditions that are not as usual."""
@@ -70,13 +75,15 @@ class Trial:
                 raise unknown_name(name, value, kinds)
         numbers = {**vars(self.twist), "seconds": self.seconds, **vars(self.conditions)}
         del numbers["terrain"]
+        if numbers["friction"] is None:
+            del numbers["friction"]
         for name, value in numbers.items():
             if not math.isfinite(value):
                 raise UsageError(f"--{_option(name)} {value} is no number")
             if abs(value) > LARGEST:
                 raise UsageError(f"--{_option(name)} {value:g}: it is at most {LARGEST:g}")
         for name in ("seconds", "friction"):
-            if numbers[name] <= 0:
+            if numbers.get(name, 1) <= 0:
                 raise UsageError(f"--{name} {numbers[name]}: it must be positive")
         if self.conditions.payload < 0 or self.conditions.delay_s < 0:
             raise UsageError("--payload and --delay must not be negative")
