@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robotics.errors import UsageError
+
 Mode = Literal["mean_std", "min_max"]
 
 #: Smallest divisor [unit of the data]: what hardly changes in the data must not amplify noise (ACT, utils.py). Without
@@ -20,6 +22,10 @@ class Normalizer(nn.Module):
     def __init__(self, dims: Mapping[str, int], mode: Mode) -> None:
         super().__init__()
         self.mode = mode
+        names = {_buffer(key, "offset"): key for key in dims}
+        for key in dims:
+            if (other := names[_buffer(key, "offset")]) != key:
+                raise UsageError(f"inputs '{key}' and '{other}' differ by dots and underscores alone: rename one")
         for key, dim in dims.items():
             self.register_buffer(_buffer(key, "offset"), torch.zeros(dim))
             self.register_buffer(_buffer(key, "scale"), torch.ones(dim))

@@ -95,7 +95,7 @@ def _measure_gap(out: Path, run: Path, scale: Scale) -> None:
             ENV, (str(run),), f"twin:{twin}", factors=GAP_FACTORS, episodes=scale.paired, copies=scale.paired
         )
         gap(request, folder)
-        write_gap_page(folder)
+    write_gap_page(folder)
 
 
 def worst_episode(document: dict[str, Any]) -> tuple[int, str]:

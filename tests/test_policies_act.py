@@ -160,6 +160,11 @@ def test_normalisation_is_undone(mode):
     assert normal[:, 3].abs().max() < 0.5  # nor is what trembles
 
 
+def test_inputs_that_would_share_their_statistics_are_refused():
+    with pytest.raises(UsageError, match=r"'observation.a_b' and 'observation.a.b' differ by dots and underscores"):
+        Normalizer({"observation.a_b": 2, "observation.a.b": 3}, "mean_std")
+
+
 def test_ema_against_its_closed_form():
     act = policy()
     ema = Ema(act, max_decay=0.8)

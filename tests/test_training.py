@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from robotics.datasets.reader import Dataset
 from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.policies.checkpoint import load_policy
 from robotics.policies.execution import ChunkExecutor
+from robotics.training import evaluation as evaluation_module
 from robotics.training.config import TrainConfig
 from robotics.training.data import Sampler, TrainingData, choose_inputs
 from robotics.training.loop import Trainer
@@ -253,6 +255,54 @@ def test_a_resumed_run_says_what_it_became(toy_dataset, tmp_path, capsys):
     assert "--data is needed" in capsys.readouterr().err
 
 
+EVALUATED = {"eval_env": TOY_ID, "eval_every": 10, "eval_episodes": 2, "save_every": 10}
+
+
+def evaluations(run):
+    """Step and return of every evaluation in the learning curve."""
+    return [
+        (line["step"], line["eval_return"]) for line in read_metrics(run / "metrics.jsonl") if "eval_return" in line
+    ]
+
+
+@pytest.mark.parametrize("killed", [1, 2, 3])
+def test_an_evaluation_that_a_kill_came_before_is_made_up_for(toy_dataset, tmp_path, monkeypatch, killed):
+    """After its checkpoint was saved: at 10, at 20, and at the end."""
+    whole = toy_run(toy_dataset, tmp_path / "whole", training_options=EVALUATED)
+    calls, original = [], evaluation_module.bench
+
+    def interrupted(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == killed:
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation_module, "bench", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            toy_run(toy_dataset, tmp_path / "run", training_options=EVALUATED)
+    run = toy_run(toy_dataset, tmp_path / "run", training_options=EVALUATED, resume=True)
+    assert [step for step, _ in evaluations(whole)] == [10, 20, 30]
+    assert evaluations(run) == evaluations(whole)
+    best = [(folder / "checkpoints" / "best").resolve().name for folder in (run, whole)]
+    assert best[0] == best[1]
+
+
+def test_the_best_checkpoint_is_the_best_of_one_environment(toy_dataset, tmp_path):
+    """In `Far` episodes are short and hardly anything is to be had: what was had elsewhere is no match for it."""
+    gym.register(id="toy/Far-v0", entry_point="tests.toy:Point", max_episode_steps=2)
+    try:
+        run = toy_run(toy_dataset, tmp_path / "run", training_options=EVALUATED)
+        elsewhere = EVALUATED | {"eval_env": "tests.toy:toy/Far-v0", "steps": 50}
+        toy_run(toy_dataset, run, training_options=elsewhere, resume=True)
+    finally:
+        gym.registry.pop("toy/Far-v0")
+    had = dict(evaluations(run))
+    assert list(had) == [10, 20, 30, 40, 50] or list(had) == [10, 20, 30, 30, 40, 50]
+    best = int((run / "checkpoints" / "best").resolve().name)
+    assert best >= 30 and had[best] == max(value for step, value in had.items() if step >= 30) < had[20]
+
+
 def test_a_run_that_is_done_is_left_as_it_is(toy_dataset, tmp_path):
     """Its only checkpoint is not written again, where a kill could lose it; nor is what was measured of it."""
     told = {"steps": 2, "eval_env": TOY_ID, "eval_every": 2, "eval_episodes": 1}
@@ -271,6 +321,15 @@ def test_a_preset_takes_a_chunk_that_is_shorter_than_it_executes(toy_dataset, tm
         policy_options={**small, "chunk_size": 4, "actions_per_query": 1}, training_options={**BRIEF, "steps": 1},
     )  # fmt: skip
     assert read_run(tmp_path)["policy"]["n_action_steps"] == 4
+
+
+@pytest.mark.parametrize("objective", ["regression", "mip", "ddim", "flow"])
+def test_a_preset_of_flow_takes_another_objective(toy_dataset, tmp_path, objective):
+    tiny = {key: value for key, value in TINY.items() if key != "latent_dim"} | {"decoder_layers": 1}
+    options = {"policy_options": tiny | {"objective": objective}, "training_options": BRIEF | {"steps": 1}}
+    train("dit", toy_dataset, tmp_path / "run", preset_name="pixels", **options)
+    policy = load_policy(tmp_path / "run").config
+    assert policy.objective == objective and policy.flow_error == ("action" if objective == "flow" else "velocity")
 
 
 def test_resume_refuses_other_data(toy_dataset, tmp_path):

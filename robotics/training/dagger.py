@@ -121,11 +121,13 @@ class Dagger:
         """The relabelled episodes, if there are any."""
         return [Dataset.open(self.root)] if self.rounds else []
 
-    def finish_round(self) -> None:
-        """Collect what an interrupted round lacks."""
+    def finish_round(self) -> float:
+        """Collect what an interrupted round lacks. Returns how long it took [s]."""
+        started = time.monotonic()
         if self._missing():
             self._note()
             self._fill()
+        return time.monotonic() - started
 
     def collect_round(self, step: int) -> float:
         """A whole round, with the checkpoint of `step`, which is the last one. Returns how long it took [s]."""
@@ -134,8 +136,7 @@ class Dagger:
         self._journal = [*self._journal, Round(step, self._config.dagger_episodes, beta)]
         if not (self.root / INFO).exists():
             self._create()
-        self._note()
-        self._fill()
+        self.finish_round()
         return time.monotonic() - started
 
     def _create(self) -> None:

@@ -5,9 +5,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from accelerate import Accelerator
 
 from robotics.errors import RoboticsError
 from robotics.policies.base import Policy
+from robotics.policies.checkpoint import CHECKPOINTS, LAST
 from robotics.policies.ema import Ema
 from robotics.progress import progress
 from robotics.training.allocator import keep_freed_memory
@@ -26,8 +28,15 @@ from robotics.training.memory import is_out_of_memory, largest_fitting, release,
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import learning_rate, make_accelerator, make_optimizer, require_compiler
 
-#: What is done with every checkpoint that is due for evaluation: (folder, step) -> metrics to log.
-Evaluate = Callable[[Path, int], dict[str, float]]
+
+class Evaluate(Protocol):
+    """What is done with every checkpoint that is due for evaluation."""
+
+    def __call__(self, folder: Path, step: int) -> dict[str, float]:
+        """Metrics to log."""
+
+    def lacks(self, folder: Path) -> bool:
+        """Whether this checkpoint still has to be evaluated."""
 
 
 class Trainer:
@@ -90,6 +99,7 @@ class Trainer:
         session, before, stop = time.monotonic(), counters.elapsed_s, False
         try:
             with interrupt_flag() as interrupted, progress("train", self._steps_left(), "steps") as bar:
+                self._evaluate(evaluate, log)  # what an interruption left out
                 while not (stop or self._ended()):
                     rate = self.step()
                     elapsed_s = before + time.monotonic() - session
@@ -181,11 +191,18 @@ class Trainer:
         self._require_finite(self._losses)
         require_finite_weights(self.policy, self.counters.step, self.run_folder)
         if self.accelerator.is_main_process and self._saved_step != self.counters.step:
-            folder = save_checkpoint(self.run_folder, self.ema.policy, self.policy, self.optimizer, self.counters)
+            save_checkpoint(self.run_folder, self.ema.policy, self.policy, self.optimizer, self.counters)
             self._saved_step = self.counters.step
-            if evaluate and log and (self._evaluation_due(evaluate) or self._ended()):
-                log.write(self.counters.step, **evaluate(folder, self.counters.step))
+        self._evaluate(evaluate, log)
         self.accelerator.wait_for_everyone()
+
+    def _evaluate(self, evaluate: Evaluate | None, log: MetricsLog | None) -> None:
+        """The evaluation of the last checkpoint, where one is due and was not made."""
+        step, folder = self.counters.step, self.run_folder / CHECKPOINTS / LAST
+        if not (evaluate and log and self._saved_step == step and (self._evaluation_due(evaluate) or self._ended())):
+            return
+        if evaluate.lacks(folder):
+            log.write(step, **evaluate(folder.resolve(), step))
 
     def _evaluation_due(self, evaluate: Evaluate | None) -> bool:
         return evaluate is not None and self.counters.step % self.config.eval_every == 0

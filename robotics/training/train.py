@@ -81,14 +81,14 @@ def train(
             write_json(out / CONFIG, {**begun_with, "training": asdict(training)})
         begun = resume and has_checkpoint(out)
         dagger = Dagger(out, source, training, _seeds(datasets))
-        if accelerator.is_main_process:
-            dagger.finish_round()
+        spent_s = dagger.finish_round() if accelerator.is_main_process else 0.0
         dagger.read()
         frames = _load([*datasets, *dagger.datasets()], config, training, accelerator)
     if not begun:  # else the statistics come from the checkpoint
         policy.fit_normalizer(_columns(frames))
     trainer = Trainer(policy, frames, out, training, begun, accelerator)
     trainer.use(frames, dagger.begin)
+    trainer.spend(spent_s)
     return _train_in_rounds(
         trainer,
         dagger,
@@ -130,12 +130,23 @@ def _fresh(
 ) -> tuple[PolicyConfig, TrainConfig]:
     """The configuration of a new run: the preset's, with what was asked for changed."""
     recipe = preset(name, preset_name)
-    usual, chunk = dict(recipe.policy), policy_options.get("chunk_size")
-    executed = usual.get("n_action_steps", family(name)[0].n_action_steps)
-    if chunk and executed > chunk:  # a shorter chunk than the preset's is executed whole
-        usual["n_action_steps"] = chunk
     training = TrainConfig(**{**recipe.training, **training_options})
+    usual = _suited(recipe.policy, family(name)[0], policy_options)
     return _policy_config(name, datasets, inputs, {**usual, **policy_options}), training
+
+
+def _suited(usual: Mapping[str, Any], kind: type[PolicyConfig], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset's policy without what belongs to another chunk or objective than is asked for."""
+    suited, chunk, objective = dict(usual), asked.get("chunk_size"), asked.get("objective", "flow")
+    if chunk and suited.get("n_action_steps", kind.n_action_steps) > chunk:  # a shorter chunk is executed whole
+        suited["n_action_steps"] = chunk
+    if objective != "flow":
+        suited.pop("flow_error", None)
+    if objective == "regression":
+        suited.pop("noise_draws", None)
+    if objective == "ddim":
+        suited.pop("normalization", None)  # it clips what it denoises to the range
+    return suited
 
 
 def _policy_config(
