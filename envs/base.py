@@ -248,6 +248,17 @@ class MujocoTask(gym.Env[Observation, Array]):
             if name not in known:
                 raise unknown_name("reset option", name, known)
 
+    @staticmethod
+    def pose_option(options: Mapping[str, Any], name: str, drawn: Sequence[float]) -> list[float]:
+        """The x, y and yaw [m, rad] of a reset option, or those that were `drawn` where it is not given."""
+        try:
+            x, y, yaw = (float(value) for value in options.get(name, drawn))
+        except (TypeError, ValueError):
+            x = y = yaw = np.nan
+        if not np.isfinite([x, y, yaw]).all():
+            raise UsageError(f"reset option {name} {options[name]!r}: give x, y and yaw, three numbers [m, rad]")
+        return [x, y, yaw]
+
     # -- what the serial and the vector environment share ---------------------------------------------------------
 
     def judge(self, state: State, held: Array, faulty: Array) -> Judgement:

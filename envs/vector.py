@@ -266,6 +266,9 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
             faults[index] = DIVERGED
         if faults:
             batch.reset(np.array(sorted(faults)))
+            for index in faults if self._signals else ():
+                if not self._errs[index]:  # nor does the environment alone have signals that would remember
+                    self._signals[index].ctrl = self.state.ctrl[index].copy()
         for index in moving.tolist() if self._signals else ():
             if self._executors:
                 self._signals[index].ctrl = self.state.ctrl[index].copy()

@@ -122,8 +122,10 @@ def test_the_peg_fits_and_the_walls_hold_it(env):
 
 
 def test_reset_options(env):
-    with pytest.raises(UsageError, match="reset option 'pge' does not exist"):
+    with pytest.raises(UsageError, match="unknown reset option 'pge'; did you mean 'peg'"):
         env.reset(options={"pge": (0, 0, 0)})
+    with pytest.raises(UsageError, match=r"reset option socket .*: give x, y and yaw"):
+        env.reset(options={"socket": (0, 0, float("nan"))})
 
 
 def test_a_part_that_fell_ends_the_episode_as_lost(env):

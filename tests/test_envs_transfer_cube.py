@@ -323,8 +323,11 @@ def test_options_that_do_not_exist(options, message):
 
 
 def test_reset_options(env):
-    with pytest.raises(UsageError, match="reset option 'cbe' does not exist"):
+    with pytest.raises(UsageError, match="unknown reset option 'cbe'; did you mean 'cube'"):
         env.reset(options={"cbe": (0, 0, 0)})
+    for pose in ((0.1, 0.0), (float("nan"), 0, 0), "abc", None, 1.0):
+        with pytest.raises(UsageError, match=r"reset option cube .*: give x, y and yaw"):
+            env.reset(options={"cube": pose})
     observation, _ = env.reset(options={"cube": (0.05, 0.02, 0.0)})
     assert observation["environment_state"][:2] == pytest.approx([0.05, 0.02], abs=1e-6)
     assert OPEN > 0

@@ -491,6 +491,21 @@ def test_every_copy_in_a_world_of_its_own(env_id):
     np.testing.assert_array_equal(np.array(alone), rollout(env_id, worlds, seeds, 8, vector=True))
 
 
+def test_what_a_copy_that_diverged_ends_with_is_as_if_it_were_alone():
+    """Its neighbour's world errs, and so it has signals that do nothing: not even remember what it was sent."""
+    many = make_vector(LEGS, 2, worlds=[World.of(encoder_noise=0.01), World()], autoreset_mode="Disabled")
+    alone = make_env(LEGS)
+    many.reset(seed=0), alone.reset(seed=1)
+    many.state.qpos[1, 0] = alone.unwrapped.data.qpos[0] = np.nan
+    sent = np.full((2, 12), 0.1, np.float32)
+    there, _, ended, _, _ = many.step(sent)
+    here = alone.step(sent[1])[0]
+    assert ended.tolist() == [False, True]
+    for key, value in here.items():
+        np.testing.assert_array_equal(there[key][1], value)
+    many.close()
+
+
 def test_worlds_of_copies_that_can_not_be():
     with pytest.raises(UsageError, match="1 worlds for 2 copies"):
         make_vector(ARM, 2, worlds=[World()])

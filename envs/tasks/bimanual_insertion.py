@@ -18,7 +18,6 @@ from robotics.envs.robots.aloha import CLOSED, LEFT, OBJECT, OPEN, RIGHT, SIDES,
 from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.top_down import heading_of, is_down, plane_heading, pointing_down
 from robotics.envs.touch import add_touch_sensor
-from robotics.errors import UsageError
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -110,14 +109,12 @@ class BimanualInsertion(BimanualTask):
 
     def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
         """Uniform poses; `options={"peg": (x, y, yaw), "socket": (x, y, yaw)}` puts them anywhere [m, rad]."""
+        self.refuse_options(options, "peg", "socket")
         self.place_robot(simulation)
-        unknown = set(options) - {"peg", "socket"}
-        if unknown:
-            raise UsageError(f"reset option {sorted(unknown)[0]!r} does not exist; available: peg, socket=(x, y, yaw)")
         simulation.userdata[0] = 1.0
         for side, mirror in (("right", 1), ("left", -1)):
             drawn = [*(rng.uniform(*REGION) * [mirror, 1]), rng.uniform(-YAW, YAW)]
-            x, y, yaw = options.get(PART[side], drawn)
+            x, y, yaw = self.pose_option(options, PART[side], drawn)
             simulation.joint(PART[side])[:] = [x, y, HALF_WIDTH[side], np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
 
     def enlarge(self, simulation: Simulation, factor: float) -> None:

@@ -17,7 +17,6 @@ from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import CLOSED, LEFT, OBJECT, RIGHT, SIDES, STATIC
 from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.top_down import plane_heading
-from robotics.errors import UsageError
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -116,8 +115,7 @@ class ClothFold(BimanualTask):
 
     def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
         """The board moved and turned a little, and the cloth on it."""
-        if options:
-            raise UsageError(f"reset option {min(options)!r} does not exist; ClothFold has none")
+        self.refuse_options(options)
         self.place_robot(simulation)
         board = self.model.body("board").id
         shift, turn = rng.uniform(-BOARD_SHIFT, BOARD_SHIFT, 2), rng.uniform(-BOARD_TURN, BOARD_TURN)

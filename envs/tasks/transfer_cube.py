@@ -18,7 +18,6 @@ from robotics.envs.robots.aloha import BASE_X, LEFT, OBJECT, OPEN, RIGHT, SIDES,
 from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.top_down import is_down
 from robotics.envs.touch import add_touch_sensor
-from robotics.errors import UsageError
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -98,13 +97,10 @@ class TransferCube(BimanualTask):
 
     def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
         """A uniform pose in `REGION`; `options={"cube": (x, y, yaw)}` puts it anywhere [m, rad]."""
+        self.refuse_options(options, "cube")
         self.place_robot(simulation)
-        x, y = rng.uniform(*REGION)
-        yaw = rng.uniform(-np.pi / 4, np.pi / 4)
-        unknown = set(options) - {"cube"}
-        if unknown:
-            raise UsageError(f"reset option {sorted(unknown)[0]!r} does not exist; available: cube=(x, y, yaw)")
-        x, y, yaw = options.get("cube", (x, y, yaw))
+        drawn = [*rng.uniform(*REGION), rng.uniform(-np.pi / 4, np.pi / 4)]
+        x, y, yaw = self.pose_option(options, "cube", drawn)
         simulation.userdata[0] = CUBE_HALF
         simulation.joint("cube")[:] = [x, y, CUBE_HALF, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
 
