@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robotics.errors import UsageError
 from robotics.policies.documents import CAME_LATER
 from robotics.policies.normalization import Mode, Normalizer
-from robotics.vocabulary import ACTION, camera_of
+from robotics.vocabulary import ACTION, IMAGE_PREFIX, camera_of
 
 #: Marks, in a batch, the actions (B, H) that lie behind the end of their episode. LeRobot's name.
 ACTION_IS_PAD = "action_is_pad"
@@ -70,7 +70,9 @@ class PolicyConfig:
             wanted = "(h, w, 3)" if camera_of(key) else "(d,)"
             right = len(shape) == 3 and shape[2] == 3 if camera_of(key) else len(shape) == 1
             if not right or min(shape) < 1:
-                raise UsageError(f"input '{key}' has shape {shape}; a policy takes {wanted}")
+                picture = len(shape) == 3 and not camera_of(key)
+                cure = f"; name a picture {IMAGE_PREFIX}CAMERA, or leave it out with --inputs" if picture else ""
+                raise UsageError(f"input '{key}' has shape {shape}; a policy takes {wanted}{cure}")
         require_positive(self, "action_dim", "chunk_size", "n_action_steps")
         if self.image_stride not in (16, 32):
             raise UsageError(f"image_stride is {self.image_stride}; it must be 16 or 32")

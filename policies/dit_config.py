@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from robotics.errors import UsageError
 from robotics.policies.base import PolicyConfig, require_not_negative, require_positive, require_whole_queries
-from robotics.policies.ddim import Prediction
+from robotics.policies.ddim import LEVELS, Prediction
 from robotics.policies.documents import CAME_LATER
 from robotics.policies.flow import FlowError
 from robotics.policies.normalization import Mode
@@ -58,6 +58,8 @@ class BackboneConfig(PolicyConfig):
             raise UsageError("in_context looks at language and images in turn: decoder_layers must be at least 2")
         if self.sampling_steps is not None:
             require_positive(self, "sampling_steps")
+            if self.sampling_steps > LEVELS:  # of ddim; and flow divides by nothing smaller than a step of so many
+                raise UsageError(f"sampling_steps is {self.sampling_steps}; it must be at most {LEVELS}")
 
 
 @dataclass(frozen=True, kw_only=True)

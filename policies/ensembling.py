@@ -33,5 +33,6 @@ class TemporalEnsemble:
         while now >= self._chunks[0][0] + len(self._chunks[0][1]):
             self._chunks.popleft()
         predictions = np.array([chunk[now - step] for step, chunk in self._chunks])
-        weights = np.exp(-self.decay * np.arange(len(predictions)))
+        exponent = -self.decay * np.arange(len(predictions))
+        weights = np.exp(exponent - exponent.max())
         return weights @ predictions / weights.sum()

@@ -27,7 +27,7 @@ class Playback:
 
     def __init__(self, schedule: Schedule, seed: int) -> None:
         self._schedule = schedule
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed % 2**63)
         self._now = 0
         #: (step that its first action is for, actions): what is played, and what is on its way.
         self._chunk: tuple[int, np.ndarray] | None = None

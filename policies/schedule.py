@@ -1,5 +1,6 @@
 """When a policy is asked for a chunk, when the chunk arrives, and what is done meanwhile: settings and their rules."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -75,8 +76,10 @@ class Execution:
             raise unknown_name("masking", self.masking, get_args(Masking))
         if self.delay < 0:
             raise UsageError(f"delay {self.delay} is negative; it counts control steps")
-        if self.max_guidance is not None and not self.max_guidance >= 0:
-            raise UsageError(f"max_guidance {self.max_guidance} is negative")
+        if self.max_guidance is not None and not 0 <= self.max_guidance < math.inf:
+            raise UsageError(f"max_guidance {self.max_guidance}: give a number of at least 0")
+        if self.ensemble_decay is not None and not math.isfinite(self.ensemble_decay):
+            raise UsageError(f"ensemble_decay {self.ensemble_decay} is no number")
         if self.unstick is not None and not 0 < self.unstick <= MOST_NOISE:
             raise UsageError(f"unstick {self.unstick}: give noise of more than 0 and at most {MOST_NOISE:g}")
 

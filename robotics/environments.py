@@ -73,6 +73,20 @@ def accepted_options(env_id: str) -> set[str] | None:
     return _parameters(find_spec(env_id))
 
 
+def taken_by(env_id: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """`kwargs` without cameras and their size where environment `env_id` has no such options: one that gives pictures
+    gives them by itself."""
+    accepted = accepted_options(env_id)
+    free = {"cameras", "image_size"} - accepted if accepted is not None else set()
+    return {name: value for name, value in kwargs.items() if name not in free}
+
+
+def control_rate(env: gym.Env) -> float | None:
+    """Control steps per simulated second [Hz]; None where the environment says nothing of it."""
+    rate = getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps")
+    return float(rate) if rate else None
+
+
 def usual_option(env: gym.Env, name: str) -> Any:
     """The value of keyword argument `name` of the constructor of `env` when it is not given; None when it has none."""
     for creator in (vars(owner)["__init__"] for owner in type(env.unwrapped).__mro__ if "__init__" in vars(owner)):

@@ -208,6 +208,13 @@ def test_a_dataset_whose_files_hold_several_episodes_is_read_too(tmp_path):
         DatasetWriter.resume(tmp_path)
 
 
+@pytest.mark.parametrize("image_dtype", [None, "image", "video"])
+def test_a_dataset_without_episodes_has_no_problem(tmp_path, image_dtype):
+    """What an interrupted first episode leaves."""
+    write(tmp_path, image_dtype, ())
+    assert check(tmp_path).problems == []
+
+
 def test_unknown_columns_are_refused_with_what_exists(tmp_path):
     write(tmp_path, "video")
     dataset = Dataset.open(tmp_path)

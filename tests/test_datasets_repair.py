@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from robotics.datasets.check import check
 from robotics.datasets.folder_lock import FolderLock
 from robotics.datasets.layout import REJECTED_FOLDER
 from robotics.datasets.reader import Dataset
+from robotics.datasets.rebuild import _feature
 from robotics.datasets.repair import repair
+from robotics.datasets.tasks import write_tasks
 from robotics.datasets.writer import DatasetWriter
 from robotics.errors import DataError, UsageError
 from tests.datasets_toy import CAMERA, contents, frames, write
@@ -62,6 +65,20 @@ def test_a_lost_description_is_rebuilt(tmp_path, image_dtype):
     }
     np.testing.assert_array_equal(rebuilt.stats["action"]["q90"], original.stats["action"]["q90"])
     assert not check(tmp_path).problems
+
+
+def test_texts_that_the_table_lost_come_back_from_the_episodes(tmp_path):
+    write(tmp_path, None)
+    write_tasks(tmp_path, ["task 0"])
+    assert repair(tmp_path).kept == 3
+    assert Dataset.open(tmp_path).tasks == ["task 0", "task 1"]
+    assert not check(tmp_path).problems
+
+
+def test_columns_of_lists_in_lists_are_rebuilt(tmp_path):
+    """As LeRobot writes them: of no fixed size."""
+    table = pa.table({"grid": pa.array([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]] * 4, pa.list_(pa.list_(pa.float32())))})
+    assert _feature(table["grid"]) == {"dtype": "float32", "shape": [2, 3], "names": None}
 
 
 def test_wrong_totals_and_statistics_are_rebuilt(tmp_path):

@@ -188,6 +188,7 @@ def test_fisher_interval_is_scipys():
     assert np.corrcoef(a, b)[0, 1] == pytest.approx(result.statistic)
     with pytest.raises(ValueError, match="at least 4"):
         fisher_interval(0.9, 3)
+    assert fisher_interval(1.0, 4) is None and fisher_interval(-1.0 + 1e-15, 9) is None  # no certainty from four points
 
 
 def test_chance_has_a_floor():

@@ -1,17 +1,18 @@
 """Bench: the document, its independence of the workers, seeds, agents and faults."""
 
 import json
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 import tests.toy  # noqa: F401  (registers the toy)
-from robotics.environments import make_env
+from robotics.environments import control_rate, make_env, taken_by
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.agents import open_policy
-from robotics.evaluation.bench import bench
-from robotics.evaluation.rollout import run_episode
+from robotics.evaluation.bench import bench, summary
+from robotics.evaluation.rollout import Episode, run_episode
 from robotics.evaluation.seeds import evaluation_seeds, fingerprint
 from tests.toy import TOY_ID
 
@@ -131,6 +132,43 @@ def test_a_nan_action_fails_the_episode_and_is_counted():
     assert episode.faults["nan"] == 1
     assert episode.length == 3
     assert np.isfinite(episode.return_)
+
+
+def test_an_action_that_is_no_number_fails_its_episode_alone():
+    """Where a reset does not speak of success, an episode that ends at its first action never hears of it."""
+    said = [Episode(seed, success, 0.0, 1, 0.0, np.ones(1), faults) for seed, success, faults in FIRST_ACTIONS]
+    document = summary(said)
+    assert document["success_rate"] == pytest.approx(2 / 3)
+    assert [row["success"] for row in document["episodes"]] == [True, None, True]
+    assert summary(said[1:2])["success_rate"] is None
+    assert summary([*said, replace(said[0], success=None)])["success_rate"] is None
+
+
+FIRST_ACTIONS = ((0, True, {"nan": 0}), (1, None, {"nan": 1}), (2, True, {"nan": 0}))
+
+
+class Eyed(gym.Env):
+    """Another package's environment: it gives its pictures by itself, and says how fast it runs as Gymnasium's do."""
+
+    metadata = {"render_modes": [], "render_fps": 50}  # noqa: RUF012 (Gymnasium's own convention)
+    observation_space = gym.spaces.Dict({"image_top": gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)})
+    action_space = gym.spaces.Box(-1, 1, (2,))
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+
+def test_an_environment_that_gives_its_pictures_by_itself():
+    gym.register(id="toy/Eyed-v0", entry_point=Eyed)
+    asked = {"cameras": ("top",), "image_size": (8, 8), "action_mode": "joint"}
+    try:
+        assert taken_by("toy/Eyed-v0", asked) == {"action_mode": "joint"}
+        assert taken_by(TOY_ID, asked) == asked
+        env = make_env("toy/Eyed-v0")
+        assert control_rate(env) == 50.0
+        assert control_rate(make_env(TOY_ID)) == 10.0
+    finally:
+        gym.registry.pop("toy/Eyed-v0")
 
 
 class CountingEnv(gym.Env):

@@ -357,6 +357,8 @@ def test_only_flow_has_a_velocity():
         ({"objective": "mip", "max_delay": 2}, "max_delay 2 belongs to flow"),
         ({"max_delay": 6}, "below chunk_size"),
         ({"sampling_steps": 0}, "at least 1"),
+        ({"sampling_steps": 101}, "at most 100"),
+        ({"objective": "ddim", "sampling_steps": 250}, "at most 100"),
         ({"noise_draws": 0}, "at least 1"),
         ({"objective": "ddim", "flow_error": "action"}, "flow_error action belongs to flow"),
         ({"objective": "regression", "noise_draws": 2}, "regression draws no noise"),

@@ -1,5 +1,6 @@
 """From chunks to actions: every mode against a plain reimplementation."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -225,6 +226,8 @@ def test_noise_is_for_vectors():
         ("rtc", {}, "rtc needs a policy trained by flow; the policy was trained by act"),
         ("rtc_training", {}, "rtc_training needs a policy trained by flow"),
         ("naive_async", {"max_guidance": 5.0}, "max_guidance 5.0 belongs to rtc, not to naive_async"),
+        ("rtc", {"max_guidance": math.inf}, "max_guidance inf: give a number"),
+        ("temporal_ensembling", {"ensemble_decay": math.nan}, "ensemble_decay nan is no number"),
         (None, {"masking": "exp"}, "masking exp belongs to rtc, not to receding_horizon"),
         ("rtc", {"masking": "hard"}, "unknown masking 'hard'"),
     ],

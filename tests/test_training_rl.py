@@ -73,6 +73,12 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path,
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+def test_seeds_that_it_learned_from_are_not_tested_on(cartpole):
+    assert open_policy(str(cartpole)).trained_on == (0, 1, 2, 3)
+    with pytest.raises(UsageError, match=r"was trained on 2 of these seeds \(first: 2\)"):
+        bench(CARTPOLE, str(cartpole), 5, 2)
+
+
 def test_the_same_seed_learns_the_same(tmp_path, cartpole):
     again = brief_run("ppo", CARTPOLE, tmp_path / "again")
     other = brief_run("ppo", CARTPOLE, tmp_path / "other", seed=1)
@@ -200,7 +206,7 @@ def test_a_training_state_of_another_training_is_named(tmp_path, cartpole):
         ({"steps": -1}, "steps is"),
         ({"device": "gpu"}, "--device gpu is not there"),
         ({"seed": -1}, "seed is -1"),
-        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"seed": 999_999}, "seed is 999999: give one within 0 … 999996; those above are for evaluation"),
         ({"entropy": float("nan")}, "entropy is nan"),
         ({"eval_episodes": 0}, "eval-episodes is 0"),
     ],

@@ -74,6 +74,10 @@ def describe(document: dict[str, Any]) -> str:
     return "\n\n".join(_group_lines(group) for group in document["groups"])
 
 
+def _interval(bounds: list[float] | None) -> str:
+    return "no interval" if bounds is None else f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
+
+
 def _group_lines(group: dict[str, Any]) -> str:
     independent = "" if group["n_independent"] == group["n"] else f" ({group['n_independent']} independent)"
     title = "" if group["by"] is None else f"{group['by']}: "
@@ -82,12 +86,9 @@ def _group_lines(group: dict[str, Any]) -> str:
         if group[name] is None:
             lines.append(f"  {text:<27}refused")
             continue
-        bounds = group[f"{name}_ci95"]
-        interval = "no interval" if bounds is None else f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
-        lines.append(f"  {text:<27}{group[name]:7.4f}  {interval}")
+        lines.append(f"  {text:<27}{group[name]:7.4f}  {_interval(group[f'{name}_ci95'])}")
     if group["pearson"] is not None:
-        low, high = group["pearson_fisher_ci95"]
-        lines.append(f"  {'r for other policies':<27}{'':7}  [{low:.3f}, {high:.3f}] (Fisher z)")
+        lines.append(f"  {'r for other policies':<27}{'':7}  {_interval(group['pearson_fisher_ci95'])} (Fisher z)")
         lines.append(
             f"  {'r by chance':<27}p = {group['permutation_p']:.2g} "
             f"(no smaller than {group['permutation_floor']:.2g} is possible)"

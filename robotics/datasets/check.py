@@ -97,12 +97,12 @@ def _stats_problems(dataset: Dataset, measured: DatasetStats) -> Iterator[str]:
 
 
 def _image_stats_problems(dataset: Dataset, path: Path) -> Iterator[str]:
-    for key in dataset.image_keys:
+    for key in dataset.image_keys if dataset.episodes else ():  # without any, nothing is known of them
         if key not in dataset.stats or "mean" not in dataset.stats[key]:
             yield f"{path}: has no statistics of '{key}'"
             continue
         means = [dataset.episode_images(e, key).mean(axis=(0, 1, 2)) * e.length for e in dataset.episodes]
-        mean = np.sum(means, axis=0) / dataset.info.frames / 255 if means else np.zeros(3)
+        mean = np.sum(means, axis=0) / dataset.info.frames / 255
         if np.abs(dataset.stats[key]["mean"].reshape(-1) - mean).max() > IMAGE_TOLERANCE:
             yield f"{path}: 'mean' of '{key}' is not that of the images"
 

@@ -12,7 +12,7 @@ import numpy as np
 from robotics.datasets.features import DONE, REWARD, SUCCESS
 from robotics.datasets.noise import ActionNoise
 from robotics.datasets.seed_worlds import SeedWorlds
-from robotics.environments import instruction, observation_dict
+from robotics.environments import control_rate, instruction, observation_dict
 from robotics.envs.teacher import Teacher
 from robotics.errors import UsageError
 from robotics.sim2real.drawing import Draw
@@ -130,7 +130,7 @@ def as_column(values: list[np.ndarray]) -> np.ndarray:
 
 def _control_rate(env: gym.Env, env_id: str) -> int:
     """Control steps per second, which must be whole: a dataset's fps is."""
-    rate = getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps")
+    rate = control_rate(env)
     if not rate or rate != int(rate):
         raise UsageError(f"environment '{env_id}' runs at {rate} Hz; datasets need a whole number of frames per second")
     return int(rate)

@@ -61,14 +61,13 @@ def _value_problems(columns: dict[str, np.ndarray]) -> Iterator[str]:
 
 
 def _image_problems(dataset: Dataset, episode: Episode) -> Iterator[str]:
-    files = [clip.file for other in dataset.episodes for clip in other.clips.values()]
     for key in dataset.image_keys:
         try:
             dataset.episode_images(episode, key)
             if key not in episode.clips:
                 continue
             path = dataset.root / episode.clips[key].file
-            alone = files.count(episode.clips[key].file) == 1
+            alone = dataset.clips_in[episode.clips[key].file] == 1
             if alone and (count := count_frames(path)) != episode.length:
                 yield f"{path}: holds {count} frames, episode {episode.index} has {episode.length}"
         except DataError as error:

@@ -1,5 +1,6 @@
 """Reading a LeRobotDataset v3.0: ours or LeRobot's own, with pyarrow and PyAV only."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -149,6 +150,11 @@ class Dataset:
     def _first_frame(self) -> dict[Path, int]:
         """Index of the frame that each data file begins with."""
         return {episode.data_file: episode.start for episode in reversed(self.episodes)}
+
+    @cached_property
+    def clips_in(self) -> Counter[Path]:
+        """How many episodes have a clip in each film."""
+        return Counter(clip.file for episode in self.episodes for clip in episode.clips.values())
 
     def _feature(self, key: str) -> dict[str, Any]:
         if key not in self.features:

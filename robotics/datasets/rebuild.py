@@ -65,9 +65,10 @@ def _feature(column: pa.ChunkedArray) -> Feature:
     if pa.types.is_struct(kind) and kind == IMAGE_TYPE:
         image = decode_image(column[0].as_py()["bytes"])
         return {"dtype": "image", "shape": list(image.shape), "names": ["height", "width", "channels"]}
-    while pa.types.is_fixed_size_list(kind):
-        shape.append(kind.list_size)
-        kind = kind.value_type
+    value = column[0].as_py() if len(column) else None
+    while pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
+        shape.append(kind.list_size if pa.types.is_fixed_size_list(kind) else len(value or ()))
+        value, kind = (value[0] if value else None), kind.value_type
     return {"dtype": str(np.dtype(kind.to_pandas_dtype())), "shape": shape or [1], "names": None}
 
 

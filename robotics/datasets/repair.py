@@ -117,7 +117,11 @@ def _provenance(root: Path, done: Repair) -> dict:
 
 
 def _tasks(root: Path, info: Info, rows: list[Episode]) -> list[str]:
-    return _readable_tasks(root) or rebuild_tasks(Dataset(root, info, rows, [], {}, {}))
+    """The texts of the table, and those that it lacks from the episodes."""
+    found = _readable_tasks(root)
+    if found and len(found) >= info.tasks:
+        return found
+    return [*found, *rebuild_tasks(Dataset(root, info, rows, [], {}, {}))[len(found) :]]
 
 
 def _readable_tasks(root: Path) -> list[str]:

@@ -64,6 +64,8 @@ def to_arrow(features: Features, columns: Mapping[str, np.ndarray]) -> dict[str,
 def to_numpy(column: pa.ChunkedArray, feature: Feature, name: str) -> np.ndarray:
     """Values (T, *shape) of a column that is no image; DataError beginning with `name` when they do not fit."""
     shape = tuple(feature["shape"])
+    if feature["dtype"] == "string":
+        raise DataError(f"{name}: holds text, no numbers")
     flat, length = column.combine_chunks(), len(column)
     holes = flat.null_count
     while pa.types.is_list(flat.type) or pa.types.is_fixed_size_list(flat.type) or pa.types.is_large_list(flat.type):

@@ -34,7 +34,7 @@ from robotics.datasets.features import (
 )
 from robotics.datasets.folder_lock import FolderLock
 from robotics.datasets.info import Info, read_info, write_info
-from robotics.datasets.layout import DATA_PATH, EPISODES_PATH, PROVENANCE, STATS, VIDEO_PATH, chunk_and_file, fill
+from robotics.datasets.layout import DATA_PATH, EPISODES_PATH, INFO, PROVENANCE, STATS, VIDEO_PATH, chunk_and_file, fill
 from robotics.datasets.leftovers import leftovers
 from robotics.datasets.reader import Dataset
 from robotics.datasets.statistics import DatasetStats, merge, to_lists
@@ -58,6 +58,8 @@ class DatasetWriter:
     @classmethod
     def create(cls, root: Path, fps: int, features: Features, robot_type: str | None) -> "DatasetWriter":
         """A dataset without episodes in the folder `root`. `features` are all but LeRobot's default ones."""
+        if (root / INFO).exists():
+            raise UsageError(f"{root} holds a dataset; resume it, or create another one elsewhere")
         features = {key: _with_video_info(feature, fps) for key, feature in features.items()} | DEFAULT_FEATURES
         info = Info(fps, features, robot_type)
         info = info if info.video_keys else replace(info, video_path=None)

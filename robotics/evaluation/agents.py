@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gymnasium as gym
 import numpy as np
 
-from robotics.environments import instruction, observation_dict, usual_option
+from robotics.environments import control_rate, instruction, observation_dict, taken_by, usual_option
 from robotics.errors import DataError, UsageError, unknown_name
 from robotics.outputs import read_json
 from robotics.policies.schedule import Execution, schedule_for
@@ -68,12 +68,12 @@ class AgentSource:
         """What was asked of its execution, for documents; empty where nothing was."""
         return {} if self.execution is None else self.execution.told()
 
-    def options(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What to make its environment with, those `given` included. UsageError for actions it was not made for."""
+    def options(self, env_id: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What to make environment `env_id` with, what is `given` included. UsageError for other actions."""
         own, asked = self.env_kwargs.get("action_mode"), (given or {}).get("action_mode")
         if own is not None and asked not in (None, own):
             raise UsageError(f"--action-mode {asked} contradicts {self.policy}: its actions mean '{own}'")
-        return {**self.env_kwargs, **(given or {})}
+        return {**taken_by(env_id, self.env_kwargs), **(given or {})}
 
     def agent(self, env: gym.Env) -> Agent:
         """A fresh agent for `env`. UsageError when the two do not fit."""
@@ -112,12 +112,10 @@ def open_policy(policy: str, execution: Execution | None = None) -> AgentSource:
     folder = find_pretrained(policy)
     if reward_learner(folder):
         _refuse(execution, policy)
-        return AgentSource(policy, dict(read_json(folder / CONFIG).get("env_kwargs", {})))
+        return AgentSource(policy, dict(read_json(folder / CONFIG).get("env_kwargs", {})), _training_seeds(folder))
     config = read_policy_config(folder)
     schedule_for(execution or Execution(), config, policy)
-    return AgentSource(
-        policy, environment_options(config, policy), _demonstration_seeds(folder), execution or Execution()
-    )
+    return AgentSource(policy, environment_options(config, policy), _training_seeds(folder), execution or Execution())
 
 
 def environment_options(config: "PolicyConfig", policy: str) -> dict[str, Any]:
@@ -204,7 +202,7 @@ class _Trained:
         from robotics.policies.packing import packed
 
         policy = packed(load_policy(path))
-        require_fit(path, policy.config, env.action_space.shape, getattr(env.unwrapped, "control_hz", None))
+        require_fit(path, policy.config, env.action_space.shape, control_rate(env))
         self._executor, self._words = ChunkExecutor(policy, execution), dict[str, np.ndarray]()
 
     def reset(self, env: gym.Env, seed: int) -> None:
@@ -217,7 +215,7 @@ class _Trained:
         return self._executor.act(to_dataset(observation_dict(observation)) | self._words)
 
 
-def _demonstration_seeds(folder: Path) -> tuple[int, ...]:
+def _training_seeds(folder: Path) -> tuple[int, ...]:
     """Seeds behind a checkpoint, from the run folder above it; none for a checkpoint that was moved out of its run."""
     run = run_of(folder)
     if run is None:

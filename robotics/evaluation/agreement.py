@@ -121,12 +121,14 @@ def resample(scores: Scores, generator: np.random.Generator) -> Resamples | None
     return Resamples("policies", scores.sim[rows], scores.target[rows], expanded_levels(scores.independent))
 
 
-def fisher_interval(correlation: float, n: int, confidence: float = 0.95) -> Interval:
-    """Fisher's z interval of a correlation over `n` independent pairs (Fisher 1921). ValueError for fewer than four."""
+def fisher_interval(correlation: float, n: int, confidence: float = 0.95) -> Interval | None:
+    """Fisher's z interval of a correlation over `n` independent pairs (Fisher 1921); None for one of ±1, of which it
+    knows nothing. ValueError for fewer than four.
+    """
     if n < ENOUGH_POLICIES:
         raise ValueError(f"a correlation over {n} policies has no interval: at least {ENOUGH_POLICIES} are needed")
-    if abs(correlation) >= 1:
-        return correlation, correlation
+    if abs(correlation) >= 1 - 1e-9:
+        return None
     half = NormalDist().inv_cdf(0.5 + confidence / 2) / math.sqrt(n - 3)
     return math.tanh(math.atanh(correlation) - half), math.tanh(math.atanh(correlation) + half)
 
@@ -184,8 +186,9 @@ def _strength(scores: Scores, correlation: float | None, generator: np.random.Ge
     if correlation is None:
         return document
     moved, policy = drop_one(scores)
+    others = fisher_interval(correlation, scores.independent)
     return {
-        "pearson_fisher_ci95": list(fisher_interval(correlation, scores.independent)),
+        "pearson_fisher_ci95": None if others is None else list(others),
         "permutation_p": permutation_p(scores, generator),
         "permutation_floor": 1 / math.factorial(n),
         "bootstrap_support": math.comb(2 * n - 1, n),

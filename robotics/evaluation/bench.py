@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from robotics.environments import make_env
+from robotics.environments import control_rate, make_env
 from robotics.errors import UsageError
 from robotics.evaluation.agents import AgentSource, open_policy
 from robotics.evaluation.one_thread import one_thread
@@ -78,7 +78,7 @@ def bench(
     seeds = evaluation_seeds(episodes, seed, exam)
     if not allow_training_seeds:
         refuse_training_seeds(seeds, source.trained_on, policy)
-    kwargs = source.options(env_kwargs)
+    kwargs = source.options(env_id, env_kwargs)
     shown: dict[str, Any] = {"env_kwargs": {key: _plain(value) for key, value in kwargs.items()}}
     if target is not None or calibration is not None:
         from robotics.sim2real.places import place
@@ -128,8 +128,10 @@ def _episodes(
 
 
 def summary(episodes: list[Episode], show_seeds: bool = True) -> dict[str, Any]:
-    """Episodes and their statistics, ready for JSON. Success is None where one episode does not say it."""
-    known = all(episode.success is not None for episode in episodes)
+    """Episodes and their statistics, ready for JSON. Success is None where an episode does not say it; one that ended
+    at its first action, which was no number, has failed where others say it."""
+    says = [episode.success is not None for episode in episodes]
+    known = any(says) and all(one or episode.faults.get("nan") for one, episode in zip(says, episodes, strict=True))
     successes = sum(bool(episode.success) for episode in episodes)
     returns = [episode.return_ for episode in episodes]
     policy_ms = np.concatenate([episode.policy_ms for episode in episodes])
@@ -173,8 +175,7 @@ def _control_rate(env_id: str, kwargs: Mapping[str, Any], source: AgentSource) -
     env = make_env(env_id, **kwargs)
     try:
         source.agent(env)
-        rate = getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps")
-        return float(rate) if rate else None
+        return control_rate(env)
     finally:
         env.close()
 

@@ -3,7 +3,7 @@
 import math
 from statistics import NormalDist
 
-from robotics.evaluation.statistics import wilson
+from robotics.evaluation.statistics import wilson_around
 
 
 def episodes_unpaired(rate_1: float, rate_2: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
@@ -37,13 +37,12 @@ def episodes_paired(
 
 
 def episodes_for_width(rate: float, half_width: float, confidence: float = 0.95) -> int:
-    """Episodes after which the Wilson interval of a success rate reaches at most `half_width` from its middle."""
+    """Episodes from which on the Wilson interval around this rate reaches at most `half_width` from its middle."""
     if not (0 <= rate <= 1 and half_width > 0):
         raise ValueError(f"rate {rate:g}, half width {half_width:g}")
 
     def wide(n: int) -> bool:
-        low, high = wilson(round(rate * n), n, confidence)
-        return high - low > 2 * half_width
+        return wilson_around(rate, n, confidence)[1] > half_width
 
     enough = 1
     while wide(enough):

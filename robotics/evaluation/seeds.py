@@ -44,7 +44,7 @@ def require_seed(seed: int) -> None:
 
 
 def fingerprint(exam: str) -> str:
-    """Tells two exams apart without telling anything about the key."""
+    """Tells two exams apart. It tells a key that can be guessed to whoever guesses: take a long one."""
     return hashlib.sha256(b"robotics exam\0" + exam.encode()).hexdigest()[:12]
 
 

@@ -25,12 +25,17 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     _require_counts(successes, trials)
     if trials == 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    rate, z2 = successes / trials, z * z
-    centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = z / (1 + z2 / trials) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials * trials))
+    centre, half = wilson_around(successes / trials, trials, confidence)
     # At 0 and n successes the formula touches 0 and 1 up to rounding
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == trials else centre + half)
+
+
+def wilson_around(rate: float, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Middle and half width of Wilson's interval of a rate, whether or not so many trials can have it."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z2 = z * z
+    centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
+    return centre, z / (1 + z2 / trials) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials * trials))
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Interval:

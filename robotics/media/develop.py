@@ -10,6 +10,8 @@ from robotics.media.caption import Caption
 from robotics.media.spool import FrameSpool
 from robotics.media.video import film
 
+#: Where an environment does not say how fast it runs.
+USUAL_FPS = 30.0
 #: Screens show no more; a faster film drops frames instead.
 MAX_FPS = 60.0
 #: The last picture stays this long, so that one sees how it ended [s].

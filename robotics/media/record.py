@@ -9,13 +9,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from robotics.environments import accepted_options, instruction, make_env
+from robotics.environments import accepted_options, control_rate, instruction, make_env
 from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.agents import open_policy
 from robotics.evaluation.circumstances import circumstances
 from robotics.evaluation.rollout import Episode, run_episode
 from robotics.media.caption import Caption
-from robotics.media.develop import develop
+from robotics.media.develop import USUAL_FPS, develop
 from robotics.media.spool import FrameSpool
 from robotics.outputs import refuse_existing, require_room, require_writable, write_json
 from robotics.policies.schedule import Execution
@@ -60,9 +60,9 @@ def record(
     render_kwargs = _render_kwargs(shot)
     source = open_policy(shot.policy, execution)
     _choose_backend()
-    env = make_env(shot.env_id, **source.options(env_kwargs), **render_kwargs)
+    env = make_env(shot.env_id, **source.options(shot.env_id, env_kwargs), **render_kwargs)
     try:
-        agent, fps = source.agent(env), _frame_rate(env)
+        agent, fps = source.agent(env), control_rate(env) or USUAL_FPS
         require_writable(out.parent)
         require_room(out.parent, 50e6, "the video")
         limit = env.spec.max_episode_steps if env.spec else None
@@ -130,11 +130,6 @@ def _frame(env: gym.Env, env_id: str) -> np.ndarray:
         raise RoboticsError(f"environment '{env_id}' gives no picture for render_mode='rgb_array'")
     height, width = image.shape[:2]
     return image[: height // 2 * 2, : width // 2 * 2]
-
-
-def _frame_rate(env: gym.Env) -> float:
-    """Control steps per simulated second; 30 where the environment does not say."""
-    return float(getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps") or 30)
 
 
 def _caption(shot: Shot, env: gym.Env, label: str, told: dict[str, Any], episode: Episode, fps: float) -> Caption:

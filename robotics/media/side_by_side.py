@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from robotics.environments import instruction, make_env
+from robotics.environments import control_rate, instruction, make_env
 from robotics.errors import UsageError
 from robotics.evaluation.agents import AgentSource, open_policy
 from robotics.evaluation.rollout import Episode, run_episode
 from robotics.media.caption import Caption
+from robotics.media.develop import STILL_S, USUAL_FPS
 from robotics.media.spool import FrameSpool
 from robotics.media.video import film
 from robotics.outputs import refuse_existing, require_room, require_writable, write_json
 from robotics.policies.schedule import Execution, in_words
 
-#: The last picture stays this long, so that one sees how it ended [s].
-STILL_S = 1.0
 #: Pictures per second at most: two episodes are drawn for one film, and drawing is what it costs.
 MAX_FPS = 25.0
 _LINE = 4
@@ -73,9 +72,9 @@ class _Take:
 
 
 def _take(env_id: str, source: AgentSource, seed: int, side: Side, size: tuple[int, int], frames: FrameSpool) -> _Take:
-    env = make_env(env_id, **source.options(side.env_kwargs), render_mode="rgb_array", render_size=size)
+    env = make_env(env_id, **source.options(env_id, side.env_kwargs), render_mode="rgb_array", render_size=size)
     try:
-        control_hz = float(getattr(env.unwrapped, "control_hz", None) or env.metadata.get("render_fps") or 30)
+        control_hz = control_rate(env) or USUAL_FPS
         every, steps = max(1, math.ceil(control_hz / MAX_FPS - 1e-9)), itertools.count()
 
         def keep_frame() -> None:

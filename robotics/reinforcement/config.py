@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robotics.errors import UsageError
+from robotics.evaluation.seeds import FIRST_EVALUATION_SEED
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,19 @@ class RLConfig:
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}: give at least 1")
-        if not 0 <= self.seed < 2**32:
-            raise UsageError(f"seed is {self.seed}: give one within 0 … 2^32 - 1")
+        if self.seed < 0 or self.seed + self.copies > FIRST_EVALUATION_SEED:
+            most = FIRST_EVALUATION_SEED - self.copies
+            raise UsageError(f"seed is {self.seed}: give one within 0 … {most}; those above are for evaluation")
         for name in ("entropy", "log_std"):
             if not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}: give a number")
         if not (0 < self.gamma <= 1 and 0 < self.lr < float("inf")):
             raise UsageError(f"gamma {self.gamma} and lr {self.lr}: give 0 < gamma <= 1 and lr > 0")
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of the first episodes of the copies; later ones go on from their generators."""
+        return list(range(self.seed, self.seed + self.copies))
 
 
 _COUNTS: tuple[str, ...] = ("steps", "copies", "batch_size", "rollout", "epochs", "buffer_size", "save_every")

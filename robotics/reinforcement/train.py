@@ -165,7 +165,7 @@ def _document(policy: PolicyDocument, env_id: str, config: RLConfig) -> dict[str
         "schema": 1,
         "family": policy.kind,
         "preset": "default",
-        "data": {"path": None, "env": env_id, "env_kwargs": config.env_kwargs, "seeds": []},
+        "data": {"path": None, "env": env_id, "env_kwargs": config.env_kwargs, "seeds": config.seeds},
         "policy": {"interface": policy.interface.document(), "layers": list(policy.layers)},
         "training": asdict(config),
         "versions": versions(),

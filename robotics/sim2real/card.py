@@ -72,7 +72,7 @@ def robustness_card(
     source = open_policy(policy, execution)
     seeds = evaluation_seeds(episodes, seed, exam)
     refuse_training_seeds(seeds, source.trained_on, policy)
-    kwargs = source.options(None)
+    kwargs = source.options(env_id, None)
     task = task_of(env_id, **kwargs)
     try:
         tried = axes(env_id, task, severity, reads_instructions(source))

@@ -190,7 +190,7 @@ class _Policy:
     ) -> None:
         self._request, self._source, self._target, self._seeds = request, source, target, list(seeds)
         self._label = label
-        self._kwargs = source.options(request.env_kwargs)
+        self._kwargs = source.options(request.env, request.env_kwargs)
         task = task_of(request.env, **self._kwargs)
         source.agent(task)  # fits, or says why not, before any other policy is measured
         matters = applicable(task)

@@ -221,7 +221,9 @@ class _Loop:
         def measure() -> dict[str, Any]:
             refuse_training_seeds(self.seeds, source.trained_on, source.policy)
             copies = self.request.copies if source.execution is not None else 1
-            trials = Trials(self.request.env, source.options({}), source, self.request.workers, copies)
+            trials = Trials(
+                self.request.env, source.options(self.request.env, None), source, self.request.workers, copies
+            )
             worlds = {"sim": World(), "target": self.target.world}
             return {
                 place: arm(trials.run([(world, seed) for seed in self.seeds], f"{name}, {place}"))

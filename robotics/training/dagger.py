@@ -21,7 +21,7 @@ from robotics.datasets.features import Features, features_of
 from robotics.datasets.layout import INFO, PROVENANCE
 from robotics.datasets.reader import Dataset, read_provenance
 from robotics.datasets.writer import DatasetWriter
-from robotics.environments import make_env, observation_spaces
+from robotics.environments import make_env, observation_spaces, taken_by
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.agents import environment_options
 from robotics.outputs import write_json
@@ -82,7 +82,9 @@ def dagger_source(
     origin, draw = datasets[0].provenance, draw_of(datasets[0].provenance)
     if any(draw_of(dataset.provenance) != draw for dataset in datasets):
         raise UsageError("--dagger-rounds: the datasets are of worlds drawn differently; train on one of them")
-    return Source(origins.pop(), env_options(config, origin), str(origin.get("images", "video")), config, draw)
+    env_id = origins.pop()
+    options = taken_by(env_id, env_options(config, origin))
+    return Source(env_id, options, str(origin.get("images", "video")), config, draw)
 
 
 def env_options(config: PolicyConfig, provenance: dict[str, Any]) -> dict[str, Any]:

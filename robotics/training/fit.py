@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from robotics.datasets.reader import Dataset
-from robotics.environments import make_env, observation_spaces
+from robotics.environments import control_rate, make_env, observation_spaces, taken_by
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.agents import environment_options
 from robotics.policies.base import PolicyConfig
@@ -35,13 +35,13 @@ def require_env_fit(env_id: str, config: PolicyConfig, owner: str) -> None:
 
     Makes the environment once: what does not fit is said before a training begins, not at its first rollout.
     """
-    env = make_env(env_id, **environment_options(config, owner))
+    env = make_env(env_id, **taken_by(env_id, environment_options(config, owner)))
     try:
         spaces = {dataset_key(name): space for name, space in observation_spaces(env).items()}
         shapes = {key: spaces[key].shape for key in config.input_shapes if key in spaces}
         there: dict[str, Any] = {f"'{key}'": _shape(shapes.get(key)) for key in config.input_shapes}
         there |= {f"'{ACTION}'": _shape(env.action_space.shape)}
-        there |= {"control rate": _rate(getattr(env.unwrapped, "control_hz", None))}
+        there |= {"control rate": _rate(control_rate(env))}
         there |= {"robot": getattr(env.unwrapped, "robot_type", None)}
     finally:
         env.close()
