@@ -110,12 +110,6 @@ class BimanualCerebellum(ArmCerebellum):
         self._object_plan = self._object_mpc.follow(task.reference, motion)
         self._elapsed = 0.0
 
-    def object_pose(self) -> tuple[Array, Array]:
-        """Where the held object is by the encoders: (3,) [m], (4,) wxyz."""
-        assert self._grip is not None
-        k = self._grip.kinematics(self.model)
-        return k.position, k.quat
-
     def torque(self, q: Array, v: Array) -> tuple[Array, Array]:
         """As `ArmCerebellum.torque`, free or holding."""
         if self._grip is None:

@@ -103,12 +103,13 @@ class ILQR:
         costs, mu, gains = [cost], s.regularisation, np.zeros((len(controls), self.model.nu, self._nx))
         for _ in range(s.iterations):
             A, B = self._linearise(states, controls)
-            improved = False
+            improved, least = False, mu
             while not improved and mu <= s.most_regularisation:
                 step = self._backward(states, controls, A, B, mu)
                 if step is not None:
                     k, gains, promise = step
-                    if -(promise[0] + promise[1]) <= s.tolerance * abs(cost):
+                    # A step that is promised little because it is held small tells nothing
+                    if mu <= least and -(promise[0] + promise[1]) <= s.tolerance * abs(cost):
                         return ILQRSolution(controls, states, gains, costs, True)
                     improved, states, controls, cost = self._forward(states, controls, k, gains, promise, cost)
                 mu = self._regularise(mu, improved)

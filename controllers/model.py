@@ -16,6 +16,7 @@ import numpy as np
 
 from robotics.controllers.motors import servo_damping
 from robotics.controllers.robot_spec import RobotSpec, position_limits, torque_limits, view_of
+from robotics.errors import UsageError
 
 Array = np.ndarray
 
@@ -47,12 +48,13 @@ class NominalModel:
         self._addresses, self._T_moving = view_of(addresses.tolist()), self.T[moving]
         # MuJoCo couples joints by how far each is from where the model starts it
         start = np.array([model.qpos0[model.joint(j).qposadr[0]] for j in spec.joints])
-        self._offset = model.qpos0[addresses] - self._T_moving @ start
+        self._offset = model.qpos0[addresses] + _shifts(model, spec)[moving] - self._T_moving @ start
         data = self.data  # views of its arrays cost less to keep than to ask for
         self._qpos, self._qvel, self._passive = data.qpos, data.qvel, data.qfrc_passive
         self._site_xpos, self._site_xmat = data.site_xpos, data.site_xmat
-        self._friction = self.T.T @ model.dof_frictionloss
+        self._friction = np.abs(self.T).T @ model.dof_frictionloss  # it brakes whichever way a follower turns
         self._has_friction = bool(self._friction.any())
+        self._sprung = bool(model.tendon_stiffness.any() or model.tendon_damping.any())
         self._felt: Array | None = None
         self._full_mass = np.empty((model.nv, model.nv))
         self._bias = np.empty(model.nv)
@@ -72,6 +74,8 @@ class NominalModel:
         mujoco.mj_comPos(model, data)
         mujoco.mj_makeM(model, data)
         mujoco.mj_comVel(model, data)
+        if self._sprung:
+            self._pull_tendons()
         mujoco.mj_passive(model, data)
         mujoco.mj_rne(model, data, 0, self._bias)
         mujoco.mj_fullM(model, data, self._full_mass)
@@ -82,6 +86,15 @@ class NominalModel:
         self.h = (self._bias - self._passive).dot(self.T)
         if self._has_friction:
             self.h += self.friction(v, self.FRICTION_BLEND)
+
+    def _pull_tendons(self) -> None:
+        """Lengths and speeds of the tendons, for their springs and dampers."""
+        model, data = self.model, self.data
+        mujoco.mj_tendon(model, data)
+        for tendon in range(model.ntendon):
+            begin = int(model.ten_J_rowadr[tendon])
+            row = slice(begin, begin + int(model.ten_J_rownnz[tendon]))
+            data.ten_velocity[tendon] = data.ten_J[row] @ self._qvel[model.ten_J_colind[row]]
 
     def hold(self, period_s: float) -> None:
         """From now on torques are held for `period_s` [s], and the mass matrix says what they move by its end.
@@ -137,17 +150,36 @@ def _actuated_to_all(model: mujoco.MjModel, spec: RobotSpec) -> Array:
     T = np.zeros((model.nv, len(spec.joints)))
     for column, joint in enumerate(spec.joints):
         T[model.joint(joint).dofadr[0], column] = 1.0
-    for i in _couplings(model):
-        first, second = model.jnt_dofadr[model.eq_obj1id[i]], model.jnt_dofadr[model.eq_obj2id[i]]
-        ratio = model.eq_data[i, 1]
-        if T[first].any() and not T[second].any() and ratio:  # written the other way round: the second one follows
-            T[second] = T[first] / ratio
-        else:
-            T[first] = ratio * T[second]
+    for follower, leader, _, ratio in _couplings(model, spec):
+        T[follower] = ratio * T[leader]
     return T
 
 
-def _couplings(model: mujoco.MjModel) -> list[int]:
-    """Equalities that make one joint follow another."""
-    joints = (i for i in range(model.neq) if model.eq_type[i] == mujoco.mjtEq.mjEQ_JOINT)
-    return [i for i in joints if model.eq_obj2id[i] >= 0]
+def _shifts(model: mujoco.MjModel, spec: RobotSpec) -> Array:
+    """(nv,) how far a joint that follows another is from where the model starts it when that one is there [rad, m]."""
+    shifts = np.zeros(model.nv)
+    for follower, leader, constant, ratio in _couplings(model, spec):
+        shifts[follower] = constant + ratio * shifts[leader]
+    return shifts
+
+
+def _couplings(model: mujoco.MjModel, spec: RobotSpec) -> list[tuple[int, int, float, float]]:
+    """Joints that follow another one by an equality: (follower, leader, constant, ratio), by degree of freedom.
+
+    Raises UsageError for one that follows by a curve.
+    """
+    known, found = {int(model.joint(joint).dofadr[0]) for joint in spec.joints}, []
+    for i in range(model.neq):
+        if model.eq_type[i] != mujoco.mjtEq.mjEQ_JOINT or model.eq_obj2id[i] < 0 or not model.eq_active0[i]:
+            continue
+        first, second = (int(model.jnt_dofadr[joint]) for joint in (model.eq_obj1id[i], model.eq_obj2id[i]))
+        constant, ratio = float(model.eq_data[i, 0]), float(model.eq_data[i, 1])
+        if model.eq_data[i, 2:5].any() and known & {first, second}:
+            name = model.joint(model.eq_obj1id[i]).name
+            raise UsageError(f"robot {spec.name}: joint '{name}' follows another one by a curve: give a straight line")
+        if first in known and second not in known and ratio:  # written the other way round: the second one follows
+            first, second, constant, ratio = second, first, -constant / ratio, 1 / ratio
+        if second in known:
+            known.add(first)
+        found.append((first, second, constant, ratio))
+    return found

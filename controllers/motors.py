@@ -55,10 +55,10 @@ def servo_damping(model: mujoco.MjModel, joints: Sequence[str]) -> Array:
 
 
 class Motors:
-    """The first actuator of every joint, told what to do so that it gives a torque.
+    """The actuator of every joint, told what to do so that it gives a torque.
 
-    Raises UsageError naming a joint without actuator, or with one that has dynamics of its own. Servos lose the range
-    of their command in `model`: their force is what limits them.
+    Raises UsageError naming a joint without actuator, with several, or with one that has dynamics of its own. Servos
+    lose the range of their command in `model`: their force is what limits them.
     """
 
     def __init__(self, model: mujoco.MjModel, joints: Sequence[str]) -> None:
@@ -67,6 +67,9 @@ class Motors:
             actuators = joint_actuators(model, joint)
             if not actuators:
                 raise UsageError(f"joint '{joint}' has no actuator; give it a motor or a position servo")
+            if len(actuators) > 1:
+                named = ", ".join(f"'{model.actuator(a).name or a}'" for a in actuators)
+                raise UsageError(f"joint '{joint}' has {len(actuators)} actuators ({named}) that would fight: keep one")
             chosen.append(actuators[0])
             if int(model.actuator_dyntype[actuators[0]]) != mujoco.mjtDyn.mjDYN_NONE:
                 raise UsageError(f"the actuator of joint '{joint}' has dynamics of its own; give it a motor or a servo")

@@ -89,7 +89,7 @@ def _names(model: mujoco.MjModel, kind: mujoco.mjtObj) -> Sequence[str]:
 def torque_limits(model: mujoco.MjModel, joints: Sequence[str]) -> np.ndarray:
     """Lower and upper actuator force of each joint, shape (2, n) [N m, N].
 
-    The joint's own `actuatorfrcrange`, and what its actuators can give by their `forcerange` or, for plain motors,
+    The joint's own `actuatorfrcrange`, and what its actuators can give by their `forcerange` and, for plain motors,
     their `ctrlrange`. Infinite where the model limits neither.
     """
     lower, upper = np.full(len(joints), -np.inf), np.full(len(joints), np.inf)
@@ -121,12 +121,13 @@ def joint_actuators(model: mujoco.MjModel, joint: str) -> list[int]:
 
 def _actuator_range(model: mujoco.MjModel, actuator: int) -> tuple[float, float]:
     gear = model.actuator_gear[actuator, 0]
-    ends = np.array([-np.inf, np.inf])
+    low, high = -np.inf, np.inf
     if model.actuator_forcelimited[actuator]:
-        ends = gear * model.actuator_forcerange[actuator]
-    elif model.actuator_ctrllimited[actuator] and model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_NONE:
-        ends = gear * model.actuator_gainprm[actuator, 0] * model.actuator_ctrlrange[actuator]
-    return float(ends.min()), float(ends.max())
+        low, high = np.sort(gear * model.actuator_forcerange[actuator])
+    if model.actuator_ctrllimited[actuator] and model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_NONE:
+        least, most = np.sort(gear * model.actuator_gainprm[actuator, 0] * model.actuator_ctrlrange[actuator])
+        low, high = max(low, least), min(high, most)
+    return float(low), float(high)
 
 
 def view_of(indices: list[int]) -> slice | np.ndarray:

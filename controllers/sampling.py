@@ -244,6 +244,8 @@ def spline_weights(kind: Spline, knots: int, places: Array) -> Array:
 def _control_ranges(model: mujoco.MjModel) -> tuple[Array, Array]:
     if model.nu == 0:
         raise UsageError("the model has no actuators: sampling needs controls to vary")
+    if model.na:
+        raise UsageError("the model has actuators with a state of their own, which futures would begin without")
     for number in range(model.nu):
         if not model.actuator_ctrllimited[number]:
             raise UsageError(

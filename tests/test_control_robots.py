@@ -1,7 +1,9 @@
 """Robots that the controllers were never tuned for: from files, with whatever names, frames and actuators they have."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
@@ -12,6 +14,7 @@ from robotics.control.machine import load_machine
 from robotics.control.run import run_trial
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.legged.locomotion import Twist
+from robotics.controllers.legged.model import FloatingBaseModel
 from robotics.controllers.motors import Motors
 from robotics.controllers.robot_spec import torque_limits
 from robotics.errors import UsageError
@@ -85,6 +88,116 @@ def test_friction_that_is_asked_for_is_had_whatever_others_have(friction, tmp_pa
 def test_torques_are_late_by_the_nearest_number_of_ticks():
     ticks = {0: 0, 0.9: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 6: 3, 7: 4}
     assert {ms: Conditions(delay_s=ms / 1e3).late(0.002) for ms in ticks} == ticks
+
+
+def on_a_mount(model: str) -> str:
+    """The same robot with its legs on a body of their own that is bolted to the base."""
+    root = ElementTree.fromstring(model)
+    trunk = next(body for body in root.iter("body") if body.get("name") == "trunk")
+    legs = [part for part in trunk if part.tag == "body"]
+    mount = ElementTree.SubElement(trunk, "body", {"name": "mount"})
+    for leg in legs:
+        trunk.remove(leg)
+        mount.append(leg)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def test_legs_begin_at_their_first_joint(tmp_path):
+    found = []
+    for name, model in (("plain", WALKER), ("mount", on_a_mount(WALKER))):
+        (tmp_path / name).mkdir()
+        machine = load_machine(robot_file(tmp_path / name, model))
+        found.append(FloatingBaseModel(machine.nominal(), machine.spec))
+    np.testing.assert_allclose(found[0].shoulders, found[1].shoulders)
+    assert found[0].leg_length == pytest.approx(found[1].leg_length)
+
+
+def urdf_quadruped(foot: str) -> str:
+    """Four legs of three joints each, whose last link is `foot` alone."""
+
+    def link(name, mass, extra=""):
+        inertia = '<inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/>'
+        return f'<link name="{name}"><inertial><mass value="{mass}"/>{inertia}</inertial>{extra}</link>'
+
+    def joint(name, parent, child, place, axis):
+        limit = '<limit lower="-2.8" upper="3" effort="80" velocity="15"/>'
+        return (
+            f'<joint name="{name}" type="revolute"><parent link="{parent}"/><child link="{child}"/>'
+            f'<origin xyz="{place}"/><axis xyz="{axis}"/>{limit}</joint>'
+        )
+
+    parts = [link("trunk", 20)]
+    for leg, x, y in (("LF", 0.3, 0.1), ("RF", 0.3, -0.1), ("LH", -0.3, 0.1), ("RH", -0.3, -0.1)):
+        parts += [link(f"{leg}_HIP", 1), joint(f"{leg}_HAA", "trunk", f"{leg}_HIP", f"{x} {y} 0", "1 0 0")]
+        parts += [link(f"{leg}_TH", 2), joint(f"{leg}_HFE", f"{leg}_HIP", f"{leg}_TH", f"0 {0.8 * y} 0", "0 1 0")]
+        parts += [link(f"{leg}_SH", 0.4, foot), joint(f"{leg}_KFE", f"{leg}_TH", f"{leg}_SH", "0 0 -0.28", "0 1 0")]
+    return f'<robot name="q">{"".join(parts)}</robot>'
+
+
+@pytest.mark.parametrize("shape", ['<sphere radius="0.03"/>', '<cylinder radius="0.02" length="0.28"/>'])
+def test_marks_on_feet_stay_where_urdf_discards_what_collides_with_nothing(tmp_path, shape):
+    foot = f'<collision><origin xyz="0 0 -0.15"/><geometry>{shape}</geometry></collision>'
+    (tmp_path / "q.urdf").write_text(urdf_quadruped(foot))
+    (tmp_path / "q.toml").write_text(f'model = "q.urdf"\nkind = "quadruped"\n[robot]\nhome = {[0.0, 0.7, -1.4] * 4}\n')
+    machine = load_machine(str(tmp_path / "q.toml"))
+    model = FloatingBaseModel(machine.nominal(), machine.spec)
+    assert model.mass == pytest.approx(33.6)
+    assert len(machine.spec.feet) == 4
+
+
+@pytest.mark.parametrize("foot", ["belly", "crate"])
+def test_a_foot_that_no_joint_moves(foot):
+    machine = load_machine(str(ROBOTS / "walker.toml"))
+    scene = machine.scene(None)
+    for body, name in (("trunk", "belly"), ("crate", "crate")):
+        ball = {"type": mujoco.mjtGeom.mjGEOM_SPHERE, "size": [0.01, 0, 0]}
+        next(one for one in scene.bodies if one.name == body).add_geom(name=name, **ball)
+    with pytest.raises(UsageError, match=f"foot '{foot}' hangs on no joint of its base"):
+        FloatingBaseModel(scene.compile(), replace(machine.spec, feet=(foot, *machine.spec.feet[1:])))
+
+
+def test_two_actuators_of_one_joint_are_refused(tmp_path):
+    model = WALKER.replace("</actuator>", '<motor name="second" joint="LF_HAA" ctrlrange="-9 9"/></actuator>')
+    with pytest.raises(UsageError, match=r"joint 'LF_HAA' has 2 actuators .*'second'.* keep one"):
+        run_trial(Trial(robot_file(tmp_path, model), "stand", seconds=0.1))
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [('gear="80" ctrlrange="-1 1" forcerange="-9 9"', 80), ('ctrlrange="-20 20" forcerange="-100 100"', 20)],
+)
+def test_a_motor_gives_what_both_its_ranges_allow(limits, most):
+    raw = mujoco.MjModel.from_xml_string(f"""
+    <mujoco>
+      <compiler autolimits="true"/>
+      <worldbody><body><joint name="a"/><geom size=".1"/></body></worldbody>
+      <actuator><motor joint="a" {limits}/></actuator>
+    </mujoco>
+    """)
+    assert torque_limits(raw, ["a"]).tolist() == [[-most], [most]]
+
+
+def test_torque_limits_are_of_the_joints_as_they_are_named_and_only_where_there_are_none(tmp_path):
+    model = motors_instead(WALKER).replace('gear="2" ctrlrange="-80 80"', "")
+    names = [joint.name for joint in mujoco.MjSpec.from_string(model).joints if joint.name]
+    own = model.replace(f'joint="{names[0]}"', f'joint="{names[0]}" forcerange="-7 7"')
+    values = [float(number) for number in range(1, 13)]
+    text = f"[robot]\njoints = {names[::-1]}\ntorque_limits = {values}\nhome = {[-1.4, 0.7, 0.0] * 4}\n"
+    machine = load_machine(robot_file(tmp_path, own, text))
+    upper = torque_limits(machine.nominal(), machine.spec.joints)[1]
+    assert upper.tolist() == [*values[:-1], 7.0]
+
+
+def test_friction_of_pairs_and_of_a_ground_that_comes_first(tmp_path):
+    named = WALKER.replace('pos="0 0 -0.3" class="foot"/>', 'pos="0 0 -0.3" class="foot" name="foot"/>', 1)
+    pair = named.replace("</worldbody>", '</worldbody><contact><pair geom1="ground" geom2="foot"/></contact>')
+    first = named.replace('name="ground" type="plane"', 'name="ground" type="plane" priority="2"')
+    for number, model in enumerate((pair, first)):
+        (tmp_path / str(number)).mkdir()
+        scene = load_machine(robot_file(tmp_path / str(number), model)).scene(0.15).compile()
+        assert scene.npair == 0 or scene.pair_friction[0, :2].tolist() == [0.15, 0.15]
+        foot = scene.geom("foot")
+        assert foot.friction[0] == 0.15 and foot.priority[0] > scene.geom("ground").priority[0]
 
 
 @pytest.mark.parametrize("model", [WALKER, motors_instead(WALKER)], ids=["servos", "motors"])

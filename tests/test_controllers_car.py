@@ -1,5 +1,7 @@
 """The car: models against finite differences, its problem against the one written out, courses, and the closed loop."""
 
+from dataclasses import replace
+
 import mujoco
 import numpy as np
 import pytest
@@ -344,6 +346,18 @@ def test_the_estimator_finds_the_car_and_leaves_out_what_is_no_number():
     broken = CarMeasurement(np.full(4, np.nan), np.nan, 0.0, np.array([np.nan, 0.0]))
     after = estimator.update(broken)
     assert np.isfinite([*after.position, after.heading, after.speed, after.side_speed, after.turn]).all()
+
+
+def test_the_rear_axle_slips_outwards_whichever_way_the_car_rolls():
+    """As its tyres do: they push against the way they slip, and their push is what the car turns by."""
+    estimator, turn = CarEstimator(0.02), 0.25
+    for speed in (8.0, -8.0):
+        yaw_rate = turn * np.sign(speed)
+        estimator.reset(replace(CarPlant(Conditions(), np.random.default_rng(0)).state(), speed=speed))
+        state = estimator.update(CarMeasurement(np.full(4, np.nan), yaw_rate, 0.0, None))
+        rear = state.side_speed - estimator.car.rear * yaw_rate
+        wanted = -abs(speed) * speed * yaw_rate / (estimator.car.cornering * estimator.car.grip)
+        assert rear == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.parametrize(

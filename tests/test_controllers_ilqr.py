@@ -112,6 +112,22 @@ def test_limits_on_a_linear_system_give_the_constrained_optimum():
 # -- swing-ups ------------------------------------------------------------------------------------------------------
 
 
+class Backwards(ILQR):
+    """Derivatives of the wrong sign: no step ever helps, and held small enough each is promised next to nothing."""
+
+    def _linearise(self, states, controls):
+        A, B = super()._linearise(states, controls)
+        return A, -B
+
+
+def test_where_no_step_helps_it_says_so():
+    model = mujoco.MjModel.from_xml_string(PENDULUM)
+    cost = QuadraticCost(np.eye(2), np.array([[1e-3]]), np.diag([100.0, 10.0]), np.array([1.0]), np.zeros(1))
+    solution = Backwards(model, cost).solve(np.zeros(1), np.zeros(1), np.zeros((60, 1)))
+    assert not solution.converged
+    assert len(solution.costs) == 1
+
+
 def test_a_pendulum_swings_up_within_its_torque():
     model = mujoco.MjModel.from_xml_string(PENDULUM)
     cost = QuadraticCost(

@@ -203,6 +203,7 @@ def test_settings_that_can_not_be_meant(options, message):
     [
         (("<actuator>.*</actuator>", ""), "no actuators"),
         ((' ctrlrange="-0.3 0.3"', ""), "'motor' has no control range"),
+        (("<motor ", '<general dyntype="integrator" '), "actuators with a state of their own"),
     ],
 )
 def test_models_that_can_not_be_sampled(change, message):

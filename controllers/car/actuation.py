@@ -70,8 +70,8 @@ class WheelMotors:
             most = np.inf
             if model.actuator_forcelimited[actuator]:
                 most = float(np.abs(model.actuator_forcerange[actuator]).min())
-            elif model.actuator_ctrllimited[actuator] and not self._bias[len(forces)].any():
-                most = float(np.abs(gain * model.actuator_ctrlrange[actuator]).min())
+            if model.actuator_ctrllimited[actuator] and not self._bias[len(forces)].any():
+                most = min(most, float(np.abs(gain * model.actuator_ctrlrange[actuator]).min()))
             forces.append(most)
         with np.errstate(invalid="ignore"):
             torque = np.nansum(

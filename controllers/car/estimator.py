@@ -83,7 +83,8 @@ class CarEstimator:
         return CarState(np.array([x, y]), float(heading), float(v), float(side), turn, measured.steer)
 
     def _slip(self, v: float, turn: float) -> float:
-        return v * turn / (self.car.cornering * self.car.grip)
+        """Of the rear axle, outwards: its speed to the side is -v times this, whichever way the car rolls."""
+        return abs(v) * turn / (self.car.cornering * self.car.grip)
 
     def _predict(self, turn: float) -> None:
         dt, (_, _, heading, v) = self.period_s, self._x

@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.robot_spec import RobotSpec, position_limits, torque_limits, view_of
+from robotics.errors import UsageError
 
 Array = np.ndarray
 
@@ -152,12 +153,18 @@ class FloatingBaseModel:
         return self.M[3:6, 3:6] - self.mass * (c @ c * np.eye(3) - np.outer(c, c))
 
     def _roots(self) -> list[int]:
-        """The first body of every leg."""
-        parents, roots = self.model.body_parentid.tolist(), []
-        for body in self._foot_bodies:
-            while parents[body] != self._base_body:
+        """The first body of every leg that has a joint: what is bolted to the base is part of it."""
+        parents, joints, roots = self.model.body_parentid.tolist(), self.model.body_jntnum.tolist(), []
+        for foot, body in zip(self.spec.feet, self._foot_bodies, strict=True):
+            first = 0
+            while body not in (0, self._base_body):
+                first = body if joints[body] else first
                 body = parents[body]
-            roots.append(body)
+            if not (body and first):
+                raise UsageError(
+                    f"robot {self.spec.name}: foot '{foot}' hangs on no joint of its base: name other feet"
+                )
+            roots.append(first)
         return roots
 
     def _shoulders(self) -> Array:

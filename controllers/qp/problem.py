@@ -148,7 +148,6 @@ class QPSolution(NamedTuple):
     x: Array
     status: Status
     iterations: int
-    solve_time_s: float
     multipliers: Array = _NONE
     n_box: int = 0
     n_equal: int = 0

@@ -4,7 +4,6 @@
 or whose cost is not convex.
 """
 
-import time
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -22,11 +21,9 @@ def solve_daqp(qp: QP) -> QPSolution:
     """Dual active set: exact, tens of microseconds up to about a hundred variables. P must be positive definite."""
     rows = qp.rows
     sense = _sense(len(rows.upper), rows.n_box, rows.n_equal)
-    started = time.perf_counter()
     x, _, flag, info = daqp.solve(qp.P, qp.q, rows.matrix, rows.upper, rows.lower, sense)
-    elapsed = time.perf_counter() - started
     status: Status = "solved" if flag in (1, 2) else "infeasible" if flag == -1 else "failed"
-    return QPSolution(x, status, info["iterations"], elapsed, info["lam"], rows.n_box, rows.n_equal)
+    return QPSolution(x, status, info["iterations"], info["lam"], rows.n_box, rows.n_equal)
 
 
 @lru_cache
@@ -44,17 +41,15 @@ def solve_piqp(qp: QP) -> QPSolution:
     solver = piqp.DenseSolver()
     solver.settings.eps_abs = 1e-9
     solver.settings.eps_rel = 1e-9
-    started = time.perf_counter()
     solver.setup(qp.P, qp.q, qp.A, qp.b, qp.G, qp.g, qp.h, qp.lower, qp.upper)
     flag = solver.solve()
-    elapsed = time.perf_counter() - started
     result = solver.result
     status: Status = {piqp.PIQP_SOLVED: "solved", piqp.PIQP_PRIMAL_INFEASIBLE: "infeasible"}.get(flag, "failed")
     y, z = np.array(result.y), np.array(result.z_u) - np.array(result.z_l)
     has_box = qp.lower is not None or qp.upper is not None
     box = np.array(result.z_bu) - np.array(result.z_bl) if has_box else np.zeros(0)
     multipliers = np.concatenate([box, y, z])
-    return QPSolution(np.array(result.x), status, int(result.info.iter), elapsed, multipliers, len(box), len(y))
+    return QPSolution(np.array(result.x), status, int(result.info.iter), multipliers, len(box), len(y))
 
 
 def solve_cvxpy(qp: QP) -> QPSolution:
@@ -62,7 +57,7 @@ def solve_cvxpy(qp: QP) -> QPSolution:
     import cvxpy as cp
 
     if np.linalg.eigvalsh(qp.P)[0] < -1e-9 * np.abs(qp.P).max():
-        return QPSolution(np.full(qp.n, np.nan), "failed", 0, 0.0)  # psd_wrap below silences cvxpy's own check
+        return QPSolution(np.full(qp.n, np.nan), "failed", 0)  # psd_wrap below silences cvxpy's own check
     x = cp.Variable(qp.n)
     equal, above, below, top, bottom = [], [], [], [], []
     rows = 0 if qp.G is None else len(qp.G)
@@ -76,22 +71,20 @@ def solve_cvxpy(qp: QP) -> QPSolution:
     problem = cp.Problem(
         cp.Minimize(0.5 * cp.quad_form(x, cp.psd_wrap(qp.P)) + qp.q @ x), equal + above + below + top + bottom
     )
-    started = time.perf_counter()
     try:
         problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
         flag = problem.status
     except cp.error.SolverError:
         flag = "failed"
-    elapsed = time.perf_counter() - started
     status: Status = "solved" if flag == cp.OPTIMAL else "infeasible" if "infeasible" in flag else "failed"
     value = np.full(qp.n, np.nan) if x.value is None else np.asarray(x.value)
     if status != "solved":
-        return QPSolution(value, status, 0, elapsed)
+        return QPSolution(value, status, 0)
     iterations = problem.solver_stats.num_iters or 0
     y = equal[0].dual_value if equal else np.zeros(0)
     z = _multipliers(above, qp.h, rows) - _multipliers(below, qp.g, rows)
     box = _multipliers(top, qp.upper, qp.n) - _multipliers(bottom, qp.lower, qp.n)
-    return QPSolution(value, status, iterations, elapsed, np.concatenate([box, y, z]), len(box), len(y))
+    return QPSolution(value, status, iterations, np.concatenate([box, y, z]), len(box), len(y))
 
 
 def _rows(expression, bound: Array | None, upper: bool) -> list:
@@ -118,5 +111,5 @@ def solve(qp: QP, solver: str = "daqp") -> QPSolution:
     if solver not in SOLVERS:
         raise unknown_name("solver", solver, SOLVERS)
     if qp.has_nan():  # DAQP reports NaN as solved, cvxpy raises
-        return QPSolution(np.full(qp.n, np.nan), "failed", 0, 0.0)
+        return QPSolution(np.full(qp.n, np.nan), "failed", 0)
     return SOLVERS[solver](qp)

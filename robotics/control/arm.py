@@ -13,7 +13,7 @@ import numpy as np
 from robotics.control import overlay
 from robotics.control.machine import Machine, embedded
 from robotics.control.plant import UNTOUCHED, hang, place_joints, substeps
-from robotics.control.session import rms, settled
+from robotics.control.session import beyond_limits, rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.arm_mpc import ArmMPCSettings
 from robotics.controllers.arms import ArmCerebellum, ArmSettings, HandTarget
@@ -152,12 +152,7 @@ class ArmSession:
 
     def _note(self, torque: Array) -> None:
         model, (q, v) = self.controller.model, self.plant.truth()
-        limits = (
-            (torque, model.torque_lower, model.torque_upper),
-            (q, model.position_lower, model.position_upper),
-            (v, -model.velocity_limit, model.velocity_limit),
-        )
-        self.limits_exceeded += int(any(((x < low - 1e-6) | (x > high + 1e-6)).any() for x, low, high in limits))
+        self.limits_exceeded += beyond_limits(model, torque, q, v)
         now = self._tick * self.period_s
         wanted = self._on_circle(now) if self.trial.task == "track" else self._target
         position, quat = self.plant.hand()
@@ -263,7 +258,7 @@ class ArmPlant:
         """One period of the controller under the (delayed) torques."""
         self._queue.append(torque)
         torque = self._queue.popleft()
-        pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
+        pushing = self.conditions.pushing(self.data.time)
         self.data.xfrc_applied[self._body, :3] = self._push if pushing else 0.0
         for _ in range(self._substeps):
             self._motors.apply(self.data, torque, *self.truth())

@@ -135,7 +135,7 @@ class CarPlant:
             torque = chassis.wheel_torques(acceleration, along) + chassis.losses(spins)
             exceeded |= int((np.abs(torque) > self._motors.limits).any())
             self._motors.apply(self.data, chassis.signs * self._without_spin(torque, spins, along))
-            pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
+            pushing = self.conditions.pushing(self.data.time)
             self.data.xfrc_applied[self.car, :3] = self._push if pushing else 0.0
             mujoco.mj_step(self.model, self.data)
         self._steer = steer

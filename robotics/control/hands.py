@@ -12,7 +12,7 @@ import numpy as np
 from robotics.control.camera import NAME
 from robotics.control.hands_plant import HandsPlant
 from robotics.control.robots import is_file
-from robotics.control.session import rms
+from robotics.control.session import beyond_limits, rms
 from robotics.control.trial import Trial
 from robotics.controllers.arms import ArmSettings
 from robotics.controllers.bimanual import BimanualCerebellum
@@ -105,12 +105,7 @@ class HandsSession:
     def _check(self, torque: Array) -> None:
         model, (q, v) = self.controller.model, self.plant.truth()
         self.peak_torque = np.maximum(self.peak_torque, np.abs(torque))
-        limits = (
-            (torque, model.torque_lower, model.torque_upper),
-            (q, model.position_lower, model.position_upper),
-            (v, -model.velocity_limit, model.velocity_limit),
-        )
-        self.limits_exceeded += int(any(((x < low - 1e-6) | (x > high + 1e-6)).any() for x, low, high in limits))
+        self.limits_exceeded += beyond_limits(model, torque, q, v)
 
     def fell(self) -> bool:
         return self.job.failed()

@@ -85,7 +85,7 @@ class HandsPlant:
         self._queue.append(torque)
         torque = self._queue.popleft()
         if self._pushed is not None:
-            pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
+            pushing = self.conditions.pushing(self.data.time)
             self.data.xfrc_applied[self._pushed, :3] = self._push if pushing else 0.0
         for _ in range(self._substeps):
             self._motors.apply(self.data, torque, *self.truth())

@@ -10,7 +10,7 @@ import numpy as np
 from robotics.control import overlay
 from robotics.control.legged import LeggedPlant
 from robotics.control.machine import Machine, embedded
-from robotics.control.session import rms, settled
+from robotics.control.session import beyond_limits, rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.humanoid.biped import Biped
 from robotics.controllers.humanoid.estimator import BipedEstimator
@@ -136,12 +136,11 @@ class HumanoidSession:
         for name, value in self.controller.timing_ms.items():
             self.timing_ms[name].append(value)
         self.controller.timing_ms.clear()
-        controller, model = self.controller, self.controller.model
+        controller = self.controller
         self._com_errors.append(self.plant.com() - controller.com_target)
         self._capture_errors.append(controller.capture - controller.capture_target)
+        self.limits_exceeded += beyond_limits(controller.model, torque, *self.plant.joints())
         self.plant.step(torque)
-        over = (torque > model.torque_upper + 1e-9) | (torque < model.torque_lower - 1e-9)
-        self.limits_exceeded += int(over.any())
         self._velocities.append(self.plant.heading_velocity())
 
     def fell(self) -> bool:
@@ -168,8 +167,8 @@ class HumanoidSession:
         return self.controller.faults.as_dict()
 
     def results(self) -> dict[str, Any]:
-        """How the robot moved; errors of its centre of mass (only where it has a target) and of its capture point [m],
-        `estimate_rms` of the estimated velocity (3,) [m/s]."""
+        """How the robot moved; errors of its centre of mass (only where it has a target), of its capture point as its
+        controller sees it [m], and `estimate_rms` of the estimated velocity (3,) [m/s]."""
         twist, dt = self.trial.twist, self.period_s
         velocities = settled(self._velocities, dt)
         errors = rms(velocities - [twist.vx, twist.vy, twist.wz])

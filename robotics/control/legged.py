@@ -10,7 +10,7 @@ import numpy as np
 
 from robotics.control import overlay
 from robotics.control.machine import Machine, embedded
-from robotics.control.session import rms, settled
+from robotics.control.session import beyond_limits, rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.legged.estimator import LeggedEstimator, LeggedMeasurement
 from robotics.controllers.legged.locomotion import Locomotion, LocomotionSettings
@@ -67,10 +67,8 @@ class LeggedSession:
         for name, value in self.controller.timing_ms.items():
             self.timing_ms[name].append(value)
         self.controller.timing_ms.clear()
+        self.limits_exceeded += beyond_limits(self.controller.model, torque, *self.plant.joints())
         self.plant.step(torque)
-        model = self.controller.model
-        over = (torque > model.torque_upper + 1e-9) | (torque < model.torque_lower - 1e-9)
-        self.limits_exceeded += int(over.any())
         self._velocities.append(self.plant.heading_velocity())
         self._heights.append(self.plant.height())
 
@@ -194,6 +192,10 @@ class LeggedPlant:
             self.touch(),
         )
 
+    def joints(self) -> tuple[Array, Array]:
+        """True positions and velocities of the joints (n,) [rad], [rad/s]."""
+        return self.data.qpos[self._q], self.data.qvel[self._v]
+
     def measure(self) -> LeggedMeasurement:
         """What the robot's own sensors say."""
         tilt, turning, force, q, v = (self._noise.normal(0.0, std, size) for std, size in self._noises)
@@ -214,7 +216,7 @@ class LeggedPlant:
         """One period of the controller under the (delayed) torques."""
         self._queue.append(torque)
         torque = self._queue.popleft()
-        pushing = 0 <= self.data.time - self.conditions.push_at_s < self.conditions.PUSH_S
+        pushing = self.conditions.pushing(self.data.time)
         self.data.xfrc_applied[self._base, :3] = self._push if pushing else 0.0
         for _ in range(self._substeps):
             self._motors.apply(self.data, torque, self.data.qpos[self._q], self.data.qvel[self._v])
@@ -231,7 +233,8 @@ class LeggedPlant:
     def height(self) -> float:
         """Distance of the base from the ground, perpendicular to it [m]; on uneven ground, from the lowest foot."""
         if self.conditions.terrain != "flat":
-            return float(self.data.xpos[self._base, 2] - self.feet()[:, 2].min())
+            soles = self.feet()[:, 2] - self.model.geom_size[self._feet, 0]
+            return float(self.data.xpos[self._base, 2] - soles.min())
         normal = [-np.sin(self.conditions.slope), 0, np.cos(self.conditions.slope)]
         return float(self.data.xpos[self._base] @ normal)
 

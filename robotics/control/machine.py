@@ -145,7 +145,8 @@ def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Ma
         raise UsageError(f'{source}: {of_car[0]} is said of a car: give kind = "car"')
     given = dict(given)
     torque_limits = given.pop("torque_limits", None)
-    load = partial(load_scene, path, given.get("base"), KINDS.get(kind or "", False), torque_limits)
+    base, joints = given.get("base"), given.get("joints")
+    load = partial(load_scene, path, base, KINDS.get(kind or "", False), torque_limits, joints)
     scene = load()
     require_numbers_of(scene, path)
     hands, humanoid = _HANDS.get(kind or ""), None if kind is None else kind == "humanoid"
@@ -167,8 +168,14 @@ def _machine(path: Path, kind: Any, given: Mapping[str, Any], source: str) -> Ma
         fresh = load()
         complete(fresh, given)
         if friction is not None:
-            for geom in _touching(fresh, spec.tyres if isinstance(spec, CarSpec) else spec.feet):
-                geom.friction, geom.priority = [friction, *geom.friction[1:]], 1
+            touching = _touching(fresh, spec.tyres if isinstance(spec, CarSpec) else spec.feet)
+            first = 1 + max(geom.priority for geom in fresh.geoms)
+            for geom in touching:
+                geom.friction, geom.priority = [friction, *geom.friction[1:]], first
+            names = {geom.name for geom in touching if geom.name}
+            for pair in fresh.pairs:
+                if {pair.geomname1, pair.geomname2} & names:
+                    pair.friction = [friction, friction, *pair.friction[2:]]
         return fresh
 
     return Machine(found, spec, build)

@@ -19,12 +19,20 @@ def place_joints(model: mujoco.MjModel, data: mujoco.MjData, addresses: Array, q
     """Put the joints at `addresses` of qpos at `q` (n,), at rest; everything else starts as the model says, coupled
     joints along."""
     data.qpos[addresses] = q
+    placed = set(np.asarray(addresses).tolist())
     for i in range(model.neq):
-        if model.eq_type[i] == mujoco.mjtEq.mjEQ_JOINT and model.eq_obj2id[i] >= 0:
-            first, second = model.jnt_qposadr[[model.eq_obj1id[i], model.eq_obj2id[i]]]
+        if model.eq_type[i] != mujoco.mjtEq.mjEQ_JOINT or model.eq_obj2id[i] < 0 or not model.eq_active0[i]:
+            continue
+        first, second = (int(address) for address in model.jnt_qposadr[[model.eq_obj1id[i], model.eq_obj2id[i]]])
+        ratios = model.eq_data[i, :5]
+        if first in placed and second not in placed and ratios[1] and not ratios[2:].any():  # the second one follows
+            away = data.qpos[first] - model.qpos0[first]
+            data.qpos[second] = model.qpos0[second] + (away - ratios[0]) / ratios[1]
+            placed.add(second)
+        else:
             away = data.qpos[second] - model.qpos0[second]
-            ratios = model.eq_data[i, :5]
             data.qpos[first] = model.qpos0[first] + np.polynomial.polynomial.polyval(away, ratios)
+            placed.add(first)
     mujoco.mj_forward(model, data)
 
 

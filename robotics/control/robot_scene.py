@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.fields import is_number
+from robotics.controllers.robot_spec import torque_limits
 from robotics.envs.robots.surroundings import add_sky, floor_material
 from robotics.errors import UsageError
 
@@ -20,11 +21,12 @@ _NUMBERS = (
 )
 
 
-def load_scene(path: Path, base: str | None, floats: bool, torque_limits: Any) -> mujoco.MjSpec:
+def load_scene(path: Path, base: str | None, floats: bool, limits: Any, joints: Any) -> mujoco.MjSpec:
     """The model on a floor, with actuators and a time step that fits 500 Hz.
 
-    One that `floats` and has no free joint gets one, called `base` if that is a name. `torque_limits` is one for all
-    driven joints, or one for each. Raises UsageError for what can not be read or meant.
+    One that `floats` and has no free joint gets one, called `base` if that is a name. `limits` of torques, where the
+    model has none, are one for all driven joints, or one for each, in the order of `joints` where these are named.
+    Raises UsageError for what can not be read or meant.
     """
     if not os.path.isfile(path):  # Path's own raises where a name is too long
         what = "is a folder" if os.path.isdir(path) else "does not exist"
@@ -33,14 +35,15 @@ def load_scene(path: Path, base: str | None, floats: bool, torque_limits: Any) -
         scene = mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
         raise UsageError(f"robot model {path}: MuJoCo can not read it: {error}") from None
+    scene.compiler.discardvisual = False  # URDF's own pictures are gone by now; marks of feet collide with nothing, too
     if floats and not any(j.type == mujoco.mjtJoint.mjJNT_FREE for j in scene.joints):
         _set_free(scene, base or "floating_base")
     if not scene.actuators:
         for joint in scene.joints:
             if joint.type in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
                 scene.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT).set_to_motor()
-    if torque_limits is not None:
-        _limit(scene, torque_limits)
+    if limits is not None:
+        _limit(scene, limits, joints)
     if not scene.option.timestep >= _SHORTEST_STEP:
         raise UsageError(f"robot model {path}: its timestep is {scene.option.timestep:g} s: give 0.002 or so")
     scene.option.timestep = 0.002 / max(1, round(0.002 / scene.option.timestep))
@@ -74,16 +77,23 @@ def _set_free(scene: mujoco.MjSpec, name: str) -> None:
     body.add_freejoint(name=name)
 
 
-def _limit(scene: mujoco.MjSpec, limits: Any) -> None:
-    """Give every driven joint a torque limit: one number for all, or one per joint with an actuator."""
-    joints = [j for j in scene.joints if any(a.target == j.name for a in scene.actuators)]
-    values = limits if isinstance(limits, list) else [limits] * len(joints)
+def _limit(scene: mujoco.MjSpec, limits: Any, named: Any) -> None:
+    """Give every driven joint that has none a torque limit: one number for all, or one per joint."""
+    driven = {j.name: j for j in scene.joints if any(a.target == j.name for a in scene.actuators)}
+    ordered = isinstance(limits, list) and isinstance(named, list) and all(name in driven for name in map(str, named))
+    names = [str(name) for name in named] if ordered else list(driven)
+    values = limits if isinstance(limits, list) else [limits] * len(names)
     if not all(is_number(value) and value > 0 for value in values):
         raise UsageError(f"torque_limits is {limits!r}: give a positive number, or one per joint")
-    if len(values) != len(joints):
-        raise UsageError(f"torque_limits has {len(values)} entries for {len(joints)} joints with actuators")
-    for joint, value in zip(joints, values, strict=True):
-        joint.actfrcrange, joint.actfrclimited = [-float(value), float(value)], True
+    if len(values) != len(names):
+        raise UsageError(f"torque_limits has {len(values)} entries for {len(names)} joints with actuators")
+    try:
+        own = np.abs(torque_limits(scene.compile(), names)).min(axis=0)
+    except ValueError:
+        return  # who completes the model says why
+    for name, value, there in zip(names, values, own, strict=True):
+        if not np.isfinite(there):
+            driven[name].actfrcrange, driven[name].actfrclimited = [-float(value), float(value)], True
 
 
 def _surround(scene: mujoco.MjSpec) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from robotics.control.robots import find_robot
 from robotics.control.session import Session
 from robotics.control.trial import Trial
+from robotics.envs.base import UNSTABLE
 from robotics.envs.rendering import Camera
 from robotics.errors import UsageError
 from robotics.media.caption import Caption
@@ -64,13 +65,18 @@ def _loop(trial: Trial, session: Session, frames: FrameSpool | None) -> _Outcome
             bar.advance(period)
             if camera is not None and frames is not None and tick % per_frame == 0:
                 frames.append(camera.image(session.data, session.camera, session.draw))
-            if session.fell():
+            if session.fell() or _diverged(session):
                 outcome.fell = True
                 bar.finish_early()
                 break
     if camera is not None:
         camera.close()
     return outcome
+
+
+def _diverged(session: Session) -> bool:
+    """Whether MuJoCo found numbers that are none, or too large, and began anew from the model's start."""
+    return bool(session.data.warning.number[UNSTABLE].any())
 
 
 def _document(trial: Trial, session: Session, outcome: _Outcome) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 import mujoco
 import numpy as np
 
+from robotics.controllers.legged.model import FloatingBaseModel
+from robotics.controllers.model import NominalModel
+
 
 class Session(Protocol):
     """A simulated robot and its controller. `tick` runs both for one control period."""
@@ -35,6 +38,16 @@ class Session(Protocol):
 
     def results(self) -> dict[str, Any]:
         """The robot's own part of the document: at least velocity_mean (3,) and tracking_rms by name."""
+
+
+def beyond_limits(model: NominalModel | FloatingBaseModel, torque: np.ndarray, q: np.ndarray, v: np.ndarray) -> bool:
+    """Whether a joint is asked for more torque (n,) than it may give, or is beyond its range or speed."""
+    limits = (
+        (torque, model.torque_lower, model.torque_upper),
+        (q, model.position_lower, model.position_upper),
+        (v, -model.velocity_limit, model.velocity_limit),
+    )
+    return any(((x < low - 1e-6) | (x > high + 1e-6)).any() for x, low, high in limits)
 
 
 def settled(values: Sequence[Any], period_s: float) -> np.ndarray:

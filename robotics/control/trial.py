@@ -40,6 +40,10 @@ class Conditions:
     #: How long a push lasts [s].
     PUSH_S: ClassVar[float] = 0.1
 
+    def pushing(self, time_s: float) -> bool:
+        """Whether the push acts in a tick that begins at this time: times are sums of steps, and a little off."""
+        return -1e-9 <= time_s - self.push_at_s < self.PUSH_S - 1e-9
+
     def late(self, period_s: float) -> int:
         """Ticks of `period_s` that torques are late; half a tick is one."""
         return math.floor(self.delay_s / period_s + 0.5 + 1e-9)
@@ -92,6 +96,13 @@ class Trial:
             raise UsageError(f"--delay {given:g}: torques are at most {most:g} ms late")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: seeds are not negative")
+        if self.conditions.push and self.seconds <= self.conditions.push_at_s:
+            given, at = self.seconds, self.conditions.push_at_s
+            raise UsageError(
+                f"--push {self.conditions.push:g} comes after {at:g} s: --seconds {given:g} ends before it"
+            )
+        if self.conditions.slope and self.conditions.terrain != "flat":
+            raise UsageError(f"--terrain {self.conditions.terrain} is level: leave out --slope")
         self._require_known(robot.name, robot.conditions)
         if self.twist != Twist() and self.task not in robot.moving_tasks:
             moving = ", ".join(robot.moving_tasks)
