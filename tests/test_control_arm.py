@@ -124,7 +124,7 @@ def test_a_target_out_of_reach_is_approached_and_told():
     for _ in range(round(3.1 / session.period_s)):
         session.tick()
     shoulder, reach = np.array([0, 0, 0.333]), 0.855 + 0.11  # to the wrist's last axis, and the hand across it
-    missed = session.results()["targets"]["out_of_reach"]
+    missed = session.results()["targets"]["missed_m"]
     assert missed == [pytest.approx(np.linalg.norm(far.position - shoulder) - reach, abs=0.06)]
     assert session.limits_exceeded == 0
     assert session.faults()["fallback_ticks"] == 0
@@ -167,7 +167,7 @@ def test_the_payload_is_the_plants_alone(robot):
 def test_the_ball_is_avoided_on_the_way_there(robot):
     document = run_trial(Trial(robot, "avoid", seconds=3.1))
     assert document["clearance"] > 0.015
-    assert document["targets"] == {"given": 1, "out_of_reach": []}
+    assert document["targets"] == {"given": 1, "missed_m": []}
     assert document["limits_exceeded"] == 0
     assert document["faults"]["fallback_ticks"] == 0
 

@@ -172,7 +172,7 @@ def test_a_robot_without_a_base_is_told_so():
 
 def test_what_became_of_targets_is_told():
     document = run_trial(Trial("mobile", "reach", seconds=0.1))
-    assert document["targets"] == {"given": 0, "out_of_reach": []}  # one is on its way, and was not looked at yet
+    assert document["targets"] == {"given": 0, "missed_m": []}  # one is on its way, and was not looked at yet
     assert "targets      " in describe(document)
 
 

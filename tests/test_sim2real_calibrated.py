@@ -171,7 +171,7 @@ def test_a_gap_shows_both_arms(tmp_path, capsys):
     assert one["sim"]["rate"] == 1.0 and one["calibrated"]["rate"] == 0.0
     assert one["calibrated"]["paired"]["drop"] == 1.0
     assert one["calibrated"]["paired_with_target"]["drop"] == -one["target"]["rate"]
-    assert any("in the calibrated model 0 %" in line for line in one["verdict"])
+    assert any("in the calibrated model, which is NOT promoted, 0 %" in line for line in one["verdict"])
     assert "expert,success,calibrated,,0.0," in (tmp_path / "gap" / "gap_numbers.csv").read_text()
 
 

@@ -109,8 +109,9 @@ def describe(document: dict[str, Any], target: Path | None = None) -> str:
         lines.append(f"success      {document['success_rate']:.1%}  [{low:.1%}, {high:.1%}] (95 % Wilson)")
     if "calibrated" in document:
         lines.append(_calibrated(document["calibrated"]))
-    low, high = document["return_ci95"]
-    lines.append(f"return       {document['return_mean']:.2f}  [{low:.2f}, {high:.2f}] (95 % bootstrap)")
+    bounds = document["return_ci95"]
+    sure = f"[{bounds[0]:.2f}, {bounds[1]:.2f}] (95 % bootstrap)" if bounds else "(no interval from one episode)"
+    lines.append(f"return       {document['return_mean']:.2f}  {sure}")
     lengths = [episode["length"] for episode in document["episodes"]]
     lines.append(f"length       {sum(lengths) / len(lengths):.1f} steps")
     if document["control_hz"]:

@@ -86,12 +86,32 @@ def run(options: Options) -> None:
         raise RoboticsError(f"{options.robot} fell after {document['seconds']} s")
 
 
+#: Of tracking errors that are no lengths.
+UNITS = {
+    "vx": "m/s",
+    "vy": "m/s",
+    "wz": "rad/s",
+    "speed": "m/s",
+    "orientation": "rad",
+    "heading": "rad",
+    "angle": "rad",
+}
+
+
 def _targets(targets: dict[str, Any] | None) -> list[str]:
     """What became of the targets of a robot that is given some."""
     if targets is None:
         return []
-    missed = ", ".join(f"{distance:g}" for distance in targets["out_of_reach"])
-    return [f"targets      {targets['given']} given, " + (f"missed by [m]: {missed}" if missed else "all met")]
+    given, missed = targets["given"], targets["missed_m"]
+    if not given:
+        return ["targets      the time of none was up"]
+    by = f", the others missed by {', '.join(f'{distance:g}' for distance in missed)} m" if missed else ""
+    return [f"targets      {given - len(missed)} of {given} met{by}"]
+
+
+def _error(name: str, value: float) -> str:
+    """One tracking error with its unit, which the end of its name tells."""
+    return f"{name} {value:.4g} {UNITS.get(name.rpartition('_')[2], 'm')}"
 
 
 def _velocity(document: dict[str, Any]) -> str:
@@ -101,11 +121,15 @@ def _velocity(document: dict[str, Any]) -> str:
 
 def describe(document: dict[str, Any]) -> str:
     """The document as a few lines for people."""
-    moves = any(abs(value) > 5e-4 for value in (*document["velocity_mean"], *document["command"]))
+    from robotics.control.robots import find_robot
+
+    moves = find_robot(document["robot"]).moving_tasks and any(
+        abs(value) > 5e-4 for value in (*document["velocity_mean"], *document["command"])
+    )
     lines = [
         f"{document['robot']}: {document['task']} for {document['seconds']} s",
         *([_velocity(document)] if moves else []),  # not of an arm that stands fast
-        "rms error    " + ", ".join(f"{name} {value:.4g}" for name, value in document["tracking_rms"].items()),
+        "rms error    " + ", ".join(_error(name, value) for name, value in document["tracking_rms"].items()),
         *_targets(document.get("targets")),
         f"speed        {document['realtime_factor']:.2f} x real time",
         f"limits       exceeded in {document['limits_exceeded']} ticks",

@@ -194,7 +194,7 @@ class ArmSession:
             results["clearance"] = round(self._clearance, 4)
         if self.trial.task in ("reach", "avoid"):
             missed = [round(d, 4) for d in self._missed if d > REACHED]
-            results["targets"] = {"given": len(self._missed), "out_of_reach": missed}
+            results["targets"] = {"given": len(self._missed), "missed_m": missed}
         return results
 
 

@@ -166,7 +166,7 @@ class Reach:
         return {
             "velocity_mean": [0.0, 0.0, 0.0],
             "tracking_rms": hand_tracking(self._s.hands, np.array(late or self._errors)),
-            "targets": {"given": len(self._missed), "out_of_reach": missed},
+            "targets": {"given": len(self._missed), "missed_m": missed},
             "base": self._s.plant.truth()[0][:3].tolist(),
         }
 

@@ -112,12 +112,25 @@ def _percentiles(values: list[float]) -> dict[str, float]:
     return {"p50": round(float(p50), 4), "p99": round(float(p99), 4), "max": round(max(values), 4)}
 
 
+def _asked(trial: Trial) -> str:
+    """The conditions that were asked for, behind what else a caption says."""
+    given, units = trial.conditions.changed() - {"push_at_s", "push_towards"}, {"push": "N s", "payload": "kg"}
+    units |= {"slope": "rad", "delay_s": "s"}
+    said = [(name, getattr(trial.conditions, name)) for name in sorted(given)]
+    return "".join(f" · {name.removesuffix('_s')} {value} {units.get(name, '')}".rstrip() for name, value in said)
+
+
 def _caption(trial: Trial, session: Session, outcome: _Outcome) -> Caption:
     title, t = f"{trial.robot}: {trial.task}", trial.twist
     moving = f"vx {t.vx:g} m/s, vy {t.vy:g} m/s, wz {t.wz:g} rad/s · "
-    detail = (moving if trial.task in find_robot(trial.robot).moving_tasks else "") + f"seed {trial.seed}"
+    moves = trial.task in find_robot(trial.robot).moving_tasks
+    detail = f"{moving if moves else ''}seed {trial.seed}{_asked(trial)}"
     if outcome.fell:
         return Caption(title, detail, f"failed after {outcome.simulated_s:.1f} s", False)
+    targets = session.results().get("targets", {})
+    if targets.get("missed_m"):
+        met = targets["given"] - len(targets["missed_m"])
+        return Caption(title, detail, f"{met} of {targets['given']} targets met in {outcome.simulated_s:.1f} s", False)
     given_up = session.faults().get("fallback_ticks", 0) / len(session.timing_ms["tick"])
     if given_up > GIVEN_UP:
         return Caption(title, detail, f"no solution in {given_up:.0%} of {outcome.simulated_s:.1f} s", False)

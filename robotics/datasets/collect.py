@@ -78,6 +78,8 @@ def collect(
         if randomisation is not None:
             raise UsageError(f"--calibration {calibration} contradicts --randomise: each is a world of its own")
         kwargs["world"], about = CalibratedWorld.read(calibration)
+        if not about["promoted"]:
+            print(f"note: --calibration {calibration} is not promoted: {about['verdict']}", file=sys.stderr)
         origin["calibration"] = {**about, "parameters": dict(kwargs["world"].values)}
     source = Source(env_id, kwargs, noise, randomisation, hardest_of)
     with source.demonstrator() as demonstrator:

@@ -95,7 +95,8 @@ class Resamples:
     levels: Interval
 
     def interval(self, metric: str, value: float) -> list[float] | None:
-        """Of the metric of that name, which was measured as `value`; None where over one resample in twenty has none.
+        """Of the metric of that name, which was measured as `value`; None where over one resample in twenty has none,
+        and where policies drawn again all give the same: that says nothing of other policies.
 
         At its best value a metric can only be drawn worse: without `value` the interval would deny what was measured.
         """
@@ -104,6 +105,8 @@ class Resamples:
         if known.size < 0.95 * draws.size:
             return None
         low, high = quantile_interval(known, self.levels)
+        if self.source == "policies" and known.max() - known.min() < 1e-12:
+            return None
         return [min(low, value), max(high, value)]
 
 

@@ -144,7 +144,7 @@ def summary(episodes: list[Episode], show_seeds: bool = True) -> dict[str, Any]:
         "success_ci95": list(wilson(successes, len(episodes))) if known else None,
         "return_mean": float(np.mean(returns)),
         # A fixed generator: the same episodes give the same interval
-        "return_ci95": list(bootstrap_mean(returns, np.random.default_rng(0))),
+        "return_ci95": list(bootstrap_mean(returns, np.random.default_rng(0))) if len(returns) > 1 else None,
         "policy_ms": {"p50": _percentile(policy_ms, 50), "p99": _percentile(policy_ms, 99)},
         "faults": dict(faults),
     }

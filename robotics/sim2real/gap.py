@@ -251,7 +251,8 @@ class _Policy:
             result |= {"target": there, "paired": paired, "shift": self._shift(chosen.seeds)}
             verdict.insert(0, on_drop(self._label, sim, there, paired, self._target.title))
         if result["calibrated"] is not None:
-            verdict.append(on_calibration(sim, result["target"], result["calibrated"]))
+            promoted = CalibratedWorld.read(Path(str(self._request.calibration)))[1]["promoted"]
+            verdict.append(on_calibration(sim, result["target"], result["calibrated"], promoted))
         return result | {"episodes_run": self._trials.count, "verdict": verdict}
 
     def _in_calibrated(self, arms: Sequence[Sequence[Outcome]]) -> dict[str, Any] | None:

@@ -31,9 +31,12 @@ def on_drop(policy: str, sim: dict[str, Any], target: dict[str, Any], paired: di
     return f"{rates}; not enough evidence of a drop: {drop}, exact McNemar p = {paired['mcnemar_p']:.2g}{more}"
 
 
-def on_calibration(sim: dict[str, Any], target: dict[str, Any] | None, calibrated: dict[str, Any]) -> str:
+def on_calibration(
+    sim: dict[str, Any], target: dict[str, Any] | None, calibrated: dict[str, Any], promoted: bool
+) -> str:
     """What the calibrated model says of the policy, beside the nominal one, and which is nearer to the target."""
-    line = f"in the calibrated model {percent(calibrated['rate'])} {span(calibrated['ci95'])} on the same seeds"
+    model = "the calibrated model" if promoted else "the calibrated model, which is NOT promoted,"
+    line = f"in {model} {percent(calibrated['rate'])} {span(calibrated['ci95'])} on the same seeds"
     if target is None:
         return line
     apart = calibrated["paired_with_target"]
