@@ -156,7 +156,8 @@ def _home(model: mujoco.MjModel, joints: tuple[str, ...], name: str) -> tuple[fl
         key = 0
     if key < 0:
         raise UsageError(
-            f"robot {name}: no keyframe 'home' to rest in; give home, one position per joint, or kind = \"car\""
+            f"robot {name}: no keyframe 'home' to rest in; give home, one position per joint; a car (kind = \"car\") "
+            "needs none"
         )
     rest = np.array([model.key_qpos[key, model.joint(j).qposadr[0]] for j in joints])
     low, high = position_limits(model, joints)

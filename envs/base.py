@@ -285,7 +285,11 @@ class MujocoTask(gym.Env[Observation, Array]):
         spaces = self.observation_space
         bounded = {}
         for key, values in self.observe(state).items():
-            box: Any = spaces[key]
+            box: Any = spaces.spaces.get(key)
+            if box is None or values.shape[1:] != box.shape:
+                said, given = "nothing" if box is None else f"shape {box.shape}", values.shape[1:]
+                task = type(self).__name__
+                raise UsageError(f"{task}: observe gives '{key}' of shape {given}, state_spaces says {said}")
             bounded[key] = np.clip(values, box.low, box.high, dtype=box.dtype, casting="unsafe")
         return bounded
 

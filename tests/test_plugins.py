@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,19 @@ def test_a_plugin_that_fails_warns_and_is_left_out(installed, failure):
     assert "broken/It-v0" not in done.stdout
     assert "plugin 'broken'" in done.stderr
     assert "left out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("-1, 1, (1,))}", "-1, 1, (3,))}"), r"'environment_state' of shape \(1,\), state_spaces says shape \(3,\)"),
+        (('"environment_state": state.userdata', '"goal": state.userdata'), "'goal' of shape .* says nothing"),
+    ],
+)
+def test_observations_that_are_not_what_a_task_announces(installed, change, message):
+    install, run = installed
+    assert change[0] in EXAMPLE.read_text()
+    install("slide_task", EXAMPLE.read_text().replace(*change))
+    done = run("-m", "robotics.cli.main", "bench", "--env", "example/Slide-v0", "--policy", "random", "--episodes", "1")
+    assert done.returncode == 2
+    assert re.search(f"error: Slide: observe gives {message}", done.stderr), done.stderr

@@ -15,7 +15,7 @@ class Options:
     """A controller alone: how well it tracks, how fast it is, what went wrong."""
 
     robot: str
-    """Which robot: see `robotics list robots`."""
+    """Which robot: see `robotics list robots`; or a robot file of your own (.toml), or menagerie:NAME."""
     task: str
     """What it shall do: stand, trot, walk … depending on the robot."""
     vx: float = 0.0
