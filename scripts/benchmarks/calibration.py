@@ -130,7 +130,8 @@ def resampled_interval(metric: str, scores: Scores, generator: Generator) -> lis
 
 
 def fisher(scores: Scores, _: Generator) -> Interval:
-    return agreement.fisher_interval(float(pearson(sim=scores.sim, target=scores.target)), scores.independent)
+    found = agreement.fisher_interval(float(pearson(sim=scores.sim, target=scores.target)), scores.independent)
+    return found or (-1.0, 1.0)  # which it says nothing of
 
 
 def by_policies(scores: Scores, generator: Generator) -> list[float]:
