@@ -12,15 +12,17 @@ import pytest
 
 from robotics.cli.main import main
 from robotics.errors import DataError, RoboticsError, UsageError
+from robotics.reports.gap_format import template
 from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.identification.calibration import calibrate, read_calibration
 from robotics.sim2real.identification.excitation import excite
 from robotics.sim2real.identification.families import FAMILIES
 from robotics.sim2real.identification.fit import Fit, _Problem
 from robotics.sim2real.identification.identify import Settings, identify
-from robotics.sim2real.identification.judgement import Errors, command_delay
+from robotics.sim2real.identification.judgement import Errors, command_delay, mix_ups
 from robotics.sim2real.identification.parameters import Parameter, choose
 from robotics.sim2real.identification.plant import STRIBECK_SPEED, Plant, neutral
+from robotics.sim2real.identification.plausible import require_plausible
 from robotics.sim2real.identification.replay import Replay, _held
 from robotics.sim2real.identification.speeds import SPEED, with_speeds
 from robotics.sim2real.identification.split import split, within_budget
@@ -329,6 +331,71 @@ def test_one_motion_is_not_enough_evidence(tmp_path):
     assert not document["promoted"] and "not enough evidence" in document["verdict"]
 
 
+def test_a_model_that_is_worse_than_none_is_not_promoted(tmp_path):
+    """Servos that are where they are told at once: a soft one with less damping is better, and still of no use."""
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        time, command = commands(rng, 4.0)
+        write(tmp_path / "logs", time, command, command + rng.normal(0, ENCODER, command.shape), f"motion{number}")
+    robot = model_file(tmp_path, replace(NOMINAL, damping=5.0))
+    document = identify(robot, tmp_path / "logs", tmp_path / "out", Settings(families=("damping",), starts=0))
+    error, trivial = document["replay_rmse"]["heldout"], document["trivial_rmse"]
+    assert document["improvement"]["ci95"][1] < 0 and trivial < error["fitted"] < 0.9 * error["nominal"]
+    assert not document["promoted"] and not read_calibration(tmp_path / "out" / "calibration.json")["promoted"]
+    assert document["verdict"].startswith("not promoted") and "doing nothing is better" in document["verdict"]
+
+
+def test_a_sign_that_is_flipped_is_asked_about_and_promotes_nothing(tmp_path):
+    """Servos that do little are better than ones that go the wrong way, and that is all that was found."""
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        time, command = commands(rng, 4.0)
+        write(tmp_path / "logs", time, command, record(NOMINAL, time, command) * [-1, 1], f"motion{number}")
+    settings = Settings(families=("stiffness", "damping"), starts=0)
+    document = identify(model_file(tmp_path), tmp_path / "logs", tmp_path / "out", settings)
+    assert document["improvement"]["ci95"][1] < 0 and not document["promoted"]
+    assert "the logs are doubtful; a moves against its command: is its sign flipped?" in document["verdict"]
+
+
+def test_a_command_without_a_measurement_is_no_measurement(tmp_path):
+    logs_of(Truth(), tmp_path / "logs", motions=4)
+    for path in (tmp_path / "logs").iterdir():
+        columns = dict(np.load(path))
+        del columns["b.position"]
+        np.savez(path, **columns)
+    document = identify(model_file(tmp_path), tmp_path / "logs", tmp_path / "out", Settings(("stiffness",), starts=0))
+    assert list(document["parameters"]) == ["stiffness.a"] and document["promoted"]
+
+
+def test_torques_may_be_larger_than_angles(tmp_path):
+    time, (a, b) = np.arange(100) / 50, commands(np.random.default_rng(0), 2.0)[1].T
+    log = Log("run", time, {"position": {"a": a, "b": b}, "command": {"a": 10 * a, "b": b}}, {})
+    require_plausible(load_subject(model_file(tmp_path, actuator="motor")), [log])
+    with pytest.raises(DataError, match=r"'a\.command' lies within"):
+        require_plausible(load_subject(model_file(tmp_path)), [log])
+
+
+@pytest.mark.parametrize(
+    "change, question",
+    [
+        (lambda a, b: (a, b), None),
+        (lambda a, b: (b, a), "a moves with b's command: are columns swapped?"),
+        (lambda a, b: (-a, b), "a moves against its command: is its sign flipped?"),
+        (lambda a, b: (0 * a, b), None),
+        (lambda a, b: (0.05 * b, b), None),
+    ],
+)
+def test_what_moves_with_another_command_is_asked_about(change, question):
+    logs = []
+    for seed in range(2):
+        time, command = commands(np.random.default_rng(seed), 6.0)
+        a, b = change(*record(NOMINAL, time, command).T)
+        joints = {"position": {"a": a, "b": b}, "command": {"a": command[:, 0], "b": command[:, 1]}}
+        logs.append(Log(f"motion{seed}", time, joints, {}))
+    found = mix_ups(logs, ["a", "b"])
+    assert found == [] if question is None else question in found
+
+
 def test_what_a_family_is_worth_is_said(tmp_path):
     logs = logs_of(Truth(), tmp_path / "logs", motions=4, noise=ENCODER)
     settings = Settings(families=("stiffness", "friction", "offset"), starts=0, attribute=True)
@@ -532,6 +599,13 @@ def walled(gap):
     """
 
 
+def test_what_can_not_be_kept_apart_is_named(tmp_path):
+    path = tmp_path / "link.xml"
+    path.write_text(walled(0.0302).replace('<geom type="box"', '<geom name="wall" type="box"'))
+    with pytest.raises(RoboticsError, match=r"most often body 'link' and body 'world' \(geom 'wall'\)"):
+        excite(str(path), 4.0, 50.0, 2.0, 1.0, 0)
+
+
 @pytest.mark.parametrize("gap", [None, 0.3])
 def test_an_excitation_keeps_to_its_limits_and_touches_nothing(tmp_path, gap):
     path = tmp_path / "link.xml"
@@ -588,6 +662,25 @@ def test_an_impossible_excitation_is_refused(tmp_path, change, message):
 
 
 # -- command line ----
+
+
+def test_the_page_says_what_the_document_says(tmp_path):
+    document = found(tmp_path, Truth(), ("stiffness", "mass", "delay"), motions=4, noise=ENCODER)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<script src" not in page and "@import" not in page and "<link" not in page
+    ours = page[page.index("What was identified</h2>") : page.index('<section id="parameters">')]
+    error = document["replay_rmse"]
+    for number in (document["trivial_rmse"], *error["train"].values(), *error["heldout"].values()):
+        assert f"{number:.4g}" in ours
+    assert document["verdict"] in ours and "MuJoCo's own" in ours
+    for name, row in document["parameters"].items():
+        line = ours[ours.index(f"<td>{name}</td>") :].partition("</tr>")[0]
+        assert f"{row['ci95'][0]:.4g} … {row['ci95'][1]:.4g}" in line and row["unit"] in line
+        assert ("NOT IDENTIFIABLE" in line) == (not row["identifiable"]) and row.get("reason", "yes") in line
+    for name in (*document["motions"]["heldout"], *document["motions"]["train"]):
+        assert name in ours
+    hostile = json.loads(json.dumps(document).replace("stiffness.a", "<i>").replace("motion0", "<i>"))
+    assert "<i>" not in template("sysid.html.j2").render(d=hostile | {"verdict": "<i>"})
 
 
 def test_the_command_prints_one_document(tmp_path, capsys):
@@ -661,6 +754,20 @@ def test_intervals_from_few_blocks_hold_the_truth_as_often_as_they_say():
         (one,) = certainty(fitted, [slope], rng)
         held += one.interval[0] <= 1.0 <= one.interval[1]
     assert 0.93 <= held / trials <= 0.97
+
+
+@pytest.mark.parametrize("where", [0.0, 0.01, 0.99, 1.0])
+def test_at_a_bound_is_said_first(where):
+    """Of two that undo each other, and are too wide as well, one has come to its bound, or has never left its start."""
+    pair = [Parameter(name, FAMILIES["delay"], 0, nominal=0.0, low=-0.05, high=0.1) for name in ("a", "b")]
+    rng = np.random.default_rng(0)
+    jacobian = [np.repeat(one[:, None], 2, axis=1) for one in rng.normal(size=(12, 20))]
+    residuals = [rng.normal(0, 9.0, 20) for _ in range(12)]
+    values = np.array([-0.05 + 0.15 * where, 0.0])
+    search = np.array([float(pair[0].to_search(value)) for value in values])
+    stopped, other = certainty(Fit(values, search, residuals, jacobian, {}, {}, None, []), pair, rng)
+    assert stopped.reason == f"stopped at its bound {-0.05 if where < 0.5 else 0.1:.4g}"
+    assert other.reason == "compensated by a"
 
 
 def test_samples_keep_what_parameters_have_to_do_with_each_other():

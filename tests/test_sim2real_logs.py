@@ -14,7 +14,7 @@ from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.sim2real.dropout import lost, without_lost
 from robotics.sim2real.identification.plausible import require_plausible
 from robotics.sim2real.identification.subject import load_subject
-from robotics.sim2real.log_files import read_logs
+from robotics.sim2real.log_files import _FIELDS, UNITS, read_logs
 from robotics.sim2real.logs import Log
 
 JOINTS = ("shoulder", "elbow")
@@ -210,6 +210,9 @@ def changed(values, index, value):
         damaged("a gap of 1.02 s after 0.18 s", t=WIDE["t"] + (np.arange(20) >= 10)),
         damaged("'shoulder.position' is not finite at sample 3", q=changed(WIDE["q"], (3, 0), np.nan)),
         damaged("time is not finite at sample 2", t=changed(WIDE["t"], 2, np.inf)),
+        damaged('a sample every 20 s: is its time in ms? Give units = {time = "ms"}', t=1e3 * WIDE["t"]),
+        damaged("a sample every 20000 s: is its time in us?", t=1e6 * WIDE["t"]),
+        damaged("a sample every 2e+07 s: is its time in ns?", t=1e9 * WIDE["t"]),
         damaged("has 20 samples, time has 19", t=WIDE["t"][:19]),
         damaged("no column 'shoulder.position'", q=WIDE["q"][:, :1]),
     ],
@@ -271,7 +274,11 @@ def test_a_short_stutter_is_no_gap(tmp_path):
         ('position = "q[0]"', "position has 1 columns, the description names 2 joints"),
         ('command = "q_cmd"', "no position of theirs"),
         ('position = "q"\nunits = {position = "degree"}', "unknown unit of position"),
+        ('position = "q"\nunits = {position = "degrees"}', "did you mean 'deg'?; available: deg, m, mm, rad; or a"),
+        ('position = "q"\nunits = {velocity = "degrees"}', "did you mean 'deg/s'?"),
+        ('position = "q"\nunits = {position = "ms"}', "unknown unit of position"),
         ('position = "q"\nunits = {psition = "deg"}', "did you mean 'position'"),
+        ('position = "q"\nunits = {angle = "deg"}', "command, orientation, position, time, torque, velocity"),
         ('position = "q', "is no TOML"),
         ('position = "q"\nunits = 3', "units is 3: give a table"),
         ('position = "q"\nunits = {position = 0}', "unit of position is 0"),
@@ -353,7 +360,14 @@ def test_a_plausible_log_passes(so101):
     "log, message",
     [
         (so101_log(np.degrees(WAVE)), "look like degrees: describe the units"),
-        (so101_log(2.6 + 0.1 * WAVE), "another robot?"),
+        (so101_log(2.6 + 0.1 * WAVE), "another robot, or other units?"),
+        (
+            so101_log(WAVE, command=np.degrees(WAVE)),
+            "run: 'shoulder_pan.command' lies within -57.3 … 57.27, the joint of so101 within -1.92 … 1.92 rad or m: "
+            'these look like degrees: describe the units in a TOML file: units = {command = "deg"}',
+        ),
+        (so101_log(WAVE, command=WAVE), "the positions of shoulder_pan are copies of their commands, so that nothing"),
+        (so101_log(WAVE, command=np.roll(WAVE, -1)), "copies of their commands"),
         (so101_log(WAVE, joint="shoulder_pann"), "did you mean 'shoulder_pan'"),
         (so101_log(WAVE, velocity=np.degrees(np.gradient(WAVE, 0.02))), "57.3 times what its position says"),
         (so101_log(WAVE, velocity=-np.gradient(WAVE, 0.02)), "check units or sign"),
@@ -364,6 +378,17 @@ def test_another_robot_or_other_units(so101, log, message):
     with pytest.raises(DataError) as caught:
         require_plausible(so101, [log])
     assert message in str(caught.value)
+
+
+def test_a_joint_that_rests_where_it_is_told_to_is_no_copy(so101):
+    require_plausible(so101, [so101_log(0.3 + 0 * WAVE, command=0.3 + 0 * WAVE)])
+
+
+def test_the_help_lists_all_keys_and_units_of_a_description(capsys):
+    assert main(["sysid", "--help"]) == 0
+    text = capsys.readouterr().out
+    for word in {*_FIELDS, *UNITS, *(unit for units in UNITS.values() for unit in units)}:
+        assert word in text, word
 
 
 def test_the_recorded_layout_of_the_so101_needs_no_description(tmp_path, so101):

@@ -18,7 +18,24 @@ class Options:
     robot: str
     """so101, arm, bimanual, quadruped, humanoid; an MJCF or URDF file; a TOML file with model = "…"; menagerie:NAME."""
     log: Path
-    """A log (.csv, .parquet, .npz, .mcap), a folder of logs, a LeRobot dataset, or a TOML file that describes them."""
+    """A log (.csv, .parquet, .npz, .mcap), a folder of logs, a LeRobot dataset, or a TOML file that describes them:
+    files = "*.csv"  # beside this file
+    time = "t"  # a column; or rate_hz = 50
+    lengths = "n"  # a column: samples of each of many motions
+    joints = ["pan", "", "elbow"]  # in order; "" skips one
+    position = "q"  # or "q[0:3]", or ["q1", "q2", "q3"]
+    command = "q_cmd"  # velocity and torque likewise
+    units = {time = "ms", position = "deg"}  # else in SI units
+    [body.cube]  # a free body instead of joints, or beside them
+    position = "xyz"  # velocity and angular_velocity likewise
+    orientation = "wxyz"
+    Units by channel, or a number: what one is in SI units:
+    - time s, ms, us, ns
+    - position rad, deg, m, mm
+    - velocity, angular_velocity rad/s, deg/s, rpm, m/s
+    - torque N m, N mm, N
+    - command as position; as torque for motors
+    """
     out: Path
     """Folder for sysid.json, calibration.json, samples.json (fits to resampled motions) and report.html."""
     parameters: str | None = None

@@ -34,23 +34,18 @@ from robotics.sim2real.logs import BODY_CHANNELS, CHANNELS, Log
 
 Array = np.ndarray
 
-#: Unit -> what it is in SI units.
-UNITS = {
-    "s": 1.0,
-    "ms": 1e-3,
-    "us": 1e-6,
-    "ns": 1e-9,
-    "rad": 1.0,
-    "deg": np.pi / 180,
-    "rad/s": 1.0,
-    "deg/s": np.pi / 180,
-    "rpm": 2 * np.pi / 60,
-    "m": 1.0,
-    "mm": 1e-3,
-    "m/s": 1.0,
-    "N m": 1.0,
-    "N mm": 1e-3,
-    "N": 1.0,
+_PLACE = {"rad": 1.0, "deg": np.pi / 180, "m": 1.0, "mm": 1e-3}
+_SPEED = {"rad/s": 1.0, "deg/s": np.pi / 180, "rpm": 2 * np.pi / 60, "m/s": 1.0}
+_EFFORT = {"N m": 1.0, "N mm": 1e-3, "N": 1.0}
+#: What has a unit -> its units -> what they are in SI units. Channels of joints and of bodies share a name and a unit.
+UNITS: dict[str, dict[str, float]] = {
+    "time": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9},
+    "command": _PLACE | _EFFORT,
+    "position": _PLACE,
+    "velocity": _SPEED,
+    "torque": _EFFORT,
+    "orientation": {},
+    "angular_velocity": _SPEED,
 }
 _FIELDS = ("files", "time", "rate_hz", "lengths", "joints", *CHANNELS, "units", "body")
 
@@ -88,10 +83,11 @@ def _description(path: Path) -> dict[str, Any]:
             raise unknown_name(f"field of {path}", field, _FIELDS)
     _require_kinds(path, document)
     for name, unit in document.get("units", {}).items():
-        if name not in ("time", *CHANNELS, *BODY_CHANNELS):
-            raise unknown_name(f"channel in units of {path}", name, ("time", *CHANNELS, *BODY_CHANNELS))
-        if not isinstance(unit, (int, float)) and unit not in UNITS:
-            raise unknown_name(f"unit of {name} in {path}", str(unit), UNITS)
+        if name not in UNITS:
+            raise unknown_name(f"channel in units of {path}", name, UNITS)
+        if not isinstance(unit, (int, float)) and str(unit) not in UNITS[name]:
+            cure = "or a number: what one is in SI units"
+            raise unknown_name(f"unit of {name} in {path}", str(unit), UNITS[name], cure)
         if isinstance(unit, (int, float)) and (unit == 0 or not np.isfinite(unit)):
             raise UsageError(f"{path}: unit of {name} is {unit}: give what one is in SI units")
     for body, channels in document.get("body", {}).items():
@@ -133,7 +129,7 @@ def _split(table: Table, lengths: Any) -> list[Table]:
 
 def _log(table: Table, description: Mapping[str, Any], joints: Sequence[str], body: str | None) -> Log:
     units = description.get("units", {})
-    scale = {channel: float(UNITS.get(unit, unit)) for channel, unit in units.items()}
+    scale = {channel: float(UNITS[channel].get(unit, unit)) for channel, unit in units.items()}
     named: Mapping[str, Mapping[str, Array]] = {}
     bodies: Mapping[str, Mapping[str, Array]] = {}
     if "joints" in description or "body" in description:

@@ -18,6 +18,8 @@ BODY_CHANNELS = {"position": 3, "orientation": 4, "velocity": 3, "angular_veloci
 #: A sample that comes later than this many usual periods is a gap, unless it is shorter than what a busy computer loses
 #: now and then [s]; replay uses the logged times, so that does no harm.
 LONGEST_PERIODS, SHORTEST_GAP_S = 5.0, 0.05
+#: No robot is logged more slowly than this [s]: its time is in another unit.
+SLOWEST_S = 1.0
 #: Commands are remembered for this long before a motion that is cut out of a longer one: no robot's are later [s].
 EARLIER_S = 0.3
 
@@ -43,6 +45,7 @@ class Log:
 
     def __post_init__(self) -> None:
         _require_order(self.name, self.time)
+        _require_seconds(self.name, self.time)
         _require_no_gap(self.name, self.commands().time)
         for label, values in self.columns().items():
             if len(values) != len(self.time):
@@ -114,6 +117,16 @@ def _require_order(name: str, time: Array) -> None:
         where = int(np.flatnonzero(steps <= 0)[0]) + 1
         raise DataError(
             f"{name}: time does not increase at sample {where} ({time[where - 1]:.6g} s, then {time[where]:.6g} s)"
+        )
+
+
+def _require_seconds(name: str, time: Array) -> None:
+    step = float(np.median(np.diff(time)))
+    if step > SLOWEST_S:
+        unit = "ms" if step < 1e3 else "us" if step < 1e6 else "ns"
+        raise DataError(
+            f'{name}: a sample every {step:.6g} s: is its time in {unit}? Give units = {{time = "{unit}"}} in the TOML '
+            "file that describes the log"
         )
 
 

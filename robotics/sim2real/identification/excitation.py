@@ -5,6 +5,7 @@ A sum of sines per joint with frequencies of its own (so that joints can be told
 nominal model rehearses the motion: what touches something there is made smaller until nothing does.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,14 +62,18 @@ def excite(robot: str, seconds: float, rate_hz: float, top_hz: float, speed: flo
         )
     rng, time = np.random.default_rng(seed), np.arange(round(seconds * rate_hz)) / rate_hz
     shape = np.stack([_shape(time, top_hz, rng) for _ in joints], axis=-1)
-    size = 1.0
+    size, met = 1.0, Counter[tuple[str, str]]()
     for _ in range(ATTEMPTS):
         command = _scaled(subject, joints, time, shape, size, speed)
-        if not _touches(subject, joints, time, command):
+        touched = _touched(subject, joints, time, command)
+        if not touched:
             return Excitation(time, joints, command)
+        met.update(touched)
         size *= 0.75
+    first, second = met.most_common(1)[0][0]
     raise RoboticsError(
-        f"robot {robot}: every motion around its resting position touches something; give another model"
+        f"robot {robot}: every motion around its resting position touches something, most often {first} and {second}; "
+        "give a model with another home keyframe, or without that contact (<contact><exclude/>)"
     )
 
 
@@ -111,8 +116,8 @@ def _scaled(subject: Subject, joints: tuple[str, ...], time: Array, shape: Array
     return command
 
 
-def _touches(subject: Subject, joints: tuple[str, ...], time: Array, command: Array) -> bool:
-    """Whether the nominal model, following the commands, touches what it does not touch at rest."""
+def _touched(subject: Subject, joints: tuple[str, ...], time: Array, command: Array) -> set[tuple[str, str]]:
+    """The names of what first touches, and does not at rest, where the nominal model follows the commands."""
     model, data = subject.model, mujoco.MjData(subject.model)
     data.qpos[:] = neutral(model)
     if model.nkey:
@@ -123,10 +128,18 @@ def _touches(subject: Subject, joints: tuple[str, ...], time: Array, command: Ar
     for row in command:
         data.ctrl[actuators] = row
         mujoco.mj_step(model, data, nstep=steps)
-        if _contacts(data) - before:
-            return True
-    return False
+        if met := _contacts(data) - before:
+            return {(_name(model, first), _name(model, second)) for first, second in met}
+    return set()
 
 
 def _contacts(data: mujoco.MjData) -> set[tuple[int, int]]:
     return {(int(pair[0]), int(pair[1])) for pair in data.contact.geom}
+
+
+def _name(model: mujoco.MjModel, geom: int) -> str:
+    """Of a geom: its body's, and its own if it has one."""
+    if geom < 0:
+        return "something soft"
+    body, own = model.body(model.geom_bodyid[geom]).name, model.geom(geom).name
+    return f"body '{body}'" + (f" (geom '{own}')" if own else "")

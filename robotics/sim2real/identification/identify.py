@@ -88,7 +88,8 @@ def identify(
     """Fit the parameters of `robot` to the logs in `log`, write the folder `out`, and return its document.
 
     The model is promoted (`calibration.json`) only if it replays the motions that were held out better than the nominal
-    one, by more than `LEAST_GAIN` and with the 95 % interval of the difference below zero.
+    one, by more than `LEAST_GAIN` and with the 95 % interval of the difference below zero, and better than commands
+    that are taken for positions; and if no joint moves with another one's command, or against its own.
 
     Raises DataError or UsageError for logs that are not of this robot; nothing is written then.
     """
@@ -179,7 +180,7 @@ class _Judge:
         horizon_s: float | None,
         rng: np.random.Generator,
     ) -> None:
-        self._subject, self._rng = subject, rng
+        self._subject, self._rng, self._logs = subject, rng, [*fitted, *held]
         self._fitted = pieces(fitted, horizon_s) if horizon_s else list(fitted)
         self._held = pieces(held, horizon_s) if horizon_s else list(held)
         self._nominal = self.held((), np.zeros(0))
@@ -189,7 +190,8 @@ class _Judge:
 
     def document(self, parameters: Sequence[Parameter], values: Array) -> dict[str, Any]:
         subject, none = self._subject, np.zeros(0)
-        servos = [joint for joint in subject.joints if subject.is_servo(joint)]
+        position, command = (self._held[0].joints.get(channel, {}) for channel in ("position", "command"))
+        servos = [j for j in subject.joints if j in position and j in command and subject.is_servo(j)]
         held = self.held(parameters, values)
         train = {
             "nominal": judgement.replay_errors(subject, self._fitted, (), none).rmse,
@@ -197,11 +199,16 @@ class _Judge:
         }
         difference, interval = judgement.improvement(self._nominal, held, self._rng)
         enough = len(self._held) >= 2
-        promoted = enough and interval[1] < 0 and -difference > LEAST_GAIN * self._nominal.rmse
+        better = interval[1] < 0 and -difference > LEAST_GAIN * self._nominal.rmse
+        trivial = judgement.command_errors(self._held, servos)
+        useful = trivial is None or held.rmse_of(servos) < trivial
+        doubts = judgement.mix_ups(self._logs, servos)
+        promoted = bool(enough and better and useful and not doubts)
+        verdict = _verdict(enough, better, useful, doubts, difference, interval)
         return {
             "replay_rmse": {"train": train, "heldout": {"nominal": self._nominal.rmse, "fitted": held.rmse}},
             "heldout": {"nominal": self._nominal.document(), "fitted": held.document()},
-            "trivial_rmse": judgement.command_errors(self._held, servos),
+            "trivial_rmse": trivial,
             "prediction_rmse": {
                 "nominal": judgement.prediction_errors(subject, self._held, (), none),
                 "fitted": judgement.prediction_errors(subject, self._held, parameters, values),
@@ -209,7 +216,7 @@ class _Judge:
             "command_to_motion_lag_s": judgement.command_delay(self._held, servos),
             "improvement": {"difference": difference, "ci95": list(interval)},
             "promoted": promoted,
-            "verdict": _verdict(promoted, enough, difference, interval),
+            "verdict": verdict,
         }
 
     def worse_by(self, full: judgement.Errors, parameters: Sequence[Parameter], values: Array) -> dict[str, Any]:
@@ -218,13 +225,22 @@ class _Judge:
         return {"heldout_increase": difference, "ci95": list(interval)}
 
 
-def _verdict(promoted: bool, enough: bool, difference: float, interval: tuple[float, float]) -> str:
-    if not enough:
-        return "not enough evidence: only one motion was held out; log more motions"
+def _verdict(
+    enough: bool, better: bool, useful: bool, doubts: Sequence[str], difference: float, interval: tuple[float, float]
+) -> str:
     size = f"by {abs(difference):.4g} [{-interval[1]:.4g}, {-interval[0]:.4g}] rad or m"
-    if promoted:
-        return f"promoted: the fitted model replays motions it never saw better than the nominal one, {size}"
-    return f"not promoted: on motions it never saw the fitted model is not surely better than the nominal one ({size})"
+    on = "not promoted: on motions it never saw the fitted model is"
+    if not enough:
+        said = "not enough evidence: only one motion was held out; log more motions"
+    elif not better:
+        said = f"{on} not surely better than the nominal one ({size})"
+    elif not useful:
+        said = f"{on} better than the nominal one, {size}, but not than joint = command: doing nothing is better"
+    elif doubts:
+        said = f"{on} better than the nominal one, {size}, but the logs are doubtful"
+    else:
+        said = f"promoted: the fitted model replays motions it never saw better than the nominal one, {size}"
+    return f"{said}; {' '.join(doubts)}" if doubts else said
 
 
 def _parameters(parameters: Sequence[Parameter], found: Fit, sure: Sequence[Certainty]) -> dict[str, Any]:

@@ -20,6 +20,11 @@ HORIZONS = (1, 5, 25, 100)
 PREDICTIONS = 150
 #: Longest delay looked for [s].
 LONGEST_DELAY = 0.3
+#: A joint whose position goes so well with another one's command, and worse than this with its own, is taken for that;
+#: if it moves by this part of the command at least: loads of another one's motion move a joint that rests, a little.
+OF_ANOTHER, OF_ITS_OWN, PART = 0.95, 0.5, 0.5
+#: And one that goes so well against its own command has another sign.
+AGAINST = -0.9
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Errors:
     def rmse(self) -> float:
         """Pooled over motions and signals."""
         return float(np.sqrt(self.squared.mean()))
+
+    def rmse_of(self, joints: Sequence[str]) -> float:
+        """As `rmse`, of the positions of these joints alone."""
+        labels = {f"{joint}.position" for joint in joints}
+        return float(np.sqrt(self.squared[:, [label in labels for label in self.signals]].mean()))
 
     @property
     def per_motion(self) -> Array:
@@ -130,3 +140,28 @@ def _lag(cause: Array, effect: Array, period_s: float) -> float:
     cause, effect = cause - cause.mean(), effect - effect.mean()
     scores = [float(cause[: len(cause) - lag] @ effect[lag:]) for lag in range(most + 1)]
     return int(np.argmax(scores)) * period_s
+
+
+def mix_ups(logs: Sequence[Log], servos: Sequence[str]) -> list[str]:
+    """Questions about joints that move with another one's command, or against their own."""
+    moved = [joint for joint in servos if all(joint in log.joints.get("command", {}) for log in logs)]
+    moved = [joint for joint in moved if all(np.ptp(_joined(logs, c, joint)) > 0 for c in ("command", "position"))]
+    found = []
+    for joint in moved:
+        position = _joined(logs, "position", joint)
+        alike = {other: float(np.corrcoef(_joined(logs, "command", other), position)[0, 1]) for other in moved}
+        best = max(alike, key=lambda other: abs(alike[other]))
+        if alike[joint] <= AGAINST:
+            found.append(f"{joint} moves against its command: is its sign flipped?")
+        elif (
+            abs(alike[best]) >= OF_ANOTHER
+            and abs(alike[joint]) < OF_ITS_OWN
+            and np.std(position) >= PART * np.std(_joined(logs, "command", best))
+        ):
+            found.append(f"{joint} moves with {best}'s command: are columns swapped?")
+    return found
+
+
+def _joined(logs: Sequence[Log], channel: str, joint: str) -> Array:
+    """Of all logs, each about its own mean: where a motion lies tells nothing of what it follows."""
+    return np.concatenate([log.joints[channel][joint] - log.joints[channel][joint].mean() for log in logs])

@@ -11,7 +11,7 @@ from robotics.sim2real.logs import Log
 
 #: A hinge this far beyond its range [rad] is no measurement of it.
 BEYOND = 0.5
-#: Positions that span more than this [rad] on a hinge with a range are degrees.
+#: Positions and commands that span more than this [rad] on a hinge with a range are degrees.
 DEGREES = 2 * np.pi
 
 
@@ -29,25 +29,55 @@ def require_plausible(subject: Subject, logs: Sequence[Log]) -> None:
                 raise DataError(f"{log.name}: {unknown_name(f'free body of {subject.name}', body, subject.bodies)}")
         if set(log.joints.get("position", {})) != set(logs[0].joints.get("position", {})):
             raise DataError(f"{log.name}: holds other joints than {logs[0].name}; give logs of one kind at a time")
-        _require_range(subject, log)
+        _require_range(subject, log, "position")
+        _require_range(subject, log, "command")
+        _require_measured(subject, log)
         _require_unit_quaternions(log)
         _require_speed(log)
 
 
-def _require_range(subject: Subject, log: Log) -> None:
+def _require_range(subject: Subject, log: Log, channel: str) -> None:
+    """Positions are those of this robot's joints, and so are commands of its servos; those of motors are torques.
+
+    A command may lie where no joint goes, since servos cut it short; only degrees are no commands.
+    """
     model = subject.model
-    for joint, position in log.joints.get("position", {}).items():
+    for joint, values in log.joints.get(channel, {}).items():
         index = int(model.joint(joint).id)
-        if not model.jnt_limited[index]:
+        if not model.jnt_limited[index] or (channel == "command" and not subject.is_servo(joint)):
             continue
         low, high = model.jnt_range[index]
-        if position.min() < low - BEYOND or position.max() > high + BEYOND:
-            degrees = subject.hinge(joint) and np.ptp(position) > DEGREES
-            guess = "these look like degrees: describe the units" if degrees else "another robot?"
+        if values.min() < low - BEYOND or values.max() > high + BEYOND:
+            degrees = subject.hinge(joint) and np.ptp(values) > DEGREES
+            if channel == "command" and not degrees:
+                continue
+            cure = f'describe the units in a TOML file: units = {{{channel} = "deg"}}'
+            guess = f"these look like degrees: {cure}" if degrees else "another robot, or other units?"
             raise DataError(
-                f"{log.name}: {joint} moves within {position.min():.4g} … {position.max():.4g}, the joint of "
+                f"{log.name}: '{joint}.{channel}' lies within {values.min():.4g} … {values.max():.4g}, the joint of "
                 f"{subject.name} within {low:.3g} … {high:.3g} rad or m: {guess}"
             )
+
+
+def _require_measured(subject: Subject, log: Log) -> None:
+    """Positions that repeat the commands, at once or a sample later, were written by the program that commands."""
+    copied = [
+        joint
+        for joint, command in log.joints.get("command", {}).items()
+        if subject.is_servo(joint) and _copies(log.joints.get("position", {}).get(joint), command)
+    ]
+    if copied:
+        raise DataError(
+            f"{log.name}: the positions of {', '.join(copied)} are copies of their commands, so that nothing was "
+            'measured; log what the encoders read, or leave such joints out: "" in the joints of a TOML file'
+        )
+
+
+def _copies(position: np.ndarray | None, command: np.ndarray) -> bool:
+    """Bit for bit. A joint that rests may rest just where it is told to."""
+    if position is None or np.ptp(position) == 0:
+        return False
+    return np.array_equal(position, command) or np.array_equal(position[1:], command[:-1])
 
 
 def _require_unit_quaternions(log: Log) -> None:

@@ -15,6 +15,8 @@ RESAMPLES = 1000
 #: So many of them are kept whole: what one parameter may be depends on what the others are.
 SAMPLES = 100
 NO_EFFECT, AT_BOUND = "has no effect on these logs", "stopped at its bound"
+#: So near to a bound, as a part of the range, is at it: a descent begins up to 1 % inside, and may end where it began.
+EDGE = 0.011
 #: Fewer motions than this are cut into pieces, which then are what is drawn again.
 FEWEST_BLOCKS = 12
 #: A direction whose curvature is this small a part of the largest can not be told: a change along it moves nothing.
@@ -64,7 +66,9 @@ def certainty(fit: Fit, parameters: Sequence[Parameter], rng: np.random.Generato
         edges = (float(parameter.to_search(parameter.low)), float(parameter.to_search(parameter.high)))
         ends = parameter.from_search(np.clip([fit.search[i] + low[i], fit.search[i] + high[i]], *edges))
         samples = parameter.from_search(np.clip(kept[:, i], *edges))
-        reason = reasons[i] or _wide(parameter, high[i] - low[i]) or at_bound(parameter, fit.search[i])
+        # At a bound an interval is wide because the search ended there, and not for want of motion
+        stopped = None if reasons[i] == NO_EFFECT else at_bound(parameter, fit.search[i])
+        reason = stopped or reasons[i] or _wide(parameter, high[i] - low[i])
         if reason == NO_EFFECT:
             ends, samples = np.array([parameter.low, parameter.high]), np.full(SAMPLES, parameter.nominal)
         found.append(Certainty((float(ends[0]), float(ends[1])), reason, samples))
@@ -125,6 +129,6 @@ def at_bound(parameter: Parameter, z: float) -> str | None:
     low, high = float(parameter.to_search(parameter.low)), float(parameter.to_search(parameter.high))
     if parameter.low == 0.0 and z < low + 0.02 * (high - low):
         return None  # none of it: an answer, not a failure
-    if not low + 0.005 * (high - low) < z < high - 0.005 * (high - low):
+    if not low + EDGE * (high - low) < z < high - EDGE * (high - low):
         return f"{AT_BOUND} {parameter.low if z < (low + high) / 2 else parameter.high:.4g}"
     return None
