@@ -11,6 +11,7 @@ import pytest
 
 from robotics.cli.main import main
 from robotics.datasets.check import check
+from robotics.datasets.origin import origin_in_words
 from robotics.datasets.reader import Dataset
 from robotics.datasets.video import write_video
 from robotics.datasets.writer import DatasetWriter
@@ -168,6 +169,38 @@ def test_json_is_one_document(tmp_path, capsys):
     assert main(["data", "check", str(tmp_path), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert not document["ok"] and DATA in document["problems"][0]
+
+
+def test_info_tells_where_episodes_come_from(tmp_path, capsys):
+    write(tmp_path, None)
+    calibration = {"robot": "panda", "promoted": False, "verdict": "not promoted: …", "parameters": {"delay": 0.01}}
+    noted = {"policy": "expert", "noise": 0.05, "hardest_of": 3, "calibration": calibration, "randomisation": None}
+    edit_json(tmp_path / "meta/robotics.json", **noted)
+    assert main(["data", "info", str(tmp_path)]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["calibration"] == "panda, NOT promoted, 1 parameters" and lines["noise"] == "0.05 of the action range"
+    assert (lines["policy"], lines["hardest_of"], lines["randomisation"]) == ("expert", "3", "none")
+    assert main(["data", "info", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out).items() >= noted.items()
+
+
+@pytest.mark.parametrize(
+    ("noted", "name", "words"),
+    [
+        ({"randomisation": {"target": "twin:t.json"}}, "target", "twin:t.json"),
+        ({"randomisation": {"severity": "mild", "ranges": "mjlab"}}, "randomisation", "mild, ranges of mjlab"),
+        (
+            {"randomisation": {"families": {"delay": [0.1] * 9}, "rest": "mild", "joints": {"friction.a": [1.0] * 9}}},
+            "randomisation",
+            "9 worlds around what was identified (delay, friction), the rest mild",
+        ),
+        ({"calibration": {"robot": "arm", "parameters": {}}}, "calibration", "arm, promotion not noted, 0 parameters"),
+        ({"calibration": "mine", "noise": "much"}, "calibration", "mine"),
+        ({"randomisation": {"families": [1]}}, "randomisation", "{'families': [1]}"),
+    ],
+)
+def test_what_is_noted_of_an_origin_in_words(noted, name, words):
+    assert origin_in_words(noted)[name] == words
 
 
 @pytest.mark.parametrize(("shift", "warns"), [(0, "current state"), (1, "next state"), (2, None)])

@@ -1,9 +1,12 @@
-"""Repair keeps the sound beginning of a dataset, loses nothing silently, and leaves a dataset that `check` accepts."""
+"""Repair keeps the sound episodes of a dataset, loses nothing silently, and leaves a dataset that `check` accepts."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from robotics.datasets.check import check
@@ -15,7 +18,7 @@ from robotics.datasets.repair import repair
 from robotics.datasets.tasks import write_tasks
 from robotics.datasets.writer import DatasetWriter
 from robotics.errors import DataError, UsageError
-from tests.datasets_toy import CAMERA, contents, frames, write
+from tests.datasets_toy import CAMERA, FPS, contents, features, frames, write
 from tests.test_datasets_check import DATA, ROW, VIDEO, edit_column, edit_json, truncate
 
 
@@ -37,18 +40,119 @@ def test_a_sound_dataset_is_left_alone(tmp_path):
         (VIDEO, Path.unlink),
     ],
 )
-def test_episodes_before_the_damaged_one_are_kept(tmp_path, file, damage):
+def test_episodes_before_and_behind_the_damaged_one_are_kept(tmp_path, file, damage):
     episodes = write(tmp_path, "video")
     damage(tmp_path / file)
     before = contents(tmp_path)
     done = repair(tmp_path)
-    assert done.kept == 1 and any("kept episodes 0 … 0 because" in step for step in done.steps)
-    assert not check(tmp_path).problems and not check(tmp_path).warnings
-    np.testing.assert_array_equal(Dataset.open(tmp_path).column("action"), episodes[0]["action"])
+    assert done.kept == 2 and any("left out episode 1: " in step for step in done.steps)
+    assert_holds(tmp_path, [episodes[0], episodes[2]], [0, 2])
     after = contents(tmp_path)
     for name, content in before.items():  # every byte of the data is still there, in its place or put aside
         if name.startswith(("data/", "videos/", "meta/episodes/")):
-            assert after.get(name, after.get(f"{REJECTED_FOLDER}/{name}")) == content
+            assert content in (after.get(name), after.get(f"{REJECTED_FOLDER}/{name}"))
+
+
+def assert_holds(root, episodes, seeds):
+    """The dataset is sound and holds these episodes, which come from these seeds."""
+    report, dataset = check(root), Dataset.open(root)
+    assert not report.problems and not report.warnings
+    for key in ("action", "observation.state"):
+        np.testing.assert_array_equal(dataset.column(key), np.concatenate([one[key] for one in episodes]))
+    if CAMERA in episodes[0]:
+        error = np.abs(dataset.images(CAMERA).astype(float) - np.concatenate([one[CAMERA] for one in episodes]))
+        assert error.mean() < 8
+    assert dataset.provenance["seeds"] == seeds
+
+
+def nan_action(values):
+    return [*values[:-1], [float("nan"), 0.0]]
+
+
+@pytest.mark.parametrize("image_dtype", [None, "image", "video"])
+def test_one_bad_number_costs_one_episode(tmp_path, image_dtype):
+    episodes = write(tmp_path, image_dtype, (4, 7, 5, 6, 3, 8))
+    original = contents(tmp_path)
+    for number in (0, 3):
+        edit_column(tmp_path / f"data/chunk-000/file-00{number}.parquet", "action", nan_action)
+    assert repair(tmp_path).kept == 4
+    assert_holds(tmp_path, [episodes[number] for number in (1, 2, 4, 5)], [1, 2, 4, 5])
+    if image_dtype == "video":  # not encoded again
+        video = f"videos/{CAMERA}/chunk-000/file-00{{}}.mp4"
+        assert (tmp_path / video.format(2)).read_bytes() == original[video.format(4)]
+    with DatasetWriter.resume(tmp_path) as out:
+        out.append(frames(np.random.default_rng(5), 3, image_dtype is not None), "task 0")
+    assert len(Dataset.open(tmp_path).episodes) == 5 and not check(tmp_path).problems
+
+
+def test_what_is_renumbered_is_what_would_have_been_written(tmp_path):
+    """But for the order of instructions and what was put aside."""
+    write(tmp_path / "a", "video")
+    edit_column(tmp_path / "a" / DATA, "action", nan_action)
+    repair(tmp_path / "a")
+    shutil.rmtree(tmp_path / "a" / REJECTED_FOLDER)
+    rng = np.random.default_rng(0)
+    episodes = [frames(rng, length, True) for length in (4, 7, 5)]
+    with DatasetWriter.create(tmp_path / "b", FPS, features("video"), "toy") as out:
+        for number in (0, 2):
+            out.append(episodes[number], "task 0", {"seeds": [0, 2][: number // 2 + 1]})
+    repaired, written = contents(tmp_path / "a"), contents(tmp_path / "b")
+    assert repaired.keys() == written.keys()
+    assert [name for name in written if repaired[name] != written[name]] == ["meta/info.json", "meta/tasks.parquet"]
+
+
+def test_a_kill_between_any_two_steps_can_be_repaired(tmp_path, monkeypatch):
+    """Until then it reads as it was or not at all."""
+    root = tmp_path / "data"
+    episodes = write(root, "video", (4, 7, 5, 6))
+    edit_column(root / DATA, "action", nan_action)
+    states = []
+
+    def watched(step):
+        def run(*args, **kwargs):
+            states.append(tmp_path / f"state-{len(states)}")
+            shutil.copytree(root, states[-1], symlinks=True)
+            return step(*args, **kwargs)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "link", "unlink", "rmdir"):
+            patch.setattr(os, name, watched(getattr(os, name)))
+        repair(root)
+    assert len(states) > 40
+    for state in states:
+        try:
+            dataset = Dataset.open(state)
+            assert len(dataset.episodes) == 4 or not check(state).problems
+        except DataError as error:
+            assert "data repair" in str(error)
+        assert repair(state).kept == 3
+        assert_holds(state, [episodes[0], *episodes[2:]], [0, 2, 3])
+        assert not list(state.glob(".repaired*"))
+
+
+def test_of_files_that_hold_several_episodes_the_beginning_is_kept(tmp_path):
+    episodes = write(tmp_path, None)
+    folder = tmp_path / "data/chunk-000"
+    files = sorted(folder.glob("*.parquet"))
+    table = pa.concat_tables([pq.read_table(file) for file in files])
+    for file in files:
+        file.unlink()
+    pq.write_table(table, files[0])
+    for row in (tmp_path / "meta/episodes/chunk-000").glob("*.parquet"):
+        edit_column(row, "data/file_index", lambda values: [0] * len(values))
+    edit_column(files[0], "action", lambda values: [*values[:5], [float("nan"), 0.0], *values[6:]])
+    assert repair(tmp_path).kept == 1
+    assert_holds(tmp_path, episodes[:1], [0])
+
+
+def test_rounds_of_a_learner_stay_the_first_ones(tmp_path):
+    """Their journal counts episodes, and takes those that are there for the first ones."""
+    write(tmp_path, None)
+    edit_json(tmp_path / "meta/robotics.json", rounds=[{"step": 1, "episodes": 3, "beta": 0.5}])
+    edit_column(tmp_path / DATA, "action", nan_action)
+    assert repair(tmp_path).kept == 1
 
 
 @pytest.mark.parametrize("image_dtype", [None, "image", "video"])
@@ -104,7 +208,7 @@ def test_leftovers_are_put_aside_and_the_dataset_can_be_continued(tmp_path):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda root: truncate(root / "data/chunk-000/file-000.parquet"),
+        lambda root: [truncate(file) for file in root.glob("data/chunk-000/*.parquet")],
         # Killed before its first commit: an episode that nothing knows of is not adopted
         lambda root: edit_json(root / "meta/info.json", total_episodes=0, total_frames=0),
     ],

@@ -12,10 +12,13 @@ import pytest
 
 from robotics.datasets import durable, writer
 from robotics.datasets.check import check
+from robotics.datasets.features import features_of
+from robotics.datasets.joint_names import joint_names
 from robotics.datasets.leftovers import leftovers
 from robotics.datasets.reader import Dataset
 from robotics.datasets.statistics import vector_stats
 from robotics.datasets.writer import DatasetWriter
+from robotics.environments import make_env, observation_spaces
 from robotics.errors import DataError, UsageError
 from tests.datasets_toy import CAMERA, FEATURES, FPS, contents, frames, write
 
@@ -198,3 +201,30 @@ def test_frames_that_do_not_fit_are_refused_before_anything_is_written(tmp_path,
     with pytest.raises(DataError, match=message):
         DatasetWriter.resume(tmp_path).append(episode, "task 0")
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options", "named"),
+    [
+        ("robotics/TransferCube-v0", {}, ["action", "observation.state"]),
+        ("robotics/Lift-v0", {"action_mode": "ee"}, ["observation.state"]),
+        ("robotics/Reach-v0", {}, ["action"]),  # its state also tells how fast the joints move
+        ("robotics/QuadrupedVelocity-v0", {}, ["action"]),
+        ("robotics/QuadrupedVelocity-v0", {"action_mode": "twist"}, []),
+        ("robotics/MobileServe-v0", {}, []),  # as many numbers as joints, but the first are velocities of the base
+        ("robotics/PathTrack-v0", {}, []),
+        ("CartPole-v1", {}, []),
+    ],
+)
+def test_numbers_that_are_joints_are_called_so(env_id, options, named):
+    """LeRobot's way: a list of one name for each number."""
+    env = make_env(env_id, **options)
+    names = joint_names(env)
+    assert sorted(names) == named
+    for key in named:
+        assert names[key] == list(env.unwrapped.SPEC.joints)
+    if env_id != "CartPole-v1":
+        columns = features_of(observation_spaces(env), env.action_space, "video", names)
+        assert {key for key, column in columns.items() if column["names"]} == set(named)
+        assert all(len(columns[key]["names"]) == columns[key]["shape"][0] for key in named)
+    env.close()

@@ -61,6 +61,46 @@ def test_a_run_shows_its_learning_curve_and_what_is_missing(toy_policy, tmp_path
     assert "40 episodes" in text
 
 
+@pytest.mark.parametrize(
+    ("state", "metrics", "words"),
+    [
+        ({"step": 1295, "elapsed_s": 90.1}, 1250, "1295 of 12000 steps (ended by the time budget of 90 s), batch 16"),
+        ({"step": 1295, "elapsed_s": 70.0}, 1250, "1295 of 12000 steps, batch 16"),
+        ({"step": 12_000, "elapsed_s": 91.0}, 12_000, "12000 steps, batch 16"),
+        ({"step": 12_288, "elapsed_s": 91.0}, 12_288, "12288 steps, batch 16"),  # ppo ends with whole rollouts
+        (None, 700, "700 of 12000 steps, batch 16"),
+        (None, None, "0 of 12000 steps, batch 16"),
+    ],
+)
+def test_steps_are_those_that_were_taken(tmp_path, state, metrics, words):
+    training = {"steps": 12_000, "batch_size": 16, "lr": 0.001, "time_budget_s": 90.0}
+    write_json(tmp_path / "config.json", {"family": "act", "data": {}, "policy": {}, "training": training})
+    if state:
+        write_json(tmp_path / "checkpoints" / "001295" / "training_state" / "state.json", state)
+    if metrics:
+        (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": metrics, "loss": 1.0}) + "\n")
+    assert f"<td>{words}, lr 0.001</td>" in without_plotly(write_report([tmp_path]))
+
+
+LOGGED = {
+    "ppo": ({"train_loss": -0.5}, ["training loss"]),
+    "sac": ({"train_critic_loss": 2.0, "train_actor_loss": -3.0}, ["critic loss", "actor loss"]),
+}
+
+
+@pytest.mark.parametrize("kind", LOGGED)
+def test_learning_from_reward_is_drawn(tmp_path, kind):
+    terms, titles = LOGGED[kind]
+    lines = [{"step": 10, **terms}, {"step": 20, "eval_return": 71.25, "eval_success_rate": 0.25, "elapsed_s": 1.0}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = without_plotly(write_report([tmp_path]))
+    for title in [*titles, "return in rollouts"]:
+        assert f'"name":"{title}"' in text and f"<th>{title}</th>" in text
+    assert '"name":"success in rollouts [%]"' in text
+    assert "<td>20</td>" + "<td>–</td>" * len(terms) + "<td>71.25</td><td>25.0 %</td>" in text
+    assert '"type":"linear"' in text  # these losses have no bound
+
+
 def test_measurements_of_one_policy_are_told_apart(folder, tmp_path):
     """By how and where they were made; what a damaged document says of that is refused."""
     document = json.loads((folder / document_name("expert", 1_000_000)).read_text())
@@ -107,6 +147,7 @@ def test_what_is_shown_can_not_run(folder, tmp_path):
         ("metrics.jsonl", '{"loss": 1}\n', "line 1 holds no step"),
         ("metrics.jsonl", "nonsense\n{}\n", "line 1 is no JSON"),
         ("metrics.jsonl", '{"step": 1, "loss": "low"}\n', "loss at step 1 is 'low', no number"),
+        ("metrics.jsonl", '{"step": 1, "eval_return": "low"}\n', "eval_return at step 1 is 'low', no number"),
         ("config.json", "{}", "does not describe a training run"),
         ("config.json", '{"family": "act", "data": [], "policy": {}, "training": {}}', "data is no table"),
         ("readme.txt", "hello", "nothing to report"),

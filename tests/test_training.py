@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import load_file
 
 from robotics.cli.main import main
-from robotics.cli.train import parse_duration
 from robotics.datasets.reader import Dataset
 from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.policies.checkpoint import load_policy
@@ -25,7 +24,8 @@ from robotics.training.data import Sampler, TrainingData, choose_inputs
 from robotics.training.loop import Trainer
 from robotics.training.metrics import read_metrics
 from robotics.training.optimization import learning_rate
-from robotics.training.run_folder import read_run
+from robotics.training.run_folder import read_run, standing
+from robotics.training.time_budget import parse_duration
 from robotics.training.train import train
 from tests.runs import BRIEF, TINY, toy_data, toy_run
 from tests.toy import TOY_ID
@@ -253,6 +253,18 @@ def test_a_resumed_run_says_what_it_became(toy_dataset, tmp_path, capsys):
     assert "the time budget is used up" in capsys.readouterr().err
     assert main(["train", "act", "--out", str(tmp_path / "none"), "--resume"]) == 2
     assert "--data is needed" in capsys.readouterr().err
+
+
+def test_fewer_steps_than_were_taken_are_refused(toy_dataset, tmp_path):
+    """Nothing is changed by that; what the run was told before may be told again."""
+    run = toy_run(toy_dataset, tmp_path / "run", training_options={"steps": 6})
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=r"--steps 5: .*run has taken 6 steps already; give more, or leave"):
+        toy_run(toy_dataset, run, training_options={"steps": 5}, resume=True)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    toy_run(toy_dataset, run, training_options={"steps": 6}, resume=True)
+    toy_run(toy_dataset, run, training_options={"steps": 7}, resume=True)
+    assert standing(run).step == read_run(run)["training"]["steps"] == 7
 
 
 EVALUATED = {"eval_env": TOY_ID, "eval_every": 10, "eval_episodes": 2, "save_every": 10}

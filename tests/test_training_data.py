@@ -1,6 +1,7 @@
 """Data of a training: images from memory or the disk, several datasets, instructions, and what does not fit."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from robotics.datasets.frame_cache import cache_folder, is_cached, mapped_images
 from robotics.datasets.reader import Dataset
 from robotics.datasets.writer import DatasetWriter
 from robotics.errors import RoboticsError, UsageError
+from robotics.outputs import write_json
 from robotics.policies.checkpoint import load_policy
 from robotics.policies.language import TASK, word_ids
 from robotics.training.data import INTERVENTION, TrainingData, choose_inputs
@@ -199,6 +201,37 @@ def test_several_tasks_and_no_language_are_noted(tmp_path, capsys):
     paths = [written(tmp_path / name, task=name) for name in ("push", "pull")]
     toy_run(paths, tmp_path / "run", training_options={"steps": 1})
     assert "2 different instructions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ({}, {"noise": 0.05}, r"noise \(none in .*a; 0.05 of the action range in .*b\)"),
+        ({}, {"hardest_of": 4}, r"hardest_of \(1 in .*a; 4 in .*b\)"),
+        ({}, {"randomisation": {"severity": "mild", "ranges": None}}, r"randomisation \(none in .*a; mild in .*b\)"),
+        ({}, {"randomisation": {"target": "twin:t.json"}}, r"target \(none in .*a; twin:t.json in .*b\)"),
+        (
+            {"calibration": {"robot": "arm", "promoted": True, "parameters": {"delay": 0.1}}},
+            {"calibration": None},
+            r"calibration \(arm, promoted, 1 parameters in .*a; none in .*b\)",
+        ),
+        (
+            {"randomisation": {"families": {"delay": [0.1, 0.2]}, "rest": None, "joints": {}}},
+            {"randomisation": {"families": {"delay": [0.1, 0.3]}, "rest": None, "joints": {}}},
+            r"randomisation \(not the same, though each is 2 worlds around what was identified \(delay\)\)",
+        ),
+        ({}, {"noise": 0.0, "hardest_of": None, "randomisation": None}, None),
+        ({"noise": 0.1}, None, None),  # another program's, which says nothing
+    ],
+)
+def test_datasets_of_different_origins_are_noted(tmp_path, capsys, first, second, told):
+    paths = [written(tmp_path / "a"), written(tmp_path / "b")]
+    for path, noted in zip(paths, (first, second), strict=True):
+        document = {} if noted is None else {"env": TOY_ID, "policy": "expert"} | noted
+        write_json(path / "meta/robotics.json", document)
+    toy_run(paths, tmp_path / "run", training_options={"steps": 1, "batch_size": 4})
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: datasets of different")]
+    assert len(notes) == (told is not None) and (told is None or re.search(told, notes[0]))
 
 
 def test_data_by_commas_and_repeated(tmp_path):

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from stable_baselines3.common.vec_env import VecNormalize
 
+from robotics.cli.main import main
 from robotics.environments import make_env
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.agents import open_policy
@@ -22,7 +23,7 @@ from robotics.reinforcement.train import train
 from robotics.reports.page import write_report
 from robotics.training.metrics import METRICS, read_metrics
 from robotics.training.retrain import origin_of
-from robotics.training.run_folder import read_run
+from robotics.training.run_folder import read_run, standing
 
 REACH, CARTPOLE, PENDULUM = "robotics/Reach-v0", "CartPole-v1", "Pendulum-v1"
 BRIEF = {"copies": 4, "rollout": 16, "steps": 128, "batch_size": 32, "epochs": 2, "layers": (16,), "eval_episodes": 2}
@@ -58,6 +59,7 @@ def test_a_run_is_a_policy_and_holds_no_pickle(cartpole):
 def test_a_run_has_a_page(cartpole, tmp_path):
     page = write_report([cartpole], tmp_path / "page.html").read_text()
     assert "ppo, 4 copies of CartPole-v1" in page
+    assert '"name":"return in rollouts"' in page and "No learning curve" not in page
 
 
 def test_there_are_no_demonstrations_to_train_anew_on(cartpole):
@@ -153,6 +155,53 @@ def test_a_resumed_run_goes_on_from_where_it_stood(tmp_path):
     assert steps == sorted(steps) and steps[-1] == 256
 
 
+def test_what_a_resumed_run_became_is_noted(tmp_path):
+    run = brief_run("ppo", CARTPOLE, tmp_path / "run")
+    brief_run("ppo", CARTPOLE, run, resume=True, steps=256)
+    assert read_run(run)["training"]["steps"] == standing(run).step == 256
+    assert "256 steps, batch 32" in write_report([run]).read_text()
+    before = (run / "config.json").read_bytes()
+    with pytest.raises(UsageError, match=r"--steps 128: .*run has taken 256 steps already; give more, or leave"):
+        brief_run("ppo", CARTPOLE, run, resume=True, steps=128)
+    assert (run / "config.json").read_bytes() == before
+
+
+def test_what_ppo_took_over_in_its_last_rollout_is_no_reason_to_refuse(tmp_path):
+    run = brief_run("ppo", CARTPOLE, tmp_path / "run", steps=100)
+    assert standing(run).step == 128
+    brief_run("ppo", CARTPOLE, run, resume=True, steps=100)
+    assert read_run(run)["training"]["steps"] == 100
+
+
+@pytest.mark.parametrize("kind", ["ppo", "sac"])
+def test_a_time_budget_is_of_all_calls(tmp_path, capsys, kind):
+    options = {"sac": {"learning_starts": 20, "buffer_size": 200, "gradient_steps": 1}}.get(kind, {})
+    options |= {"steps": 10**7, "time_budget_s": 1.0, "eval_every": 10**7}
+    run = brief_run(kind, PENDULUM, tmp_path / "run", **options)
+    first = standing(run)
+    assert 0 < first.step < 10**7 and 1.0 <= first.elapsed_s < 10.0
+    assert f"{first.step} of 10000000 steps (ended by the time budget of 1 s)" in write_report([run]).read_text()
+    capsys.readouterr()
+    brief_run(kind, PENDULUM, run, resume=True, **options)
+    assert standing(run) == first and "the time budget is used up" in capsys.readouterr().err
+    brief_run(kind, PENDULUM, run, resume=True, **options | {"time_budget_s": first.elapsed_s + 0.01})
+    assert standing(run).step > first.step
+
+
+def test_the_learning_rate_falls_to_the_end_of_the_time(tmp_path):
+    """Not to a step that is never reached."""
+    run = brief_run("ppo", CARTPOLE, tmp_path / "run", steps=10**7, time_budget_s=2.0, eval_every=10**7)
+    rates = [line["train_learning_rate"] for line in read_metrics(run / METRICS) if "train_learning_rate" in line]
+    assert rates[0] > 0.7e-3 and rates[-1] < 0.3e-3
+
+
+def test_both_lines_say_the_same_steps(tmp_path, capsys):
+    command = ["train", "ppo", "--env", CARTPOLE, "--out", str(tmp_path / "run"), "--copies", "4", "--steps", "100"]
+    assert main([*command, "--rollout", "16", "--eval-episodes", "1", "--time-budget", "1h"]) == 0
+    err = capsys.readouterr().err
+    assert "train ppo: 128 steps in" in err and f"{tmp_path / 'run'}: 128 steps" in err
+
+
 def test_a_run_is_neither_mixed_nor_lost(tmp_path, cartpole):
     with pytest.raises(UsageError, match=r"gamma = 0\.99, not 0\.5"):
         brief_run("ppo", CARTPOLE, cartpole, resume=True, gamma=0.5)
@@ -204,6 +253,7 @@ def test_a_training_state_of_another_training_is_named(tmp_path, cartpole):
         ({"gamma": 1.5}, "gamma 1.5"),
         ({"lr": float("nan")}, "lr nan"),
         ({"steps": -1}, "steps is"),
+        ({"time_budget_s": 0.0}, "time-budget is 0.0 s"),
         ({"device": "gpu"}, "--device gpu is not there"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 999_999}, "seed is 999999: give one within 0 … 999996; those above are for evaluation"),

@@ -24,17 +24,18 @@ class CheckOptions:
 
 @dataclass(frozen=True)
 class RepairOptions:
-    """Keep the sound beginning of a dataset, rebuild its description, put everything else into rejected/."""
+    """Keep the sound episodes of a dataset, number them anew, rebuild its description, put all else into rejected/."""
 
     data: Folder
-    """Folder of the dataset."""
+    """Folder of the dataset. Where files hold several episodes, as other programs write them, and in the episodes of
+    --dagger-rounds only what comes before the first unsound one is kept. After an interruption, call it again."""
     json: bool = False
     """Print one JSON document."""
 
 
 @dataclass(frozen=True)
 class InfoOptions:
-    """What a dataset holds and where it comes from."""
+    """What a dataset holds and where it comes from: who acted, how disturbed, in which worlds."""
 
     data: Folder
     """Folder of the dataset."""
@@ -82,12 +83,15 @@ def run_repair(options: RepairOptions) -> None:
 
 
 def run_info(options: InfoOptions) -> None:
+    from robotics.datasets.origin import origin_in_words
     from robotics.datasets.reader import Dataset
 
-    document = _description(Dataset.open(options.data))
+    dataset = Dataset.open(options.data)
+    document = _description(dataset)
     if options.json:
         _print_json(**document)
         return
+    document |= origin_in_words(dataset.provenance)
     features = document.pop("features")
     for name, value in document.items():
         print(f"{name:<14}{value}")
@@ -96,6 +100,8 @@ def run_info(options: InfoOptions) -> None:
 
 
 def _description(dataset: Any) -> dict[str, Any]:
+    from robotics.datasets.origin import target_of
+
     origin = dataset.provenance
     return {
         "data": str(dataset.root),
@@ -107,8 +113,13 @@ def _description(dataset: Any) -> dict[str, Any]:
         "frames": dataset.info.frames,
         "fps": dataset.fps,
         "duration_s": round(dataset.info.frames / dataset.fps, 3),
+        "policy": origin.get("policy"),
         "first_seed": origin.get("seed"),
         "hardest_of": origin.get("hardest_of") or 1,
+        "noise": origin.get("noise", 0.0),
+        "calibration": origin.get("calibration"),
+        "randomisation": origin.get("randomisation"),
+        "target": target_of(origin),
         "failed_seeds": origin.get("failed_seeds", []),
         "bytes": sum(path.stat().st_size for path in dataset.root.rglob("*") if path.is_file()),
         "features": {key: {"dtype": f["dtype"], "shape": f["shape"]} for key, f in dataset.features.items()},

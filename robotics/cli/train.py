@@ -1,6 +1,5 @@
 """`robotics train act|dit|diffuser|bc|ppo|sac`: a policy from demonstrations, or from reward."""
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -13,11 +12,11 @@ from tyro.conf import UseAppendAction
 from robotics.cli import train_rl
 from robotics.errors import UsageError
 from robotics.training.run_folder import CONFIG, read_run
+from robotics.training.time_budget import parse_duration
 
 #: Options that are fields of the policy's configuration; the rest of what is given goes to TrainConfig.
 POLICY_OPTIONS: tuple[str, ...] = ("chunk_size", "n_action_steps", "input_noise", "input_sparsity", "language")
 POLICY_OPTIONS += ("objective", "sampling_steps", "backbone", "max_delay")
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Options:
     ema_decay: float | None = None
     """Cap of the decay of the averaged weights; 0 evaluates the raw ones."""
     time_budget: str | None = None
-    """Stop after this much training: 90s, 30m, 8h."""
+    """Stop after this much training, over all calls: 90s, 30m, 8h."""
     save_every: int | None = None
     """Steps between checkpoints."""
     eval_env: str | None = None
@@ -138,14 +137,6 @@ def learned_from(run: Path) -> tuple[str, ...]:
     """The folders that a run's demonstrations came from; none where nothing says so."""
     paths = read_run(run)["data"].get("path") if (run / CONFIG).is_file() else None
     return tuple(paths or ())
-
-
-def parse_duration(text: str) -> float:
-    """Seconds that `90s`, `30m`, `1.5h` or a bare number of seconds spell; UsageError for anything else."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
-    if not match or float(match[1]) == 0:
-        raise UsageError(f"--time-budget {text!r} is no duration; write 90s, 30m or 8h")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 SUBCOMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {

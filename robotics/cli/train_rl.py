@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from robotics.training.time_budget import parse_duration
+
 
 @dataclass(frozen=True)
 class Options:
@@ -16,6 +18,8 @@ class Options:
     """Folder of the run."""
     steps: int | None = None
     """Control steps of all copies together."""
+    time_budget: str | None = None
+    """Stop after this much training, over all calls: 90s, 30m, 8h."""
     copies: int | None = None
     """Environments side by side."""
     lr: float | None = None
@@ -66,6 +70,8 @@ def run(kind: str, options: Options) -> None:
         for field in fields(options)
         if field.default is None and getattr(options, field.name) is not None
     }
+    if "time_budget" in given:
+        given["time_budget_s"] = parse_duration(given.pop("time_budget"))
     if "action_mode" in given:
         given["env_kwargs"] = {"action_mode": given.pop("action_mode")}
     steps = train(kind, options.env, options.out, options=given, resume=options.resume, overwrite=options.overwrite)

@@ -8,6 +8,7 @@ from typing import Any
 from robotics.datasets.demonstration import Source
 from robotics.datasets.encoded_demonstrations import Encoding
 from robotics.datasets.features import Features, features_of
+from robotics.datasets.joint_names import joint_names
 from robotics.datasets.layout import INFO, PROVENANCE
 from robotics.datasets.reader import read_provenance
 from robotics.datasets.writer import DatasetWriter
@@ -83,9 +84,8 @@ def collect(
         origin["calibration"] = {**about, "parameters": dict(kwargs["world"].values)}
     source = Source(env_id, kwargs, noise, randomisation, hardest_of)
     with source.demonstrator() as demonstrator:
-        features = features_of(
-            observation_spaces(demonstrator.env), demonstrator.env.action_space, IMAGE_DTYPES[images]
-        )
+        env = demonstrator.env
+        features = features_of(observation_spaces(env), env.action_space, IMAGE_DTYPES[images], joint_names(env))
         fps, robot_type = demonstrator.fps, demonstrator.robot_type
         require_room(out, _needed_bytes(features, episodes, demonstrator.frame_limit or UNKNOWN_LENGTH), "the dataset")
     prepare_folder(out, "dataset", (INFO, PROVENANCE), resume=resume, overwrite=overwrite)

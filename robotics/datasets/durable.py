@@ -18,7 +18,7 @@ def publish(path: Path, write: Callable[[Path], None]) -> None:
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def publish_bytes(path: Path, content: bytes) -> None:
@@ -33,11 +33,11 @@ def publish_bytes(path: Path, content: bytes) -> None:
 def publish_json(path: Path, document: dict) -> None:
     """`document` under the name `path` in one step, on the disk when this returns."""
     write_json(path, document)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """A rename is on the disk only when its folder is."""
+def sync_folder(folder: Path) -> None:
+    """Put a rename in `folder` on the disk: it is there only when its folder is."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,6 +1,7 @@
 """meta/episodes: one row per episode that says where its frames are, and their statistics."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,15 @@ def read_episodes(root: Path, info: Info, limit: int | None = None) -> tuple[lis
     except DataError as error:
         return episodes[:limit], error
     return episodes[:limit], None
+
+
+def read_each_episode(root: Path, info: Info) -> list[Episode]:
+    """The rows of all files that can be read, whether they follow each other or not."""
+    episodes: list[Episode] = []
+    for path in sorted((root / EPISODES_FOLDER).glob("*/*.parquet")):
+        with suppress(DataError):
+            episodes += [_episode(root, path, row, info) for row in _rows(path)]
+    return episodes
 
 
 def read_episode_stats(root: Path, episodes: list[Episode]) -> list[DatasetStats]:

@@ -35,14 +35,21 @@ OUTCOME_FEATURES: Features = {
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def features_of(spaces: Mapping[str, gym.Space], action_space: gym.Space, image_dtype: str) -> Features:
+def features_of(
+    spaces: Mapping[str, gym.Space],
+    action_space: gym.Space,
+    image_dtype: str,
+    names: Mapping[str, list[str]] | None = None,
+) -> Features:
     """Columns for the observations of an environment, its actions and their outcome.
 
-    `spaces` go by environment name; `image_dtype` is `video` or `image` (PNG). Raises UsageError for what a column can
-    not hold.
+    `spaces` go by environment name; `image_dtype` is `video` or `image` (PNG); `names` are those of a vector's numbers,
+    by column (`joint_names`). Raises UsageError for what a column can not hold.
     """
     features = {dataset_key(name): _feature(name, space, image_dtype) for name, space in spaces.items()}
     features[ACTION] = _feature(ACTION, action_space, image_dtype)
+    for key, joints in (names or {}).items():
+        features[key]["names"] = joints
     return {**features, **OUTCOME_FEATURES}
 
 

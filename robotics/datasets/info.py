@@ -8,7 +8,7 @@ import numpy as np
 
 from robotics.datasets.durable import publish_json
 from robotics.datasets.features import DEFAULT_FEATURES, Features, is_visual
-from robotics.datasets.layout import CHUNK_SIZE, CODEBASE_VERSION, DATA_PATH, INFO, VIDEO_PATH
+from robotics.datasets.layout import CHUNK_SIZE, CODEBASE_VERSION, DATA_PATH, INFO, REPAIRED_FOLDER, VIDEO_PATH
 from robotics.errors import DataError, RoboticsError
 from robotics.outputs import read_json
 
@@ -54,6 +54,8 @@ def read_info(root: Path) -> Info:
     path = root / INFO
     if not root.exists():
         raise DataError(f"{root}: no such folder")
+    if (root / REPAIRED_FOLDER).exists():
+        raise DataError(f"{root}: a repair has not come to its end; `robotics data repair {root}` goes on with it")
     if not path.exists():
         raise DataError(f"{path}: no such file, so {root} is no LeRobotDataset {CODEBASE_VERSION}")
     document = read_document(path)

@@ -17,6 +17,8 @@ DATA_FOLDER = Path("data")
 VIDEOS_FOLDER = Path("videos")
 #: Where `repair` moves what it takes out. LeRobot looks into data/, videos/ and meta/ only.
 REJECTED_FOLDER = Path("rejected")
+#: A dataset that is about to take the place of this one, while `repair` has not come to its end.
+REPAIRED_FOLDER = Path(".repaired")
 
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"

@@ -115,6 +115,10 @@ class Dataset:
             )
         return images
 
+    def episode_pictures(self, episode: Episode, key: str) -> pa.Array:
+        """The encoded images of one episode that the data file holds."""
+        return self._episode_table(episode, key)[key].combine_chunks()
+
     def _episode_frames(self, episode: Episode, key: str) -> Iterator[np.ndarray]:
         if key in episode.clips:
             yield from self._clip_frames(episode, key)

@@ -17,7 +17,8 @@ from robotics.errors import DataError
 
 
 def rebuild_info(root: Path) -> Info:
-    """What the first data file and the first videos say about the dataset; the robot's type is lost.
+    """What the first data file and the first videos say about the dataset; the robot's type and the names of its
+    joints are lost.
 
     The totals are left at 0. Raises DataError when there is no readable data file either.
     """

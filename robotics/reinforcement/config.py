@@ -13,6 +13,7 @@ class RLConfig:
     """Settings. Those of the second group are PPO's, of the third SAC's."""
 
     steps: int = 1_000_000  # of all copies together
+    time_budget_s: float | None = None  # of training, over all calls
     copies: int = 64
     lr: float = 1e-3
     gamma: float = 0.99  # `NEAR_SIGHTED` for tasks of ours
@@ -49,6 +50,8 @@ class RLConfig:
         if self.seed < 0 or self.seed + self.copies > FIRST_EVALUATION_SEED:
             most = FIRST_EVALUATION_SEED - self.copies
             raise UsageError(f"seed is {self.seed}: give one within 0 … {most}; those above are for evaluation")
+        if self.time_budget_s is not None and not self.time_budget_s > 0:
+            raise UsageError(f"time-budget is {self.time_budget_s} s: give a positive one")
         for name in ("entropy", "log_std"):
             if not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}: give a number")

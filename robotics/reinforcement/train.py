@@ -1,6 +1,8 @@
 """From an environment to a run folder by reward: `robotics train ppo|sac`."""
 
+import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,14 @@ from robotics.training.checkpoints import has_checkpoint
 from robotics.training.evaluation import Evaluation
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import require_device
-from robotics.training.run_folder import CONFIG, read_run
+from robotics.training.run_folder import CONFIG, read_run, require_steps_ahead
+from robotics.training.time_budget import used_up
 from robotics.versions import versions
 
 #: More than so many threads lose more by waiting for each other than they win, in networks this small.
 THREADS = 2
 #: Settings that a resumed run may change.
-FREE_TO_CHANGE = ("steps", "save_every", "eval_every", "eval_episodes", "eval_workers", "device")
+FREE_TO_CHANGE = ("steps", "time_budget_s", "save_every", "eval_every", "eval_episodes", "eval_workers", "device")
 
 
 def train(
@@ -37,7 +40,8 @@ def train(
     """Train `kind` (ppo, sac) in `env_id` into the run folder `out`; returns the steps done in all.
 
     `options` are fields of RLConfig that differ from the preset. Evaluation runs on seeds apart from the reported ones.
-    Interrupted, it leaves a checkpoint of where it stood.
+    Interrupted, it leaves a checkpoint of where it stood. A time budget ends it behind an update, the first one of a
+    call at the earliest.
 
     Raises UsageError for settings or environments that do not fit, DataError for a damaged run.
     """
@@ -55,21 +59,28 @@ def train(
         model = make_model(kind, normalized, config)
         prepare_folder(out, "training run", (CONFIG,), resume=resume, overwrite=overwrite)
         document = PolicyDocument(kind, copies.interface, config.layers, config.env_kwargs)
-        if not resume:
-            write_json(out / CONFIG, _document(document, env_id, config))
+        begun_with = read_run(out) if resume else _document(document, env_id, config)
+        write_json(out / CONFIG, {**begun_with, "training": asdict(config)})
         begun = resume and has_checkpoint(out)  # else it was interrupted before the first
         spent = restore(out, model, normalized) if begun else 0.0
         if model.num_timesteps >= config.steps:
             return int(model.num_timesteps)
+        if config.time_budget_s is not None and spent >= config.time_budget_s:
+            print(used_up(spent, config.time_budget_s), file=sys.stderr)
+            return int(model.num_timesteps)
         metrics = MetricsLog(out, model.num_timesteps)
         model.set_logger(Logger(None, [_Lines(metrics)]))
         keeper = _Keeper(out, document, config, normalized, spent)
+        schedule = model.lr_schedule  # falls over the steps, or over the time where that is up before them
+        model.lr_schedule = lambda left: schedule(min(left, keeper.time_left))
         with progress(f"train {kind}", config.steps, "steps") as bar:
             bar.advance(model.num_timesteps)
             keeper.bar, keeper.metrics = bar, metrics
             try:
                 every = config.copies if kind == "sac" else 1  # sac counts episodes, which end all at once
-                model.learn(config.steps - model.num_timesteps, keeper, log_interval=every, reset_num_timesteps=False)
+                with suppress(_TimeIsUp):
+                    left = config.steps - model.num_timesteps
+                    model.learn(left, keeper, log_interval=every, reset_num_timesteps=False)
                 keeper.save(evaluate=True)
             except KeyboardInterrupt:
                 keeper.save(evaluate=False)
@@ -99,8 +110,12 @@ class _Lines(KVWriter):
         pass
 
 
+class _TimeIsUp(Exception):
+    """Ends the learning between two updates, where Stable-Baselines3 can only be stopped within one."""
+
+
 class _Keeper(BaseCallback):
-    """Shows how far the training is, saves it, and measures what was saved."""
+    """Shows how far the training is, saves it, measures what was saved, and ends it when the time budget is up."""
 
     bar: Progress
     metrics: MetricsLog
@@ -115,23 +130,35 @@ class _Keeper(BaseCallback):
         self._shown = 0
         self._note = ""
 
+    @property
+    def elapsed_s(self) -> float:
+        """Time of the training over all calls."""
+        return self._spent + time.monotonic() - self._started
+
+    @property
+    def time_left(self) -> float:
+        """The share of the time budget that is left; 1 without one."""
+        budget = self._config.time_budget_s
+        return 1.0 if budget is None else max(0.0, 1.0 - self.elapsed_s / budget)
+
     def _on_training_start(self) -> None:
-        self._shown = self._saved = self._measured = self.num_timesteps
+        self._began = self._shown = self._saved = self._measured = self.num_timesteps
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:  # after an update, for either algorithm
+        if self.num_timesteps > self._began and not self.time_left:
+            raise _TimeIsUp
         if self.num_timesteps - self._shown < self._config.copies * 8:
             return
-        self.bar.advance(self.num_timesteps - self._shown, self._note)
-        self._shown = self.num_timesteps
+        self._show()
         if self.num_timesteps - self._saved >= min(self._config.save_every, self._config.eval_every):
             self.save(evaluate=self.num_timesteps - self._measured >= self._config.eval_every)
 
     def save(self, evaluate: bool) -> None:
         """A checkpoint of now, measured if asked for; one that is there already is measured only."""
-        elapsed = self._spent + time.monotonic() - self._started
+        elapsed = self.elapsed_s
         folder = save(self._run, self._document, self.model, self._copies, elapsed)
         self._saved = self.num_timesteps
         if not evaluate:
@@ -141,6 +168,11 @@ class _Keeper(BaseCallback):
         self.metrics.write(self.num_timesteps, elapsed_s=elapsed, **scores)
         rate = scores.get("eval_success_rate")
         self._note = f"return {scores['eval_return']:.1f}" + ("" if rate is None else f", success {rate:.0%}")
+        self._show()
+
+    def _show(self) -> None:
+        self.bar.advance(self.num_timesteps - self._shown, self._note)
+        self._shown = self.num_timesteps
 
 
 def _resumed(run: Path, kind: str, env_id: str, config: RLConfig, options: dict[str, Any]) -> RLConfig:
@@ -157,6 +189,7 @@ def _resumed(run: Path, kind: str, env_id: str, config: RLConfig, options: dict[
         if name not in FREE_TO_CHANGE and getattr(old, name) != getattr(config, name):
             before, now = getattr(old, name), getattr(config, name)
             raise UsageError(f"--resume: {run / CONFIG} says {name} = {before!r}, not {now!r}; leave it out")
+    require_steps_ahead(run, options.get("steps", old.steps), old.steps)
     return replace(old, **{name: getattr(config, name) for name in options if name in FREE_TO_CHANGE})
 
 

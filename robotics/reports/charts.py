@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import plotly.io
 import plotly.offline
 
-from robotics.reports.content import Bench, RunContent
+from robotics.reports.content import LOSSES, RETURN, SUCCESS, Bench, RunContent
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#14b8a6")
 
@@ -50,32 +50,47 @@ def success_chart(rows: Sequence[tuple[str, Bench]]) -> str:
 
 
 def learning_chart(run: RunContent) -> str:
-    """Loss over optimiser steps, and success in rollouts where there were any; '' without metrics."""
-    losses = [line for line in run.metrics if "loss" in line]
-    rollouts = [line for line in run.metrics if "eval_success_rate" in line]
-    if not losses:
+    """Return and success of rollouts over the steps where there were any, and the losses below; '' without either."""
+    return _rollout_chart(run) + _loss_chart(run)
+
+
+def _rollout_chart(run: RunContent) -> str:
+    if not (run.logged(RETURN) or run.logged(SUCCESS)):
         return ""
     figure = go.Figure()
-    figure.add_scatter(
-        x=[line["step"] for line in losses],
-        y=[line["loss"] for line in losses],
-        name="training loss",
-        line={"color": COLOURS[0]},
-        hovertemplate="step %{x}: %{y:.4g}<extra></extra>",
-    )
-    if rollouts:
-        figure.add_scatter(
-            x=[line["step"] for line in rollouts],
-            y=[100 * line["eval_success_rate"] for line in rollouts],
-            name="success in rollouts [%]",
-            yaxis="y2",
-            mode="lines+markers",
-            line={"color": COLOURS[1]},
-        )
-        figure.update_layout(yaxis2={"overlaying": "y", "side": "right", "range": [0, 102], "title": "success [%]"})
+    figure.add_scatter(**_curve(run, RETURN), name="return in rollouts", line={"color": COLOURS[2]})
+    if run.logged(SUCCESS):
+        success = _curve(run, SUCCESS, 100) | {"name": "success in rollouts [%]", "yaxis": "y2"}
+        figure.add_scatter(**success, line={"color": COLOURS[1]})
+        axis = {"overlaying": "y", "side": "right", "range": [0, 102], "dtick": 25, "showgrid": False}
+        figure.update_layout(yaxis2=axis | {"title": "success [%]"})
+    figure.update_traces(mode="lines+markers")
     figure.update_xaxes(title="step")
-    figure.update_yaxes(title="loss", type="log", selector={"overlaying": None})
+    figure.update_yaxes(title="return", selector={"overlaying": None})
     return to_html(figure, height=320)
+
+
+def _loss_chart(run: RunContent) -> str:
+    names = [name for name in LOSSES if run.logged(name)]
+    if not names:
+        return ""
+    figure = go.Figure()
+    for name, colour in zip(names, COLOURS, strict=False):
+        figure.add_scatter(**_curve(run, name), name=LOSSES[name], line={"color": colour})
+    positive = all(line[name] > 0 or line[name] != line[name] for name in names for line in run.metrics if name in line)
+    figure.update_xaxes(title="step")
+    figure.update_yaxes(title="loss", type="log" if positive else "linear")  # of policy gradients it has no bound
+    return to_html(figure, height=320)
+
+
+def _curve(run: RunContent, name: str, scale: float = 1.0) -> dict[str, Any]:
+    """What plotly draws of one number of the learning curve."""
+    lines = [line for line in run.metrics if name in line]
+    return {
+        "x": [line["step"] for line in lines],
+        "y": [scale * line[name] for line in lines],
+        "hovertemplate": "step %{x}: %{y:.4g}<extra></extra>",
+    }
 
 
 def to_html(figure: Any, height: int, top: int = 10) -> str:

@@ -11,10 +11,19 @@ from robotics.errors import DataError
 from robotics.evaluation.circumstances import circumstances
 from robotics.outputs import read_json
 from robotics.training.metrics import METRICS, read_metrics
-from robotics.training.run_folder import CONFIG, read_run
+from robotics.training.run_folder import CONFIG, Standing, read_run, standing
 
 _BENCH_KEYS = {"env", "policy", "episodes", "success_rate", "success_ci95", "return_mean"}
 _EPISODE_KEYS = {"seed", "success", "return", "length"}
+#: What is shown of the learning curve: the losses, by whichever name, and their titles, ...
+LOSSES = {
+    "loss": "training loss",
+    "train_loss": "training loss",
+    "train_critic_loss": "critic loss",
+    "train_actor_loss": "actor loss",
+}
+#: ... and the rollouts during training.
+RETURN, SUCCESS = "eval_return", "eval_success_rate"
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,11 @@ class RunContent:
     benches: list[Bench]
     metrics: list[dict[str, Any]]
     videos: list[Video] = field(default_factory=list)
+    standing: Standing | None = None
+
+    def logged(self, name: str) -> bool:
+        """Whether the learning curve has any number of this name."""
+        return any(name in line for line in self.metrics)
 
 
 def read_content(folder: Path) -> RunContent:
@@ -71,7 +85,7 @@ def read_content(folder: Path) -> RunContent:
         raise DataError(
             f"{folder}: nothing to report ({CONFIG}, {METRICS}, bench*.json and videos/*.mp4 are all missing)"
         )
-    return RunContent(folder.resolve().name, str(folder), config, benches, metrics, videos)
+    return RunContent(folder.resolve().name, str(folder), config, benches, metrics, videos, standing(folder))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -94,7 +108,7 @@ def _read_curve(path: Path) -> list[dict[str, Any]]:
     """The lines of the learning curve. A loss of NaN is no defect of the file: training diverged."""
     lines = read_metrics(path)
     for line in lines:
-        for name in ("loss", "eval_success_rate"):
+        for name in (*LOSSES, RETURN, SUCCESS):
             value = line.get(name, 0.0)
             _require(isinstance(value, int | float), path, f"{name} at step {line['step']} is {value!r}, no number")
     return lines

@@ -14,13 +14,15 @@ from robotics.errors import UsageError
 from robotics.evaluation.circumstances import circumstances
 from robotics.outputs import write_atomically
 from robotics.reports.charts import learning_chart, script, success_chart
-from robotics.reports.content import RunContent, read_content
+from robotics.reports.content import LOSSES, RETURN, SUCCESS, RunContent, read_content
 from robotics.reports.gap import DOCUMENT as GAP
 from robotics.reports.gap import gap_summary, write_gap_page
 from robotics.versions import versions
 
 #: A table of the learning curve is for reading, the chart shows the rest.
 CURVE_ROWS = 20
+#: What it holds, as it was logged; success is shown in percent.
+NUMBERS = {**LOSSES, RETURN: "return in rollouts"}
 
 
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -74,26 +76,42 @@ def _section(title: str, run: RunContent) -> dict[str, Any]:
         "benches": benches,
         "success": Markup(success_chart(benches)),
         "learning": Markup(learning_chart(run)),
+        "numbers": {name: title for name, title in NUMBERS.items() if run.logged(name)},
+        "rates": run.logged(SUCCESS),
         "curve": _thinned(run.metrics),
         "gap": gap_summary(Path(run.path) / "gap") if (Path(run.path) / "gap" / GAP).is_file() else None,
-        "settings": _settings(run.config) if run.config else {},
+        "settings": _settings(run.config, _steps(run)) if run.config else {},
     }
 
 
 def _thinned(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """About CURVE_ROWS lines of the learning curve for its table: evenly spaced, every rollout, and the last."""
     every, last = max(1, math.ceil(len(metrics) / CURVE_ROWS)), len(metrics) - 1
-    return [line for i, line in enumerate(metrics) if i % every == 0 or i == last or "eval_success_rate" in line]
+    rollout = {RETURN, SUCCESS}
+    return [line for i, line in enumerate(metrics) if i % every == 0 or i == last or rollout & line.keys()]
 
 
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
+def _steps(run: RunContent) -> str:
+    """How many steps were taken, of how many where some are left, and whether it was the time that ended them."""
+    assert run.config is not None
+    training, found = run.config["training"], run.standing
+    wanted, budget = training.get("steps"), training.get("time_budget_s")
+    taken = found.step if found else run.metrics[-1]["step"] if run.metrics else 0  # before the first checkpoint
+    if wanted is None or taken >= wanted:
+        return f"{taken} steps"
+    spent = found is not None and budget is not None and found.elapsed_s >= budget
+    return f"{taken} of {wanted} steps" + (f" (ended by the time budget of {budget:g} s)" if spent else "")
+
+
+def _settings(config: dict[str, Any], steps: str) -> dict[str, Any]:
     """What a reader wants to know of a training, one value each."""
     policy, training, data = config["policy"], config["training"], config["data"]
+    optimiser = f"{steps}, batch {training.get('batch_size')}, lr {training.get('lr')}"
     if data.get("path") is None:  # learned from reward
         return {
             "policy": f"{config['family']}, {training.get('copies')} copies of {data.get('env')}",
             "inputs": ", ".join(policy.get("interface", {}).get("inputs", {})),
-            "optimiser": f"{training.get('steps')} steps, batch {training.get('batch_size')}, lr {training.get('lr')}",
+            "optimiser": optimiser,
             "seed": training.get("seed"),
         }
     datasets = data.get("fingerprint", [])
@@ -105,7 +123,7 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
         "chunk": f"{policy.get('chunk_size')} actions, {policy.get('n_action_steps')} executed",
         "demonstrations": f"{episodes} episodes, {frames} frames",
         "dataset": paths if isinstance(paths, str) else ", ".join(map(str, paths)),
-        "optimiser": f"{training.get('steps')} steps, batch {training.get('batch_size')}, lr {training.get('lr')}",
+        "optimiser": optimiser,
         "precision": training.get("precision"),
         "seed": training.get("seed"),
     }

@@ -18,6 +18,7 @@ from robotics.datasets.collect import IMAGE_DTYPES, SEED_LIMIT
 from robotics.datasets.durable import publish_json
 from robotics.datasets.encoded_demonstrations import Encoding
 from robotics.datasets.features import Features, features_of
+from robotics.datasets.joint_names import joint_names
 from robotics.datasets.layout import INFO, PROVENANCE
 from robotics.datasets.reader import Dataset, read_provenance
 from robotics.datasets.writer import DatasetWriter
@@ -146,7 +147,7 @@ class Dagger:
         env = make_env(self._source.env_id, **self._source.env_kwargs)
         try:
             dtype = IMAGE_DTYPES[self._source.images]
-            features: Features = features_of(observation_spaces(env), env.action_space, dtype)
+            features: Features = features_of(observation_spaces(env), env.action_space, dtype, joint_names(env))
             features[INTERVENTION] = {"dtype": "bool", "shape": [1], "names": None}
             rate, robot = self._source.config.fps, getattr(env.unwrapped, "robot_type", None)
         finally:

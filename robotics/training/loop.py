@@ -27,6 +27,7 @@ from robotics.training.finite import require_finite, require_finite_weights
 from robotics.training.memory import is_out_of_memory, largest_fitting, release, too_large
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import learning_rate, make_accelerator, make_optimizer, require_compiler
+from robotics.training.time_budget import used_up
 
 
 class Evaluate(Protocol):
@@ -93,8 +94,8 @@ class Trainer:
         config, counters = self.config, self.counters
         self._share = share
         if self.accelerator.is_main_process and counters.step < config.steps and self.done >= 1.0:
-            spent = f"{counters.elapsed_s:.0f} s of {config.time_budget_s:.0f} s"
-            print(f"note: the time budget is used up ({spent}, over all calls): give a larger one", file=sys.stderr)
+            assert config.time_budget_s is not None  # what else may have ended it before its last step
+            print(used_up(counters.elapsed_s, config.time_budget_s), file=sys.stderr)
         log = MetricsLog(self.run_folder, counters.step) if self.accelerator.is_main_process else None
         session, before, stop = time.monotonic(), counters.elapsed_s, False
         try:

@@ -1,9 +1,10 @@
 """What a run folder says about itself, without loading anything heavy."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robotics.errors import DataError
+from robotics.errors import DataError, UsageError
 from robotics.outputs import read_json
 
 CONFIG = "config.json"
@@ -15,6 +16,37 @@ def read_run(run: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not {"family", "data", "policy", "training"} <= document.keys():
         raise DataError(f"{run / CONFIG}: does not describe a training run")
     return document
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a training stands: the steps taken and the seconds spent, over all calls."""
+
+    step: int
+    elapsed_s: float
+
+
+def standing(run: Path) -> Standing | None:
+    """Where the last checkpoint of `run` left the training; None before the first."""
+    states = map(_standing, run.glob("checkpoints/[0-9]*/training_state/state.json"))
+    return max(states, key=lambda state: state.step, default=None)
+
+
+def require_steps_ahead(run: Path, steps: int, before: int) -> None:
+    """UsageError for `steps` that `run` is beyond, other than the `before` that it was told last."""
+    found = standing(run)
+    if found is not None and steps < found.step and steps != before:
+        raise UsageError(
+            f"--steps {steps}: {run} has taken {found.step} steps already; give more, or leave --steps out"
+        )
+
+
+def _standing(path: Path) -> Standing:
+    document = read_json(path)
+    try:
+        return Standing(int(document["step"]), float(document["elapsed_s"]))
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{path}: does not say where the training stood") from None
 
 
 def run_of(folder: Path) -> Path | None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from robotics.datasets.origin import differences
 from robotics.datasets.reader import Dataset
 from robotics.errors import UsageError
 from robotics.outputs import prepare_folder, require_room, write_json
@@ -24,7 +25,7 @@ from robotics.training.fit import action_mode, require_action, require_data_fit,
 from robotics.training.loop import Counters, Evaluate, Trainer
 from robotics.training.optimization import make_accelerator, require_device
 from robotics.training.presets import USUAL, preset
-from robotics.training.run_folder import CONFIG, read_run
+from robotics.training.run_folder import CONFIG, read_run, require_steps_ahead
 from robotics.versions import versions
 from robotics.vocabulary import ACTION
 
@@ -70,6 +71,7 @@ def train(
     if training.eval_env is not None:
         require_env_fit(training.eval_env, config, str(datasets[0].root))
     _warn_of_untold_tasks(datasets, config)
+    _warn_of_other_origins(datasets)
     accelerator = make_accelerator(training)
     torch.manual_seed(training.seed)
     policy = make_policy(config)
@@ -193,6 +195,7 @@ def _resumed(
     for option, value in training_options.items():
         if option not in FREE_TO_CHANGE:
             _require_same(path, option, getattr(training, option), value)
+    require_steps_ahead(run, training_options.get("steps", training.steps), training.steps)
     return policy, replace(training, **{k: v for k, v in training_options.items() if k in FREE_TO_CHANGE})
 
 
@@ -254,6 +257,11 @@ def _warn_of_untold_tasks(datasets: Sequence[Dataset], config: PolicyConfig) -> 
             f"note: {len(texts)} different instructions, and without --language the policy is told none",
             file=sys.stderr,
         )
+
+
+def _warn_of_other_origins(datasets: Sequence[Dataset]) -> None:
+    if found := differences(datasets):
+        print(f"note: datasets of different origins are learned as one: {', '.join(found)}", file=sys.stderr)
 
 
 def _evaluation(run: Path, config: TrainConfig) -> Evaluate | None:
