@@ -186,6 +186,17 @@ def test_what_does_not_fit_is_one_line(tmp_path):
         bench(ENV, "expert", 1, 1_000_000, calibration=path)
 
 
+@pytest.mark.parametrize("promoted", [True, False])
+def test_who_learns_in_what_is_not_promoted_is_told(tmp_path, capsys, promoted):
+    path = calibration(tmp_path, promoted=promoted, stiffness__joint2=300.0)
+    data = ["collect", "--env", ENV, "--episodes", "1", "--seed", "3", "--out", str(tmp_path / "data")]
+    assert main([*data, "--calibration", str(path)]) == 0
+    collected = capsys.readouterr().err
+    drawn_worlds(ENV, RLConfig(copies=2, calibration=str(path)))
+    for said in (collected, capsys.readouterr().err):
+        assert (f"note: --calibration {path} is not promoted" in said) != promoted
+
+
 def test_reward_is_earned_in_the_calibrated_model(tmp_path):
     path = calibration(tmp_path, stiffness__joint2=123.0)
     found = drawn_worlds(ENV, RLConfig(copies=2, calibration=str(path)))

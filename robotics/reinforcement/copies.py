@@ -110,6 +110,6 @@ def drawn_worlds(env_id: str, config: RLConfig) -> Sequence[World]:
     try:
         if drawn is not None:
             return [drawn.world(task, config.seed + index) for index in range(config.copies)]
-        return [CalibratedWorld.read(Path(str(config.calibration)))[0]] * config.copies
+        return [CalibratedWorld.to_learn_in(Path(str(config.calibration)))[0]] * config.copies
     finally:
         task.close()

@@ -3,6 +3,7 @@
 The expert and the controllers go on believing in the nominal model.
 """
 
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,14 @@ class CalibratedWorld:
         document = read_calibration(path)
         values = tuple((name, float(row["value"])) for name, row in document["parameters"].items())
         return cls(str(path), values), {key: document[key] for key in ("robot", "promoted", "verdict")}
+
+    @classmethod
+    def to_learn_in(cls, path: Path) -> "tuple[CalibratedWorld, dict[str, Any]]":
+        """As `read`, with a note on stderr where the calibration is not promoted: what learns in it should know."""
+        world, about = cls.read(path)
+        if not about["promoted"]:
+            print(f"note: --calibration {path} is not promoted: {about['verdict']}", file=sys.stderr)
+        return world, about
 
     def alter(
         self, spec: mujoco.MjSpec, nominal: mujoco.MjModel, drawn: Collection[str], control_hz: float, slots: int = 0
