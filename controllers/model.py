@@ -11,6 +11,8 @@ equality (the second finger of a gripper) are eliminated by :math:`\dot q = T v`
 holds with one torque per actuated joint.
 """
 
+from collections.abc import Iterable
+
 import mujoco
 import numpy as np
 
@@ -150,36 +152,42 @@ def _actuated_to_all(model: mujoco.MjModel, spec: RobotSpec) -> Array:
     T = np.zeros((model.nv, len(spec.joints)))
     for column, joint in enumerate(spec.joints):
         T[model.joint(joint).dofadr[0], column] = 1.0
-    for follower, leader, _, ratio in _couplings(model, spec):
-        T[follower] = ratio * T[leader]
+    for follower, leader, line in _followers(model, spec):
+        if line[2:].any() and (T[follower].any() or T[leader].any()):
+            name = model.joint(int(model.dof_jntid[follower])).name
+            raise UsageError(f"robot {spec.name}: joint '{name}' follows another one by a curve: give a straight line")
+        T[follower] = line[1] * T[leader]
     return T
 
 
 def _shifts(model: mujoco.MjModel, spec: RobotSpec) -> Array:
     """(nv,) how far a joint that follows another is from where the model starts it when that one is there [rad, m]."""
     shifts = np.zeros(model.nv)
-    for follower, leader, constant, ratio in _couplings(model, spec):
-        shifts[follower] = constant + ratio * shifts[leader]
+    for follower, leader, line in _followers(model, spec):
+        shifts[follower] = line[0] + line[1] * shifts[leader]
     return shifts
 
 
-def _couplings(model: mujoco.MjModel, spec: RobotSpec) -> list[tuple[int, int, float, float]]:
-    """Joints that follow another one by an equality: (follower, leader, constant, ratio), by degree of freedom.
+def _followers(model: mujoco.MjModel, spec: RobotSpec) -> list[tuple[int, int, Array]]:
+    """`couplings` by degree of freedom."""
+    found = couplings(model, [model.joint(joint).id for joint in spec.joints])
+    return [(int(model.jnt_dofadr[first]), int(model.jnt_dofadr[second]), line) for first, second, line in found]
 
-    Raises UsageError for one that follows by a curve.
+
+def couplings(model: mujoco.MjModel, known: Iterable[int]) -> list[tuple[int, int, Array]]:
+    """Joints that follow another one by an equality: (follower, leader, coefficients (5,) of its polynomial).
+
+    Where one of the joints `known` is written as if it followed another one by a straight line, that one follows.
     """
-    known, found = {int(model.joint(joint).dofadr[0]) for joint in spec.joints}, []
+    known, found = set(known), []
     for i in range(model.neq):
         if model.eq_type[i] != mujoco.mjtEq.mjEQ_JOINT or model.eq_obj2id[i] < 0 or not model.eq_active0[i]:
             continue
-        first, second = (int(model.jnt_dofadr[joint]) for joint in (model.eq_obj1id[i], model.eq_obj2id[i]))
-        constant, ratio = float(model.eq_data[i, 0]), float(model.eq_data[i, 1])
-        if model.eq_data[i, 2:5].any() and known & {first, second}:
-            name = model.joint(model.eq_obj1id[i]).name
-            raise UsageError(f"robot {spec.name}: joint '{name}' follows another one by a curve: give a straight line")
-        if first in known and second not in known and ratio:  # written the other way round: the second one follows
-            first, second, constant, ratio = second, first, -constant / ratio, 1 / ratio
-        if second in known:
-            known.add(first)
-        found.append((first, second, constant, ratio))
+        follower, leader, line = int(model.eq_obj1id[i]), int(model.eq_obj2id[i]), model.eq_data[i, :5]
+        if follower in known and leader not in known and line[1] and not line[2:].any():
+            follower, leader = leader, follower
+            line = np.array([-line[0] / line[1], 1 / line[1], 0, 0, 0])
+        if leader in known:
+            known.add(follower)
+        found.append((follower, leader, line))
     return found

@@ -120,14 +120,20 @@ def joint_actuators(model: mujoco.MjModel, joint: str) -> list[int]:
 
 
 def _actuator_range(model: mujoco.MjModel, actuator: int) -> tuple[float, float]:
-    gear = model.actuator_gear[actuator, 0]
-    low, high = -np.inf, np.inf
-    if model.actuator_forcelimited[actuator]:
-        low, high = np.sort(gear * model.actuator_forcerange[actuator])
-    if model.actuator_ctrllimited[actuator] and model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_NONE:
-        least, most = np.sort(gear * model.actuator_gainprm[actuator, 0] * model.actuator_ctrlrange[actuator])
-        low, high = max(low, least), min(high, most)
+    plain = bool(model.actuator_biastype[actuator] == mujoco.mjtBias.mjBIAS_NONE)
+    low, high = np.sort(model.actuator_gear[actuator, 0] * force_range(model, actuator, plain))
     return float(low), float(high)
+
+
+def force_range(model: mujoco.MjModel, actuator: int, plain: bool) -> np.ndarray:
+    """Least and greatest force (2,) of an actuator by its `forcerange` and, of a `plain` motor, its `ctrlrange`."""
+    force = np.array([-np.inf, np.inf])
+    if model.actuator_forcelimited[actuator]:
+        force = model.actuator_forcerange[actuator].copy()
+    if model.actuator_ctrllimited[actuator] and plain:
+        least, most = np.sort(model.actuator_gainprm[actuator, 0] * model.actuator_ctrlrange[actuator])
+        force = np.array([max(force[0], least), min(force[1], most)])
+    return force
 
 
 def view_of(indices: list[int]) -> slice | np.ndarray:

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.motors import affine_laws
-from robotics.controllers.robot_spec import joint_actuators, torque_limits
+from robotics.controllers.robot_spec import force_range, joint_actuators, torque_limits
 from robotics.errors import UsageError
 
 Array = np.ndarray
@@ -65,18 +65,13 @@ class WheelMotors:
 
     def _limits(self, model: mujoco.MjModel, wheels: Sequence[str], name: str) -> Array:
         """The torque that each wheel can get to either side (4,) [N m]; 0 where nothing drives it."""
-        forces: list[float] = []
-        for actuator, gain in zip(self._actuators, self._gain, strict=True):
-            most = np.inf
-            if model.actuator_forcelimited[actuator]:
-                most = float(np.abs(model.actuator_forcerange[actuator]).min())
-            if model.actuator_ctrllimited[actuator] and not self._bias[len(forces)].any():
-                most = min(most, float(np.abs(gain * model.actuator_ctrlrange[actuator]).min()))
-            forces.append(most)
+        ranges = [
+            force_range(model, actuator, plain=not bias.any())
+            for actuator, bias in zip(self._actuators, self._bias, strict=True)
+        ]
+        forces = np.abs(ranges).min(axis=1)
         with np.errstate(invalid="ignore"):
-            torque = np.nansum(
-                np.abs(self._moment) * np.array(forces)[:, None], axis=0
-            )  # 0 * inf is a wheel not driven
+            torque = np.nansum(np.abs(self._moment) * forces[:, None], axis=0)  # 0 * inf is a wheel not driven
         for number, wheel in enumerate(wheels):
             joint = model.joint(wheel).id
             if model.jnt_actfrclimited[joint]:

@@ -81,7 +81,8 @@ def run(options: Options) -> None:
         options.robot, options.task, twist, options.seconds, options.seed, options.solver, conditions, options.state
     )
     document = run_trial(trial, options.video)
-    print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document))
+    told = describe(document, goes=bool(trial.controlled.moving_tasks))
+    print(json.dumps(document, indent=2, allow_nan=False) if options.json else told)
     if document["fell"]:
         raise RoboticsError(f"{options.robot} fell after {document['seconds']} s")
 
@@ -119,13 +120,9 @@ def _velocity(document: dict[str, Any]) -> str:
     return f"velocity     {vx:.3f} of {cx:g} m/s forward, {vy:.3f} of {cy:g} m/s left, {wz:.3f} of {cz:g} rad/s"
 
 
-def describe(document: dict[str, Any]) -> str:
-    """The document as a few lines for people."""
-    from robotics.control.robots import find_robot
-
-    moves = find_robot(document["robot"]).moving_tasks and any(
-        abs(value) > 5e-4 for value in (*document["velocity_mean"], *document["command"])
-    )
+def describe(document: dict[str, Any], goes: bool = True) -> str:
+    """The document as a few lines for people; `goes` where the robot has tasks that take a velocity."""
+    moves = goes and any(abs(value) > 5e-4 for value in (*document["velocity_mean"], *document["command"]))
     lines = [
         f"{document['robot']}: {document['task']} for {document['seconds']} s",
         *([_velocity(document)] if moves else []),  # not of an arm that stands fast

@@ -4,6 +4,7 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.limbs import joints_above
+from robotics.controllers.model import couplings
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.errors import UsageError
 
@@ -19,20 +20,10 @@ def place_joints(model: mujoco.MjModel, data: mujoco.MjData, addresses: Array, q
     """Put the joints at `addresses` of qpos at `q` (n,), at rest; everything else starts as the model says, coupled
     joints along."""
     data.qpos[addresses] = q
-    placed = set(np.asarray(addresses).tolist())
-    for i in range(model.neq):
-        if model.eq_type[i] != mujoco.mjtEq.mjEQ_JOINT or model.eq_obj2id[i] < 0 or not model.eq_active0[i]:
-            continue
-        first, second = (int(address) for address in model.jnt_qposadr[[model.eq_obj1id[i], model.eq_obj2id[i]]])
-        ratios = model.eq_data[i, :5]
-        if first in placed and second not in placed and ratios[1] and not ratios[2:].any():  # the second one follows
-            away = data.qpos[first] - model.qpos0[first]
-            data.qpos[second] = model.qpos0[second] + (away - ratios[0]) / ratios[1]
-            placed.add(second)
-        else:
-            away = data.qpos[second] - model.qpos0[second]
-            data.qpos[first] = model.qpos0[first] + np.polynomial.polynomial.polyval(away, ratios)
-            placed.add(first)
+    start, known = model.qpos0, np.flatnonzero(np.isin(model.jnt_qposadr, addresses)).tolist()
+    for follower, leader, line in couplings(model, known):
+        first, second = model.jnt_qposadr[[follower, leader]]
+        data.qpos[first] = start[first] + np.polynomial.polynomial.polyval(data.qpos[second] - start[second], line)
     mujoco.mj_forward(model, data)
 
 

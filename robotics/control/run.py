@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from robotics.control.robots import find_robot
 from robotics.control.session import Session
-from robotics.control.trial import Trial
+from robotics.control.trial import Trial, option
 from robotics.envs.base import UNSTABLE
 from robotics.envs.rendering import Camera
 from robotics.errors import UsageError
@@ -35,7 +34,7 @@ def run_trial(trial: Trial, video: Path | None = None, session: Session | None =
     """
     if video is not None:
         require_writable(video.parent)
-    session = session or find_robot(trial.robot).start(trial)
+    session = session or trial.controlled.start(trial)
     if round(trial.seconds / session.period_s) < 1:
         raise UsageError(f"--seconds {trial.seconds:g}: one tick of {trial.robot} takes {session.period_s:g} s")
     with FrameSpool() as frames:
@@ -117,13 +116,13 @@ def _asked(trial: Trial) -> str:
     given, units = trial.conditions.changed() - {"push_at_s", "push_towards"}, {"push": "N s", "payload": "kg"}
     units |= {"slope": "rad", "delay_s": "s"}
     said = [(name, getattr(trial.conditions, name)) for name in sorted(given)]
-    return "".join(f" · {name.removesuffix('_s')} {value} {units.get(name, '')}".rstrip() for name, value in said)
+    return "".join(f" · {option(name)} {value} {units.get(name, '')}".rstrip() for name, value in said)
 
 
 def _caption(trial: Trial, session: Session, outcome: _Outcome) -> Caption:
     title, t = f"{trial.robot}: {trial.task}", trial.twist
     moving = f"vx {t.vx:g} m/s, vy {t.vy:g} m/s, wz {t.wz:g} rad/s · "
-    moves = trial.task in find_robot(trial.robot).moving_tasks
+    moves = trial.task in trial.controlled.moving_tasks
     detail = f"{moving if moves else ''}seed {trial.seed}{_asked(trial)}"
     if outcome.fell:
         return Caption(title, detail, f"failed after {outcome.simulated_s:.1f} s", False)

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Literal, get_args
 
 from robotics.control.machine import Machine, load_machine
-from robotics.control.robots import find_robot, is_file
+from robotics.control.robots import ControlledRobot, find_robot, is_file
 from robotics.controllers.legged.locomotion import Twist
 from robotics.errors import UsageError, unknown_name
 
@@ -68,7 +69,7 @@ class Trial:
     state: StateSource = "estimated"
 
     def __post_init__(self) -> None:
-        robot = find_robot(self.robot)
+        robot = self.controlled
         if self.task not in robot.tasks:
             raise unknown_name(f"task of {self.robot}", self.task, robot.tasks)
         for name, value, kinds in (
@@ -83,9 +84,9 @@ class Trial:
             del numbers["friction"]
         for name, value in numbers.items():
             if not math.isfinite(value):
-                raise UsageError(f"--{_option(name)} {value} is no number")
+                raise UsageError(f"--{option(name)} {value} is no number")
             if abs(value) > LARGEST:
-                raise UsageError(f"--{_option(name)} {value:g}: it is at most {LARGEST:g}")
+                raise UsageError(f"--{option(name)} {value:g}: it is at most {LARGEST:g}")
         for name in ("seconds", "friction"):
             if numbers.get(name, 1) <= 0:
                 raise UsageError(f"--{name} {numbers[name]}: it must be positive")
@@ -111,16 +112,21 @@ class Trial:
                 f"task {self.task} of {self.robot} takes no velocity: leave out --vx, --vy and --wz{other}"
             )
 
+    @cached_property
+    def controlled(self) -> ControlledRobot:
+        """The robot, read once: a file's is compiled to find its kind."""
+        return find_robot(self.robot)
+
     def machine(self) -> Machine | None:
         """The robot of a file; None for an embedded one."""
         return load_machine(self.robot) if is_file(self.robot) else None
 
     def _require_known(self, robot: str, known: frozenset[str]) -> None:
         for name in sorted(self.conditions.changed() - known - {"push_towards", "push_at_s"}):
-            there = ", ".join(f"--{_option(other)}" for other in sorted(known)) or "no conditions"
-            raise UsageError(f"robot {robot} has no --{_option(name)}; it has: {there}")
+            there = ", ".join(f"--{option(other)}" for other in sorted(known)) or "no conditions"
+            raise UsageError(f"robot {robot} has no --{option(name)}; it has: {there}")
 
 
-def _option(field: str) -> str:
+def option(field: str) -> str:
     """What the command line calls a field of `Conditions` or `Trial`."""
     return field.removesuffix("_s").replace("_", "-")

@@ -25,7 +25,8 @@ from robotics.policies.checkpoint import CHECKPOINTS, CONFIG, LAST, PRETRAINED, 
 from robotics.policies.tensor_file import read_tensors, write_tensors
 from robotics.reinforcement.algorithms import make_policy
 from robotics.reinforcement.interface import Interface
-from robotics.training.checkpoints import COUNTERS, STATE_FOLDER, point
+from robotics.training.checkpoints import point
+from robotics.training.run_folder import COUNTERS, STATE_FOLDER, read_counters
 
 NORMALIZATION = "normalization.safetensors"
 OPTIMIZERS, REPLAY = "optimizers.safetensors", "replay.safetensors"
@@ -115,12 +116,8 @@ def restore(run: Path, model: Any, copies: VecNormalize) -> float:
     state = folder / STATE_FOLDER
     model.policy.load_state_dict(read_tensors(folder / PRETRAINED / WEIGHTS, model.policy.state_dict()))
     _set_statistics(copies.obs_rms, read_tensors(folder / PRETRAINED / NORMALIZATION, _statistics(copies.obs_rms)))
-    counters = read_json(state / COUNTERS)
-    try:
-        model.num_timesteps, model._n_updates = int(counters["step"]), int(counters["updates"])
-        elapsed_s = float(counters["elapsed_s"])
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"{state / COUNTERS}: does not say where the training stood") from None
+    counters = read_counters(state / COUNTERS, step=int, updates=int, elapsed_s=float)
+    model.num_timesteps, model._n_updates = counters["step"], counters["updates"]
     tensors = _read_any(state / OPTIMIZERS)
     try:
         _set_statistics(copies.ret_rms, {k[7:]: v for k, v in tensors.items() if k.startswith("return.")})
@@ -134,7 +131,7 @@ def restore(run: Path, model: Any, copies: VecNormalize) -> float:
         assert model.replay_buffer is not None
         _set_replay(model.replay_buffer, _read_any(state / REPLAY), state / REPLAY)
     set_random_seed(int(model.num_timesteps) % 2**31)
-    return elapsed_s
+    return float(counters["elapsed_s"])
 
 
 def _read_any(path: Path) -> dict[str, Tensor]:

@@ -199,8 +199,10 @@ class _Policy:
         self._curves = self._chosen(task, matters)
         self._trials = Trials(request.env, self._kwargs, source, request.workers, request.copies)
         self._calibrated: Trials | None = None
+        self._promoted = False
         if request.calibration is not None:
-            kwargs = {**self._kwargs, "world": CalibratedWorld.read(request.calibration)[0]}
+            world, about = CalibratedWorld.read(request.calibration)
+            self._promoted, kwargs = about["promoted"], {**self._kwargs, "world": world}
             self._calibrated = Trials(request.env, kwargs, source, request.workers, request.copies)
         task.close()
 
@@ -251,8 +253,7 @@ class _Policy:
             result |= {"target": there, "paired": paired, "shift": self._shift(chosen.seeds)}
             verdict.insert(0, on_drop(self._label, sim, there, paired, self._target.title))
         if result["calibrated"] is not None:
-            promoted = CalibratedWorld.read(Path(str(self._request.calibration)))[1]["promoted"]
-            verdict.append(on_calibration(sim, result["target"], result["calibrated"], promoted))
+            verdict.append(on_calibration(sim, result["target"], result["calibrated"], self._promoted))
         return result | {"episodes_run": self._trials.count, "verdict": verdict}
 
     def _in_calibrated(self, arms: Sequence[Sequence[Outcome]]) -> dict[str, Any] | None:

@@ -8,19 +8,19 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from robotics.errors import DataError
-from robotics.outputs import read_json, write_json
+from robotics.outputs import write_json
 from robotics.policies.base import Policy
 from robotics.policies.checkpoint import CHECKPOINTS, LAST, PRETRAINED, WEIGHTS, save_policy
 from robotics.policies.tensor_file import read_tensors, write_tensors
+from robotics.training.run_folder import COUNTERS, STATE_FOLDER, read_counters
 
 BEST = "best"
-STATE_FOLDER, COUNTERS, MOMENTS = "training_state", "state.json", "optimizer.safetensors"
+MOMENTS = "optimizer.safetensors"
 #: What AdamW keeps per parameter.
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -71,7 +71,7 @@ def load_checkpoint(run: Path, averaged: Policy, policy: Policy, optimizer: torc
     if not folder.is_dir():
         raise DataError(f"{run}: holds no complete checkpoint to resume from; give --overwrite to start anew")
     state = folder / STATE_FOLDER
-    counters = _counters(state / COUNTERS)
+    counters = Counters(**read_counters(state / COUNTERS, step=int, ema_updates=int, elapsed_s=float))
     averaged.load_state_dict(read_tensors(folder / PRETRAINED / WEIGHTS, averaged.state_dict()))
     policy.load_state_dict(read_tensors(state / WEIGHTS, policy.state_dict()))
     expected = {
@@ -110,15 +110,6 @@ def _moments(policy: Policy, optimizer: torch.optim.Optimizer) -> dict[str, Tens
         if parameter in state
         for moment in _MOMENTS
     }
-
-
-def _counters(path: Path) -> Counters:
-    document: Any = read_json(path)
-    try:
-        counters = Counters(int(document["step"]), int(document["ema_updates"]), float(document["elapsed_s"]))
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: does not say where the training stood") from None
-    return counters
 
 
 def _replace(source: Path, target: Path) -> None:

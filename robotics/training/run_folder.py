@@ -8,6 +8,8 @@ from robotics.errors import DataError, UsageError
 from robotics.outputs import read_json
 
 CONFIG = "config.json"
+#: Of a checkpoint: what going on needs beside the policy, and in it, where the training stood.
+STATE_FOLDER, COUNTERS = "training_state", "state.json"
 
 
 def read_run(run: Path) -> dict[str, Any]:
@@ -28,7 +30,7 @@ class Standing:
 
 def standing(run: Path) -> Standing | None:
     """Where the last checkpoint of `run` left the training; None before the first."""
-    states = map(_standing, run.glob("checkpoints/[0-9]*/training_state/state.json"))
+    states = map(_standing, run.glob(f"checkpoints/[0-9]*/{STATE_FOLDER}/{COUNTERS}"))
     return max(states, key=lambda state: state.step, default=None)
 
 
@@ -42,9 +44,14 @@ def require_steps_ahead(run: Path, steps: int, before: int) -> None:
 
 
 def _standing(path: Path) -> Standing:
+    return Standing(**read_counters(path, step=int, elapsed_s=float))
+
+
+def read_counters(path: Path, **kinds: type) -> dict[str, Any]:
+    """The numbers of these names and kinds in a checkpoint's state.json; DataError where one is missing."""
     document = read_json(path)
     try:
-        return Standing(int(document["step"]), float(document["elapsed_s"]))
+        return {name: kind(document[name]) for name, kind in kinds.items()}
     except (KeyError, TypeError, ValueError):
         raise DataError(f"{path}: does not say where the training stood") from None
 
