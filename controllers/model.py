@@ -18,6 +18,7 @@ import numpy as np
 
 from robotics.controllers.motors import servo_damping
 from robotics.controllers.robot_spec import RobotSpec, position_limits, torque_limits, view_of
+from robotics.controllers.rotation import cross_matrix
 from robotics.errors import UsageError
 
 Array = np.ndarray
@@ -57,6 +58,7 @@ class NominalModel:
         self._friction = np.abs(self.T).T @ model.dof_frictionloss  # it brakes whichever way a follower turns
         self._has_friction = bool(self._friction.any())
         self._sprung = bool(model.tendon_stiffness.any() or model.tendon_damping.any())
+        self._lifted = lifted_by_motors(model)
         self._felt: Array | None = None
         self._full_mass = np.empty((model.nv, model.nv))
         self._bias = np.empty(model.nv)
@@ -88,6 +90,8 @@ class NominalModel:
         self.h = (self._bias - self._passive).dot(self.T)
         if self._has_friction:
             self.h += self.friction(v, self.FRICTION_BLEND)
+        if self._lifted is not None:
+            self.h -= (self._lifted * data.qfrc_gravcomp).dot(self.T)
 
     def _pull_tendons(self) -> None:
         """Lengths and speeds of the tendons, for their springs and dampers."""
@@ -146,6 +150,26 @@ class NominalModel:
         mujoco.mj_jac(self.model, self.data, linear, None, point, body)
         return linear @ self.T
 
+    def course(self, geom: int) -> Array:
+        """Where a geom is and how it moves at zero joint acceleration, (3, 12): pose, its rate, and the rate of that.
+
+        Each is a position (3,) and a rotation matrix (9,), row by row. Only after `update`.
+        """
+        data, body, velocity = self.data, int(self.model.geom_bodyid[geom]), np.empty(6)
+        mujoco.mj_objectVelocity(self.model, data, mujoco.mjtObj.mjOBJ_GEOM, geom, velocity, 0)
+        linear, angular = self._halves
+        mujoco.mj_jacDot(self.model, data, linear, angular, data.geom_xpos[geom], body)
+        acceleration = self._jacobian.dot(self._qvel)
+        spin, axes, course = cross_matrix(velocity[:3]), data.geom_xmat[geom].reshape(3, 3), np.empty((3, 12))
+        turning = spin.dot(axes)
+        course[0, :3], course[1, :3], course[2, :3] = data.geom_xpos[geom], velocity[3:], acceleration[:3]
+        course[:, 3:] = (
+            axes.ravel(),
+            turning.ravel(),
+            (cross_matrix(acceleration[3:]).dot(axes) + spin.dot(turning)).ravel(),
+        )
+        return course
+
 
 def _actuated_to_all(model: mujoco.MjModel, spec: RobotSpec) -> Array:
     """T (nv, n): how every degree of freedom moves with the actuated ones."""
@@ -172,6 +196,13 @@ def _followers(model: mujoco.MjModel, spec: RobotSpec) -> list[tuple[int, int, A
     """`couplings` by degree of freedom."""
     found = couplings(model, [model.joint(joint).id for joint in spec.joints])
     return [(int(model.jnt_dofadr[first]), int(model.jnt_dofadr[second]), line) for first, second, line in found]
+
+
+def lifted_by_motors(model: mujoco.MjModel) -> Array | None:
+    """Whether each degree of freedom (nv,) has its gravity compensated by its motor, beside what the motor is told;
+    None where none has."""
+    lifted = model.jnt_actgravcomp[model.dof_jntid].astype(bool)
+    return lifted if model.flg_gravcomp and lifted.any() else None
 
 
 def couplings(model: mujoco.MjModel, known: Iterable[int]) -> list[tuple[int, int, Array]]:

@@ -8,6 +8,8 @@ import numpy as np
 
 from robotics.errors import UsageError, unknown_name
 
+STANDARD_GRAVITY = np.array([0.0, 0.0, -9.81])
+
 
 @dataclass(frozen=True)
 class EndEffector:
@@ -48,6 +50,12 @@ class RobotSpec:
             _require(model, mujoco.mjtObj.mjOBJ_JOINT, "base joint", self.base, self.name)
             if model.jnt_type[model.joint(self.base).id] != mujoco.mjtJoint.mjJNT_FREE:
                 raise UsageError(f"robot {self.name}: base joint '{self.base}' is no free joint")
+            if np.abs(model.opt.gravity - STANDARD_GRAVITY).max() > 0.05:
+                given = " ".join(f"{g:g}" for g in model.opt.gravity)
+                raise UsageError(
+                    f"robot {self.name}: the model's gravity is {given}; robots on legs or wheels are controlled under "
+                    '0 0 -9.81 m/s^2 alone: set <option gravity="0 0 -9.81"/>'
+                )
         for foot in self.feet:
             _require(model, mujoco.mjtObj.mjOBJ_GEOM, "foot", foot, self.name)
             if model.geom_type[model.geom(foot).id] != mujoco.mjtGeom.mjGEOM_SPHERE:

@@ -160,6 +160,14 @@ def test_a_robot_without_what_it_needs_is_told_so():
             FloatingBaseModel(nominal_quadruped(), dataclasses.replace(QUADRUPED, **change))
 
 
+def test_legs_on_the_moon_are_refused():
+    """Half of their numbers take 9.81 m/s^2 for granted: steps, forces, estimates."""
+    moon = nominal_quadruped()
+    moon.opt.gravity[2] = -1.62
+    with pytest.raises(UsageError, match=r"gravity is 0 0 -1\.62"):
+        FloatingBaseModel(moon, QUADRUPED)
+
+
 # -- ground and estimate --------------------------------------------------------------------------------------------
 
 

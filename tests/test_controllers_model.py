@@ -4,10 +4,14 @@ import mujoco
 import numpy as np
 import pytest
 
+from robotics.controllers.humanoid.model import BipedModel
+from robotics.controllers.legged.model import FloatingBaseModel
 from robotics.controllers.model import NominalModel
 from robotics.controllers.robot_spec import EndEffector, RobotSpec
 from robotics.controllers.rotation import log_between, rotated, rotation_matrix
 from robotics.envs.robots.aloha import ALOHA, SIDES, nominal_model
+from robotics.envs.robots.humanoid import HUMANOID, nominal_humanoid
+from robotics.envs.robots.quadruped import QUADRUPED, nominal_quadruped
 from robotics.errors import UsageError
 from tests.arm import random_state
 
@@ -79,6 +83,38 @@ def test_equations_of_motion_against_inverse_dynamics(model, seed):
     friction = model.T.T @ raw.dof_frictionloss * np.tanh(v / model.FRICTION_BLEND)  # a constraint force in MuJoCo
     expected = model.T.T @ data.qfrc_inverse + friction
     assert model.M @ acceleration + model.h == pytest.approx(expected, abs=1e-8)
+
+
+TWO_LINKS = """<mujoco><worldbody><body><joint name="a" axis="0 1 0"/><geom size=".05" pos=".3 0 0"/>
+    <body pos=".4 0 0"><joint name="b" axis="0 1 0"/><geom size=".05" pos=".3 0 0"/></body></body></worldbody>
+    <actuator><motor joint="a" ctrlrange="-50 50"/><motor joint="b" ctrlrange="-50 50"/></actuator></mujoco>"""
+
+
+def two_links() -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_string(TWO_LINKS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "robot", "spec"),
+    [
+        (NominalModel, two_links, RobotSpec("links", ("a", "b"), (0.3, 0.4), (5.0, 5.0))),
+        (FloatingBaseModel, nominal_quadruped, QUADRUPED),
+        (BipedModel, nominal_humanoid, HUMANOID),
+    ],
+    ids=["arm", "quadruped", "humanoid"],
+)
+@pytest.mark.parametrize("by_motors", [False, True], ids=["passively", "by motors"])
+def test_gravity_that_the_engine_compensates_is_counted_once(kind, robot, spec, by_motors):
+    """Whoever holds it up: h beside it holds the robot still."""
+    raw = robot()
+    raw.body_gravcomp[1:], raw.flg_gravcomp, raw.jnt_actgravcomp[:] = 0.7, True, by_motors
+    raw.jnt_actgravcomp[raw.jnt_type == mujoco.mjtJoint.mjJNT_FREE] = False
+    model, data = kind(raw, spec), mujoco.MjData(raw)
+    data.qpos[:], data.qfrc_applied[:] = model.data.qpos, model.h
+    raw.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+    mujoco.mj_forward(raw, data)
+    assert abs(data.qfrc_gravcomp).max() > 1.0
+    np.testing.assert_allclose(data.qacc, 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))

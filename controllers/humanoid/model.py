@@ -17,6 +17,7 @@ import numpy as np
 
 from robotics.controllers.humanoid.sole import soles
 from robotics.controllers.legged.model import LeggedState
+from robotics.controllers.model import lifted_by_motors
 from robotics.controllers.robot_spec import RobotSpec, position_limits, torque_limits, view_of
 from robotics.controllers.rotation import cross_matrix
 from robotics.errors import UsageError
@@ -75,6 +76,7 @@ class BipedModel:
         self._qpos, self._qvel, self._passive = data.qpos, data.qvel, data.qfrc_passive
         self._base_com, self._xpos, self._xquat = data.subtree_com[self._base_body], data.xpos, data.xquat
         self._xmat = data.xmat.reshape(-1, 3, 3)
+        self._lifted = lifted_by_motors(model)
         self._full_mass, self._bias = np.zeros((model.nv, model.nv)), np.empty(model.nv)
         self._full_jacobian = np.empty((6, model.nv))
         #: World-frame Jacobians (2, 6, nv) of the middles of the soles: linear rows, then angular.
@@ -117,6 +119,8 @@ class BipedModel:
         mujoco.mj_fullM(model, data, self._full_mass)
         self.M = self._full_mass[self._dofs][:, self._dofs]
         self.h = (self._bias - self._passive)[self._dofs]
+        if self._lifted is not None:
+            self.h -= (self._lifted * data.qfrc_gravcomp)[self._dofs]
         if self._has_friction:
             self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
         self.R = self._xmat[self._base_body].copy()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
+from robotics.controllers.model import lifted_by_motors
 from robotics.controllers.robot_spec import RobotSpec, position_limits, torque_limits, view_of
 from robotics.errors import UsageError
 
@@ -79,6 +80,7 @@ class FloatingBaseModel:
         self.mass = float(model.body_subtreemass[self._base_body])
         self._friction = model.dof_frictionloss[joint_dofs]
         self._has_friction = bool(self._friction.any())
+        self._lifted = lifted_by_motors(model)
         self._full_mass, self._bias = np.empty((model.nv, model.nv)), np.empty(model.nv)
         self._linear, self._angular, self._rate = np.empty((3, len(self._feet), 3, model.nv))
         # Per foot the views that MuJoCo writes into, and its body
@@ -107,6 +109,8 @@ class FloatingBaseModel:
         mujoco.mj_fullM(model, data, self._full_mass)
         self.M = self._full_mass[self._block]
         self.h = (self._bias - self._passive)[self._dofs]
+        if self._lifted is not None:
+            self.h -= (self._lifted * data.qfrc_gravcomp)[self._dofs]
         if self._has_friction:
             self.h[6:] += self._friction * np.tanh(state.v / self.FRICTION_BLEND)
         self.com = self._base_com.copy()
