@@ -8,10 +8,10 @@ import pytest
 from robotics.cli.bench import document_name
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.bench import bench
+from robotics.evaluation.bench_document import Bench
 from robotics.media.record import Shot, record
 from robotics.outputs import write_json
 from robotics.reports.charts import success_chart
-from robotics.reports.content import Bench
 from robotics.reports.page import write_report
 from tests.toy import TOY_ID
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "data": "check, repair or describe a dataset",
     "train": "train a policy on a dataset, or by reward",
     "bench": "success rate of a policy on seeded episodes, with its interval",
+    "compare": "is one policy better than another, by what bench wrote of both",
     "record": "one episode as an H.264 video that plays in a browser",
     "export": "a trained policy as one file for other runtimes: ONNX or TorchScript",
     "control": "a controller alone, with its timing table",

@@ -3,6 +3,7 @@
 import math
 from statistics import NormalDist
 
+from robotics.evaluation.paired import Pairs
 from robotics.evaluation.statistics import wilson_around
 
 
@@ -34,6 +35,14 @@ def episodes_paired(
     return math.ceil(
         ((z_alpha * math.sqrt(discordant) + z_power * math.sqrt(max(0.0, discordant - gap**2))) / gap) ** 2
     )
+
+
+def seeds_to_show(pairs: Pairs) -> int | None:
+    """Seeds from which on a difference as large as these pairs show is found with a power of 80 %; None for none."""
+    first, second = (pairs.both + only for only in (pairs.first_only, pairs.second_only))
+    if first == second:
+        return None
+    return episodes_paired(first / pairs.trials, second / pairs.trials, pairs.correlation or 0.0)
 
 
 def episodes_for_width(rate: float, half_width: float, confidence: float = 0.95) -> int:

@@ -40,6 +40,19 @@ def boschloo(first: Counts, second: Counts) -> float:
     return float(boschloo_exact(_table(first, second)).pvalue)
 
 
+#: Up to so many possible tables; beyond, Boschloo's test takes minutes.
+_FEW_TABLES = 300_000
+
+
+def exact_p(first: Counts, second: Counts) -> tuple[str, float]:
+    """An exact test that both rates are equal, and its two-sided p-value: Boschloo's, or Fisher's for many trials."""
+    if first[1] * second[1] <= _FEW_TABLES:
+        return "Boschloo, exact", boschloo(first, second)
+    from scipy.stats import fisher_exact
+
+    return "Fisher, exact", float(fisher_exact(_table(first, second)).pvalue)
+
+
 def _rate(counts: Counts) -> float:
     successes, trials = counts
     if not 0 <= successes <= trials or trials == 0:

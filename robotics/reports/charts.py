@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 import plotly.io
 import plotly.offline
 
-from robotics.reports.content import LOSSES, RETURN, SUCCESS, Bench, RunContent
+from robotics.evaluation.bench_document import Bench
+from robotics.reports.content import LOSSES, RETURN, SUCCESS, RunContent
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#14b8a6")
 

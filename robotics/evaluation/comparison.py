@@ -1,0 +1,251 @@
+"""Is one policy better than another? Results of `robotics bench` beside each other, as far as their episodes can say.
+
+Where both ran on the same seeds these are pairs, which tell a difference from half as many episodes or fewer: what made
+an episode easy made it easy for both. A method of which there are several trainings is judged over them: the next
+training comes out otherwise, which the episodes of one never show.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robotics.errors import UsageError
+from robotics.evaluation.bench_document import Bench
+from robotics.evaluation.hierarchy import bootstrap_hierarchy
+from robotics.evaluation.multiple import holm
+from robotics.evaluation.paired import Pairs, bootstrap_difference, mcnemar_exact, mcnemar_mid_p, newcombe_paired
+from robotics.evaluation.power import episodes_unpaired, seeds_to_show
+from robotics.evaluation.sequential import anytime_p
+from robotics.evaluation.statistics import Interval, bootstrap_mean, wilson
+from robotics.evaluation.unpaired import exact_p, newcombe
+
+SCHEMA = 1
+#: Below this a difference is called one.
+ALPHA = 0.05
+#: From so many trainings on the interval over them covers what it says (`hierarchy`).
+ENOUGH_TRAININGS = 5
+#: What is None where an environment does not report success, and what more where it can not be.
+_OF_SUCCESS = (
+    *("difference", "difference_ci95", "first_only", "second_only"),
+    *("test", "p", "p_holm", "mid_p", "anytime_p", "needed"),
+)
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is compared: one result, or those of several trainings of one method."""
+
+    label: str
+    benches: tuple[Bench, ...]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Of the first result."""
+        return self.benches[0].document
+
+    @property
+    def says_success(self) -> bool:
+        return all(bench.document["success_rate"] is not None for bench in self.benches)
+
+    def of_each(self, what: str) -> list[list[float]]:
+        """Per training, the `success` or `return` of its episodes."""
+        return [[float(episode[what] or 0.0) for episode in bench.document["episodes"]] for bench in self.benches]
+
+
+def compare(methods: Sequence[Method]) -> dict[str, Any]:
+    """The document of `robotics compare --json`: every result, and each after the first against the first.
+
+    Raises UsageError for fewer than two, for results of different environments, and for one training beside several.
+    """
+    if len(methods) < 2:
+        raise UsageError(f"{len(methods)} result: give two or more to compare")
+    first, *others = methods
+    for bench in (bench for method in methods for bench in method.benches):
+        if bench.document["env"] != first.document["env"]:
+            raise UsageError(
+                f"{bench.file} is of {bench.document['env']}, {first.benches[0].file} of {first.document['env']}: "
+                "compare policies on one environment"
+            )
+    comparisons = [_against(first, other) for other in others]
+    tested = [one for one in comparisons if one["p"] is not None]
+    for one, adjusted in zip(tested, holm([one["p"] for one in tested]), strict=True):
+        one["p_holm"] = adjusted
+    return {
+        "schema": SCHEMA,
+        "kind": "compare",
+        "env": first.document["env"],
+        "results": [_result(method) for method in methods],
+        "comparisons": [one | {"verdict": verdict(one)} for one in comparisons],
+    }
+
+
+def _result(method: Method) -> dict[str, Any]:
+    successes = method.of_each("success")
+    hits, n = int(sum(map(sum, successes))), sum(map(len, successes))
+    return {
+        "label": method.label,
+        "files": [bench.file for bench in method.benches],
+        "n": n,
+        "successes": hits if method.says_success else None,
+        "success_rate": _mean(successes) if method.says_success else None,
+        "success_ci95": list(_rate_over(successes)) if method.says_success else None,
+        "return_mean": _mean(method.of_each("return")),
+    }
+
+
+def _against(first: Method, second: Method) -> dict[str, Any]:
+    """What `second` does better than `first`, positive where it does."""
+    document: dict[str, Any] = {"first": first.label, "second": second.label, "differ": _differ(first, second)}
+    trainings = [len(first.benches), len(second.benches)]
+    if max(trainings) > 1:
+        return document | {"trainings": trainings} | _of_trainings(first, second)
+    a, b = (_by_seed(method.benches[0]) for method in (first, second))
+    shared = [seed for seed in a if seed in b]
+    paired = 2 * len(shared) >= min(len(a), len(b))  # a few that happen to be the same are not worth all others
+    rows_a, rows_b = ([one[seed] for seed in (shared if paired else one)] for one in (a, b))
+    document |= {
+        "trainings": trainings,
+        "paired": paired,
+        "n": [len(rows_a), len(rows_b)],
+        "left_out": [len(a) - len(rows_a), len(b) - len(rows_b)],
+    }
+    says = first.says_success and second.says_success
+    document |= _successes(rows_a, rows_b, paired) if says else dict.fromkeys(_OF_SUCCESS)
+    returns_b, returns_a = ([row["return"] for row in rows] for rows in (rows_b, rows_a))
+    return document | _returns(returns_b, returns_a, paired)
+
+
+def _of_trainings(first: Method, second: Method) -> dict[str, Any]:
+    """As `_against`, over several trainings of each."""
+    for method in (first, second):
+        if len(method.benches) == 1:
+            raise UsageError(
+                f"{method.label} is one training, which does not tell how trainings vary: give two or more of it, or "
+                "one of each"
+            )
+    document: dict[str, Any] = dict.fromkeys(_OF_SUCCESS)
+    counts = [sum(len(bench.document["episodes"]) for bench in method.benches) for method in (first, second)]
+    document |= {"paired": False, "n": counts, "left_out": [0, 0]}
+    if first.says_success and second.says_success:
+        a, b = first.of_each("success"), second.of_each("success")
+        document["difference"] = _mean(b) - _mean(a)
+        document["difference_ci95"] = list(_apart(_mean(b), _rate_over(b), _mean(a), _rate_over(a)))
+    a, b = first.of_each("return"), second.of_each("return")
+    return document | {
+        "return_difference": _mean(b) - _mean(a),
+        "return_difference_ci95": list(_apart(_mean(b), _over(b), _mean(a), _over(a))),
+    }
+
+
+def _successes(rows_a: list[dict[str, Any]], rows_b: list[dict[str, Any]], paired: bool) -> dict[str, Any]:
+    a, b = ([bool(row["success"]) for row in rows] for rows in (rows_a, rows_b))
+    document: dict[str, Any] = dict.fromkeys(_OF_SUCCESS)
+    if paired:
+        pairs = Pairs.of(b, a)
+        return document | {
+            "difference": pairs.difference,
+            "difference_ci95": list(newcombe_paired(pairs)),
+            "first_only": pairs.second_only,
+            "second_only": pairs.first_only,
+            "test": "McNemar's exact test",
+            "p": mcnemar_exact(pairs),
+            "mid_p": mcnemar_mid_p(pairs),
+            "anytime_p": anytime_p(zip(b, a, strict=True)),
+            "needed": seeds_to_show(pairs),
+        }
+    counts_a, counts_b = ((sum(one), len(one)) for one in (a, b))
+    rate_a, rate_b = (hits / n for hits, n in (counts_a, counts_b))
+    test, p = exact_p(counts_b, counts_a)
+    return document | {
+        "difference": rate_b - rate_a,
+        "difference_ci95": list(newcombe(counts_b, counts_a)),
+        "test": test,
+        "p": p,
+        "needed": episodes_unpaired(rate_b, rate_a) if rate_a != rate_b else None,
+    }
+
+
+def _returns(second: list[float], first: list[float], paired: bool) -> dict[str, Any]:
+    """The difference of the mean returns, second minus first, with its bootstrap interval."""
+    rng, b, a = np.random.default_rng(0), float(np.mean(second)), float(np.mean(first))
+    bounds: Interval | None = None
+    if min(len(first), len(second)) > 1:
+        bounds = (
+            bootstrap_difference(second, first, rng)
+            if paired
+            else _apart(b, bootstrap_mean(second, rng), a, bootstrap_mean(first, rng))
+        )
+    return {"return_difference": b - a, "return_difference_ci95": bounds and list(bounds)}
+
+
+def verdict(one: dict[str, Any]) -> str:
+    """A comparison in plain words."""
+    name, bounds, unit, scale = "difference", one["difference_ci95"], " points", 100.0
+    if bounds is None:
+        name, bounds, unit, scale = "return_difference", one["return_difference_ci95"], "", 1.0
+    does = "succeeds more often" if scale > 1 else "has the higher return"
+    sure = bounds is not None and not bounds[0] <= 0 <= bounds[1]
+    if one["p_holm"] is not None:
+        sure = one["p_holm"] <= ALPHA
+    few = ""
+    if 1 < min(one["trainings"]) < ENOUGH_TRAININGS:
+        few = f" (of {min(one['trainings'])} trainings, from which intervals come out somewhat narrow)"
+    if sure:
+        sign, better = (scale, one["second"]) if one[name] > 0 else (-scale, one["first"])
+        low, high = sorted(sign * bound for bound in bounds)
+        return f"{better} {does}, by {sign * one[name]:.1f}{unit} [{low:.1f}, {high:.1f}]{few}"
+    text = f"not enough evidence that either {does}"
+    if bounds is not None:
+        text += f": up to {scale * max(map(abs, bounds)):.1f}{unit} can not be excluded{few}"
+    if one["needed"] is not None:
+        what = "shared seeds" if one["paired"] else "episodes of each"
+        text += f"; a difference as large as this one takes about {one['needed']} {what} to show (power 80 %)"
+    return text
+
+
+def _mean(by_training: Sequence[Sequence[float]]) -> float:
+    """Every training counts the same."""
+    return float(np.mean([np.mean(episodes) for episodes in by_training]))
+
+
+def _over(by_training: Sequence[Sequence[float]]) -> Interval:
+    return bootstrap_hierarchy(by_training, np.random.default_rng(0))
+
+
+def _rate_over(by_training: Sequence[Sequence[float]]) -> Interval:
+    """Interval of a success rate: never narrower than that of so many episodes, also where all trainings agree."""
+    low, high = wilson(int(sum(map(sum, by_training))), sum(map(len, by_training)))
+    if len(by_training) == 1:
+        return low, high
+    least, most = _over(by_training)
+    return min(low, least), max(high, most)
+
+
+def _apart(second: float, of_second: Interval, first: float, of_first: Interval) -> Interval:
+    """Interval of the difference of two independent means, second minus first: half widths add in squares."""
+    (low, high), (below, above) = of_second, of_first
+    return (
+        second - first - float(np.hypot(second - low, above - first)),
+        second - first + float(np.hypot(high - second, first - below)),
+    )
+
+
+def _by_seed(bench: Bench) -> dict[Any, dict[str, Any]]:
+    """Episode by what tells which it was: its seed, or its number in an exam."""
+    exam = bench.document.get("exam")
+    found = {(exam, episode["seed"]): episode for episode in bench.document["episodes"]}
+    if len(found) < len(bench.document["episodes"]):
+        raise UsageError(f"{bench.file} holds a seed twice: an episode counts once")
+    return found
+
+
+def _differ(first: Method, second: Method) -> list[str]:
+    """In what else than the policy two results were measured otherwise."""
+    a, b = first.document, second.document
+    measured = ("target", "calibration", "execution", "env_kwargs")
+    found = [name for name in measured if (a.get(name) or None) != (b.get(name) or None)]
+    of_a, of_b = (one.get("versions") or {} for one in (a, b))
+    others = sorted(name for name in of_a.keys() & of_b.keys() if of_a[name] != of_b[name])
+    return found + [f"{name} ({of_a[name]}, {of_b[name]})" for name in others]
