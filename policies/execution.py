@@ -24,6 +24,8 @@ class ChunkExecutor:
 
     def reset(self, seed: int = 0) -> None:
         """Forget everything that was predicted. Call it at the start of every episode, with the episode's seed."""
+        #: Whether the last action took an inference; the others were predicted before.
+        self.asked = False
         self._playback = Playback(self.schedule, seed)
 
     def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -31,7 +33,8 @@ class ChunkExecutor:
 
         Raises UsageError naming the key when the observation is not what the policy was trained on.
         """
-        if self._playback.asks():
+        self.asked = self._playback.asks()
+        if self.asked:
             rows = {key: np.asarray(value)[None] for key, value in observation.items()}
             self._playback.give(predict_chunks(self.policy, self.schedule, rows, [self._playback])[0])
         return self._playback.action()

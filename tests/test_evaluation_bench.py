@@ -52,6 +52,19 @@ def test_a_trained_policy_beats_chance_on_seeds_it_never_saw(toy_policy):
     assert bench(TOY_ID, "random", 10, 1_000_000)["success_rate"] <= 0.2
 
 
+def test_an_inference_is_told_from_an_action_that_a_chunk_held(toy_policy):
+    """A chunk's other actions cost next to nothing: their median says nothing of the policy."""
+    ms = bench(TOY_ID, str(toy_policy), 3, 1_000_000)["policy_ms"]
+    assert ms["p50"] < ms["inference_p50"] <= ms["inference_p99"]
+    source = open_policy(str(toy_policy))
+    env = make_env(TOY_ID)
+    steps = source.agent(env)._executor.schedule.steps
+    episode = run_episode(env, source.agent(env), 1_000_000)
+    env.close()
+    assert len(episode.inference_ms) == -(-episode.length // steps)
+    assert bench(TOY_ID, "random", 3, 1_000_000)["policy_ms"]["inference_p50"] is None
+
+
 def test_training_seeds_are_refused_unless_asked_for(toy_policy):
     with pytest.raises(UsageError, match=r"trained on 2 of these seeds \(first: 38\).*--seed 1000000"):
         bench(TOY_ID, str(toy_policy), 5, 38)

@@ -117,9 +117,12 @@ def describe(document: dict[str, Any], target: Path | None = None) -> str:
     if document["control_hz"]:
         speed = sum(lengths) / document["control_hz"] / sum(episode["wall_s"] for episode in document["episodes"])
         lines.append(f"speed        {speed:.2f} x real time per process")
-    lines.append(
-        f"policy       {document['policy_ms']['p50']} ms median, {document['policy_ms']['p99']} ms 99th percentile"
-    )
+    ms = document["policy_ms"]
+    lines.append(f"policy       {ms['p50']} ms an action (median), {ms['p99']} ms 99th percentile")
+    if ms["inference_p50"] is not None:
+        lines.append(
+            f"inference    {ms['inference_p50']} ms a chunk (median), {ms['inference_p99']} ms 99th percentile"
+        )
     if any(document["faults"].values()):
         lines.append(
             "faults       " + ", ".join(f"{name} {count}" for name, count in document["faults"].items() if count)

@@ -205,6 +205,11 @@ class _Trained:
         require_fit(path, policy.config, env.action_space.shape, control_rate(env))
         self._executor, self._words = ChunkExecutor(policy, execution), dict[str, np.ndarray]()
 
+    @property
+    def asked(self) -> bool:
+        """Whether the last action took an inference."""
+        return self._executor.asked
+
     def reset(self, env: gym.Env, seed: int) -> None:
         from robotics.policies.language import TASK, word_ids
 

@@ -135,6 +135,7 @@ def summary(episodes: list[Episode], show_seeds: bool = True) -> dict[str, Any]:
     successes = sum(bool(episode.success) for episode in episodes)
     returns = [episode.return_ for episode in episodes]
     policy_ms = np.concatenate([episode.policy_ms for episode in episodes])
+    inference_ms = np.concatenate([episode.inference_ms for episode in episodes])
     faults = Counter(dict.fromkeys(FAULTS, 0))
     for episode in episodes:
         faults.update(episode.faults)
@@ -145,7 +146,11 @@ def summary(episodes: list[Episode], show_seeds: bool = True) -> dict[str, Any]:
         "return_mean": float(np.mean(returns)),
         # A fixed generator: the same episodes give the same interval
         "return_ci95": list(bootstrap_mean(returns, np.random.default_rng(0))) if len(returns) > 1 else None,
-        "policy_ms": {"p50": _percentile(policy_ms, 50), "p99": _percentile(policy_ms, 99)},
+        # Of an action, most of which a chunk holds already, and of those for which the policy is asked
+        "policy_ms": {
+            **{f"p{q}": _percentile(policy_ms, q) for q in (50, 99)},
+            **{f"inference_p{q}": _percentile(inference_ms, q) for q in (50, 99)},
+        },
         "faults": dict(faults),
     }
 

@@ -24,7 +24,8 @@ class Episode:
         return_: undiscounted sum of rewards.
         length: control steps.
         wall_s: time of the whole episode [s].
-        policy_ms: time of each call of the policy [ms].
+        policy_ms: time of each action [ms].
+        inference_ms: of those that took an inference; of an agent that plays chunks, stepped by itself.
         faults: counters by name, of the controller and the policy.
         squared_jerk: of the actions, see `smoothness`.
     """
@@ -35,6 +36,7 @@ class Episode:
     length: int
     wall_s: float
     policy_ms: np.ndarray
+    inference_ms: np.ndarray = field(default_factory=lambda: np.empty(0), kw_only=True)
     faults: dict[str, int] = field(default_factory=dict)
     squared_jerk: float = 0.0
 
@@ -51,6 +53,7 @@ def run_episode(env: gym.Env, agent: Agent, seed: int, on_step: Callable[[], Non
     before = _faults(env, agent)
     success, total, nan, done = _success(info), 0.0, 0, False
     policy_ms: list[float] = []
+    inference_ms: list[float] = []
     actions: list[np.ndarray] = []
     if on_step:
         on_step()
@@ -58,6 +61,8 @@ def run_episode(env: gym.Env, agent: Agent, seed: int, on_step: Callable[[], Non
         asked = time.perf_counter()
         action = agent.act(observation)
         policy_ms.append((time.perf_counter() - asked) * 1e3)
+        if getattr(agent, "asked", False):
+            inference_ms.append(policy_ms[-1])
         if not np.all(np.isfinite(action)):
             success, nan = (None if success is None else False), 1
             break
@@ -70,7 +75,8 @@ def run_episode(env: gym.Env, agent: Agent, seed: int, on_step: Callable[[], Non
     faults = {name: count - before.get(name, 0) for name, count in _faults(env, agent).items()}
     faults["nan"] = faults.get("nan", 0) + nan + ("fault" in info)
     wall_s, jerk = time.perf_counter() - started, squared_jerk(actions)
-    return Episode(seed, success, total, len(policy_ms), wall_s, np.array(policy_ms), faults, jerk)
+    times = np.array(policy_ms)
+    return Episode(seed, success, total, len(times), wall_s, times, faults, jerk, inference_ms=np.array(inference_ms))
 
 
 def _success(info: dict[str, Any]) -> bool | None:
