@@ -19,7 +19,7 @@ from robotics.sim2real.identification.excitation import excite
 from robotics.sim2real.identification.families import FAMILIES
 from robotics.sim2real.identification.fit import Fit, _Problem
 from robotics.sim2real.identification.identify import Settings, identify
-from robotics.sim2real.identification.judgement import Errors, command_delay, mix_ups
+from robotics.sim2real.identification.judgement import Errors, command_delay, improvement, mix_ups
 from robotics.sim2real.identification.parameters import Parameter, choose
 from robotics.sim2real.identification.plant import STRIBECK_SPEED, Plant, neutral
 from robotics.sim2real.identification.plausible import require_plausible
@@ -224,7 +224,7 @@ def test_what_the_engine_has_no_field_for(tmp_path, family, value, tolerance):
 def test_motors_without_a_logged_command_are_driven_by_their_torque(tmp_path):
     truth = Truth(mass=0.4, friction=0.05, damping=0.1)
     nominal = Truth(mass=0.6, friction=0.02, damping=0.05)
-    document = found(tmp_path, truth, None, nominal=nominal, actuator="motor", size=1.0)
+    document = found(tmp_path, truth, None, nominal=nominal, actuator="motor", size=1.0, motions=6)
     rows = document["parameters"]
     assert {name.split(".")[0] for name in rows} == {"mass", "armature", "damping", "friction", "delay"}
     assert rows["mass.left"]["value"] == pytest.approx(0.4, rel=0.03)
@@ -297,6 +297,123 @@ def test_the_true_model_replays_its_own_log(tmp_path):
     assert Replay(subject, noisy).errors((), np.zeros((1, 0)))[0][0, 100:].std() == pytest.approx(0.01, rel=0.15)
 
 
+# -- what actuates the joints ----
+
+POSITION = '<position name="p" joint="turn" kp="50" kv="2"/>'
+
+
+def swinging(actuators):
+    return f"""
+    <mujoco>
+      <compiler angle="radian" autolimits="true"/>
+      <option timestep="0.002" integrator="implicitfast"/>
+      <worldbody>
+        <body>
+          <joint name="turn" axis="0 1 0" damping="0.2" range="-1.5 1.5"/>
+          <geom type="capsule" fromto="0 0 0 0 0 -0.3" size="0.02" mass="1"/>
+        </body>
+      </worldbody>
+      <actuator>{actuators}</actuator>
+    </mujoco>
+    """
+
+
+def subject_with(tmp_path, actuators):
+    path = tmp_path / "swinging.xml"
+    path.write_text(swinging(actuators))
+    return load_subject(str(path))
+
+
+def swung(model, actuator):
+    """A log of plain MuJoCo at 100 Hz."""
+    data, time = mujoco.MjData(model), np.arange(400) * 0.01
+    command, position = 0.5 * np.sin(2 * np.pi * time) + 0.1 * np.sin(17 * time), np.empty(400)
+    for sample, value in enumerate(command):
+        position[sample] = data.qpos[0]
+        data.ctrl[actuator] = value
+        mujoco.mj_step(model, data, nstep=5)
+    return with_speeds(Log("run", time, {"command": {"turn": command}, "position": {"turn": position}}, {}), 0.002)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "",
+        'timeconst="0.05"',
+        'timeconst="0.02" ctrlrange="-0.3 0.3"',
+        'delay="0.051" nsample="40"',
+        'delay="0.03" nsample="20" interp="linear"',
+        'timeconst="0.03" delay="0.021" nsample="16"',
+    ],
+)
+def test_the_true_model_replays_from_the_middle_of_a_motion(tmp_path, own):
+    """What a servo's filter and delay hold when a window begins is told by the commands before it."""
+    subject = subject_with(tmp_path, POSITION.replace("/>", f" {own}/>"))
+    window = swung(subject.model, 0).between(120, 300)
+    assert np.abs(Replay(subject, [window]).errors((), np.zeros((1, 0)))[0]).max() < 1e-3
+    before = subject.model.actuator_delay[0] + subject.model.actuator_dynprm[0, 0] * (subject.model.na > 0)
+    late = choose(subject, ["turn"], True, False, ("delay",))
+    errors = Replay(subject, [window]).errors(late, np.array([[0.02]]))[0]
+    assert before < 0.1 and np.abs(errors).max() > 5e-3  # it would show if they held anything else
+
+
+@pytest.mark.parametrize(
+    "actuators, message",
+    [
+        (
+            POSITION.replace("/>", ' gear="3"/>'),
+            "position servo 'p' of joint 'turn' has gear 3, so that its command is not the joint's position: give it "
+            "gear 1, kp and kv times 9",
+        ),
+        (POSITION.replace("/>", ' gear="-1"/>'), "gear -1"),
+        (
+            POSITION + POSITION.replace('"p"', '"q"'),
+            "joint 'turn' has two position servos, 'p' and 'q': leave one in the model",
+        ),
+        ('<motor joint="turn"/><motor name="m" joint="turn"/>', "two motors, number 0 and 'm'"),
+        (
+            '<intvelocity name="p" joint="turn" kp="50" kv="1" actrange="-1 1"/>',
+            "actuator 'p' of joint 'turn' has a state that its commands do not tell",
+        ),
+    ],
+)
+def test_a_servo_that_no_log_can_be_about_is_refused(tmp_path, actuators, message):
+    with pytest.raises(UsageError) as caught:
+        subject_with(tmp_path, actuators)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_is_neither_a_servo_nor_a_motor_is_refused_where_it_is_logged_or_excited(tmp_path):
+    subject = subject_with(tmp_path, '<velocity name="v" joint="turn" kv="5"/>')
+    with pytest.raises(UsageError, match=r"actuator 'v' of joint 'turn' is neither a position servo nor a motor"):
+        require_plausible(subject, [swung(subject.model, 0)])
+    with pytest.raises(UsageError, match="make it a <motor> and log its torques"):
+        excite(str(tmp_path / "swinging.xml"), 4.0, 50.0, 2.0, 1.0, 0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_servo_and_its_damper_are_one_whose_torques_rub_together(tmp_path, order):
+    """As in the world that is trained in, the load of a joint is what all its actuators do to it."""
+    parts = ['<position name="p" joint="turn" kp="50"/>', '<velocity name="v" joint="turn" kv="2"/>'][::order]
+    subject = subject_with(tmp_path, "".join(parts))
+    servo = subject.actuators["turn"]
+    assert subject.model.actuator(servo).name == "p" and subject.is_servo("turn")
+    window = swung(subject.model, servo).between(120, 300)
+    assert np.abs(Replay(subject, [window]).errors((), np.zeros((1, 0)))[0]).max() < 1e-3
+    plant, control = Plant(subject, 1), np.zeros((1, 200, 2))
+    plant.set_load_friction(0, np.array([0.3]))
+    control[0, :, servo] = np.sin(0.03 * np.arange(200))
+    ours = plant.run(np.zeros((1, 1)), np.zeros((1, 1)), control)["qpos"][0, :, 0]
+    model = mujoco.MjModel.from_xml_string(swinging("".join(parts)))
+    data, theirs = mujoco.MjData(model), []
+    for command in control[0]:
+        data.ctrl[:] = command
+        model.dof_frictionloss[:] = 0.3 * np.abs(data.qfrc_actuator)
+        mujoco.mj_step(model, data)
+        theirs.append(data.qpos[0])
+    np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
 # -- what can not be told ----
 
 
@@ -331,6 +448,54 @@ def test_one_motion_is_not_enough_evidence(tmp_path):
     assert not document["promoted"] and "not enough evidence" in document["verdict"]
 
 
+def test_pieces_of_one_motion_are_no_evidence(tmp_path):
+    """Motors are judged in pieces of 0.25 s, which are wrong in the same way."""
+    truth, nominal = Truth(mass=0.4, friction=0.05, damping=0.1), Truth(mass=0.6, friction=0.02, damping=0.05)
+    document = found(
+        tmp_path, truth, ("mass", "friction", "damping"), nominal, "motor", size=1.0, motions=1, seconds=8.0
+    )
+    assert document["replay_rmse"]["heldout"]["fitted"] < 0.5 * document["replay_rmse"]["heldout"]["nominal"]
+    assert not document["promoted"] and "not enough evidence" in document["verdict"]
+
+
+def test_pieces_are_averaged_over_their_motion_before_motions_are_compared():
+    """Slow errors: four pieces of a motion are wrong alike, so that sixteen of them say what four motions say."""
+    of_motions, rng = np.array([0.9, 1.2, 0.7, 0.95]), np.random.default_rng
+    ones = Errors(list("abcd"), ["a.position"], np.ones((4, 1)), np.ones(4))
+    whole = improvement(ones, Errors(list("abcd"), ["a.position"], of_motions[:, None] ** 2, np.ones(4)), rng(0))
+    motion, each = np.repeat(np.arange(4), 4), of_motions.repeat(4)
+    apart = [
+        Errors([str(i) for i in range(16)], ["a.position"], wrong[:, None] ** 2, wrong, motion)
+        for wrong in (np.ones(16), each)
+    ]
+    assert improvement(*apart, rng(0)) == whole
+    assert apart[1].document()["mean_distance_median"] == np.median(of_motions)
+
+
+def test_a_model_of_which_nothing_is_identifiable_is_not_promoted(tmp_path):
+    """The replay is right, and would be with any other common factor of servo and load."""
+    truth = Truth(friction=0.0, armature=0.0)
+    nominal = replace(truth, stiffness=16.0)
+    document = found(tmp_path, truth, ("stiffness", "damping", "mass"), nominal=nominal, noise=ENCODER, motions=8)
+    assert not any(row["identifiable"] for row in document["parameters"].values())
+    assert document["improvement"]["ci95"][1] < 0 and not document["promoted"]
+    assert "but none of its parameters is identifiable from these logs" in document["verdict"]
+
+
+def test_a_servo_that_moves_without_a_command_is_asked_about_and_promotes_nothing(tmp_path):
+    logs_of(Truth(), tmp_path / "logs", motions=8)
+    for path in (tmp_path / "logs").iterdir():
+        columns = dict(np.load(path))
+        columns["b.comand"] = columns.pop("b.command")
+        np.savez(path, **columns)
+    notes: list[str] = []
+    settings = Settings(("stiffness",), starts=0)
+    document = identify(model_file(tmp_path), tmp_path / "logs", tmp_path / "out", settings, note=notes.append)
+    assert "no column holds the command of b: taken for not commanded" in notes
+    assert "b moves, but no column holds its command: is one misnamed?" in document["verdict"]
+    assert not document["promoted"]
+
+
 def test_a_model_that_is_worse_than_none_is_not_promoted(tmp_path):
     """Servos that are where they are told at once: a soft one with less damping is better, and still of no use."""
     rng = np.random.default_rng(0)
@@ -363,8 +528,25 @@ def test_a_command_without_a_measurement_is_no_measurement(tmp_path):
         columns = dict(np.load(path))
         del columns["b.position"]
         np.savez(path, **columns)
-    document = identify(model_file(tmp_path), tmp_path / "logs", tmp_path / "out", Settings(("stiffness",), starts=0))
+    notes: list[str] = []
+    settings = Settings(("stiffness",), starts=0)
+    document = identify(model_file(tmp_path), tmp_path / "logs", tmp_path / "out", settings, note=notes.append)
     assert list(document["parameters"]) == ["stiffness.a"] and document["promoted"]
+    assert "no column holds the position of b" in notes
+
+
+def test_logs_that_command_other_joints_than_each_other_are_refused(tmp_path):
+    subject, (time, command) = load_subject(model_file(tmp_path)), commands(np.random.default_rng(0), 2.0)
+    both = {joint: command[:, i] for i, joint in enumerate("ab")}
+    position = {"position": {joint: 0.9 * values for joint, values in both.items()}}
+    logs = [
+        Log("run", time, position | {"command": both}, {}),
+        Log("other", time, position | {"command": {"a": both["a"]}}, {}),
+    ]
+    for order in (logs, logs[::-1]):
+        with pytest.raises(DataError, match=r"a command of b is in this log or in .*, but not in both"):
+            require_plausible(subject, order)
+    require_plausible(subject, logs[:1])
 
 
 def test_torques_may_be_larger_than_angles(tmp_path):
@@ -622,6 +804,21 @@ def test_an_excitation_keeps_to_its_limits_and_touches_nothing(tmp_path, gap):
         data.ctrl[:] = value
         mujoco.mj_step(model, data, nstep=4)
         assert data.ncon == 0
+
+
+def test_an_excitation_keeps_to_what_may_be_commanded(tmp_path):
+    path = tmp_path / "link.xml"
+    path.write_text(walled(None).replace('kp="50"', 'kp="50" ctrlrange="-0.2 0.3"'))
+    command = excite(str(path), 12.0, 50.0, 2.0, 1.0, 0).command
+    assert command.min() == -0.2 and command.max() == 0.3
+
+
+def test_a_filtered_servo_does_not_begin_to_move_at_once(tmp_path):
+    """Its rehearsal begins at home: from a filter at zero the arm would swing upright, into what is there."""
+    path, key = tmp_path / "link.xml", '<keyframe><key qpos="0.9" ctrl="0.9"/></keyframe>'
+    scene = walled(None).replace("</worldbody>", '<geom type="sphere" size="0.02" pos="0.05 0 0.49"/></worldbody>')
+    path.write_text(scene.replace('kp="50"', 'kp="50" timeconst="0.3"').replace("</mujoco>", f"{key}</mujoco>"))
+    assert np.ptp(excite(str(path), 4.0, 50.0, 1.0, 0.2, 0).command) > 0.05
 
 
 def test_no_motion_is_too_short_to_begin_and_end_at_rest(tmp_path, capsys):

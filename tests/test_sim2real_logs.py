@@ -160,6 +160,88 @@ def test_an_mcap_recording_that_is_none(tmp_path):
         read_logs(tmp_path / "run.mcap", JOINTS)
 
 
+def write_messages(path, messages):
+    """An MCAP recording of (topic, time [s], message)."""
+    writer_module = pytest.importorskip("mcap.writer", reason="the extra 'mcap' is not installed")
+    with open(path, "wb") as file:
+        writer = writer_module.Writer(file)
+        writer.start()
+        schema, channels = writer.register_schema("any", "jsonschema", b"{}"), {}
+        for topic, time, message in messages:
+            if topic not in channels:
+                channels[topic] = writer.register_channel(topic, "json", schema)
+            stamp = round(time * 1e9) + 5_000_000_000
+            writer.add_message(channels[topic], stamp, json.dumps(message).encode(), stamp)
+        writer.finish()
+    return path
+
+
+def states(**fields):
+    """Messages of joint states as ROS has them, with other fields for some."""
+    rows = zip(FLAT["time"], WIDE["q"].tolist(), strict=True)
+    return [("/states", t, {"name": list(JOINTS), "position": q, "effort": []} | fields) for t, q in rows]
+
+
+ARM = 'files = "run.mcap"\ntime = "time"\njoints = ["shoulder", "elbow"]\nposition = "states.position"\n'
+
+
+def test_an_mcap_recording_of_joint_states_has_names_that_are_no_numbers(tmp_path):
+    write_messages(tmp_path / "run.mcap", states())
+    (log,) = read_logs(describe(tmp_path / "log.toml", ARM), JOINTS)
+    np.testing.assert_array_equal(log.joints["position"]["elbow"], FLAT["elbow.position"])
+    with pytest.raises(DataError, match=r"run: column 'states\.name' is bad at message 1: \['shoulder', 'elbow'\]"):
+        read_logs(describe(tmp_path / "log.toml", ARM.replace("states.position", "states.name")), JOINTS)
+
+
+def test_commands_are_not_known_before_the_first_one(tmp_path):
+    sent = [("/goal", t + 1e-4, {"q": q}) for t, q in zip(FLAT["time"][8:], WIDE["q_cmd"][8:].tolist(), strict=True)]
+    write_messages(tmp_path / "run.mcap", sorted([*states(), *sent], key=lambda message: message[1]))
+    (log,) = read_logs(describe(tmp_path / "log.toml", ARM + 'command = "goal.q"\n'), JOINTS)
+    np.testing.assert_allclose(log.time, FLAT["time"][:11], atol=1e-6)
+    np.testing.assert_array_equal(log.joints["position"]["elbow"], FLAT["elbow.position"][9:])
+    np.testing.assert_array_equal(log.joints["command"]["elbow"], FLAT["elbow.command"][8:-1])
+
+
+@pytest.mark.parametrize(
+    "messages, message",
+    [
+        ([*states()[:3], *states(position=[0.5])[3:]], r"column 'states\.position' is bad at message 4: \[0\.5\]"),
+        ([("/states", 0.0, {"position": [1]}), ("/states", 1.0, {"position": [1, 2]})], r"numeric.*bad at message 2"),
+        ([("/states", 0.0, [1, 2])], "a message of topic /states is no object with named fields"),
+        ([*states(), ("/late", 9.0, {"x": 1})], r"'late\.x' is first heard when the recording ends"),
+    ],
+)
+def test_a_recording_of_something_else_is_named(tmp_path, messages, message):
+    write_messages(tmp_path / "run.mcap", messages)
+    with pytest.raises(DataError, match=message):
+        read_logs(describe(tmp_path / "log.toml", ARM), JOINTS)
+
+
+def test_files_of_one_stem_have_names_of_their_own(tmp_path):
+    write_csv(tmp_path / "run.csv", FLAT)
+    write_npz(tmp_path / "run.npz", FLAT)
+    write_npz(tmp_path / "other.npz", FLAT)
+    assert [log.name for log in read_logs(tmp_path, JOINTS)] == ["other", "run.csv", "run.npz"]
+
+
+def test_a_suffix_may_be_in_capitals(tmp_path):
+    write_csv(tmp_path / "RUN.CSV", FLAT)
+    assert_same(read_logs(tmp_path / "RUN.CSV", JOINTS)[0])
+    assert [log.name for log in read_logs(tmp_path, JOINTS)] == ["RUN"]
+
+
+@pytest.mark.parametrize("start", [np.datetime64("2024-01-01T12:00", "us"), np.timedelta64(0, "us")])
+@pytest.mark.parametrize("write, suffix", [(write_npz, "npz"), (None, "parquet")])
+def test_times_of_a_clock_are_seconds(tmp_path, write, suffix, start):
+    stamps = start + (1e6 * FLAT["time"]).round().astype("timedelta64[us]")
+    columns = {**FLAT, "time": stamps}
+    if write:
+        write(tmp_path / f"run.{suffix}", columns)
+    else:
+        pq.write_table(pa.table(columns), tmp_path / f"run.{suffix}")
+    assert_same(read_logs(tmp_path / f"run.{suffix}", JOINTS)[0])
+
+
 def test_a_folder_is_one_motion_per_file(tmp_path):
     write_csv(tmp_path / "b.csv", FLAT)
     write_npz(tmp_path / "a.npz", FLAT)
@@ -223,6 +305,52 @@ def test_damage_is_named(tmp_path, columns, message):
         read_logs(tmp_path / "run.npz", JOINTS)
     assert message in str(caught.value) and str(caught.value).startswith("run: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["N/A", "ERR", "0,5"])
+@pytest.mark.parametrize("column", ["elbow.command", "elbow.position", "time"])
+def test_a_cell_that_is_no_number_is_named(tmp_path, column, text):
+    """Without its column the log would be one of a joint that nobody commands, or that nobody saw."""
+    path = write_csv(tmp_path / "run.csv", FLAT)
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    lines[5][list(FLAT).index(column)] = f'"{text}"'
+    path.write_text("\n".join(",".join(line) for line in lines))
+    with pytest.raises(DataError) as caught:
+        read_logs(path, JOINTS)
+    assert str(caught.value) == f"run: column '{column}' is bad at line 6: '{text}'"
+    with pytest.raises(DataError, match=f"'{column}' is bad at line 6"):
+        text = f'files = "run.csv"\nrate_hz = 50\njoints = ["elbow"]\nposition = "{column}"\n'
+        read_logs(describe(tmp_path / "log.toml", text), JOINTS)
+
+
+def test_a_column_of_words_that_nobody_asks_for_is_no_matter(tmp_path):
+    path = write_csv(tmp_path / "run.csv", FLAT)
+    path.write_text("\n".join(f"{line},note" for line in path.read_text().splitlines()))
+    assert_same(read_logs(path, JOINTS)[0])
+
+
+def test_a_value_that_is_missing_in_a_parquet_file_is_named(tmp_path):
+    values = [None if i == 5 else float(v) for i, v in enumerate(FLAT["elbow.command"])]
+    pq.write_table(pa.table({**FLAT, "elbow.command": pa.array(values)}), tmp_path / "run.parquet")
+    with pytest.raises(DataError, match=r"run: 'elbow\.command' is not finite at sample 5"):
+        read_logs(tmp_path / "run.parquet", JOINTS)
+    wide = {"t": WIDE["t"], "q": pa.array([row[: 1 + (i != 3)] for i, row in enumerate(WIDE["q"].tolist())])}
+    pq.write_table(pa.table(wide), tmp_path / "run.parquet")
+    with pytest.raises(DataError, match=r"run: column 'q' is bad at row 4: \[0\.06"):
+        read_logs(tmp_path / "run.parquet", JOINTS)
+
+
+def test_a_known_column_of_words_is_named(tmp_path):
+    write_npz(tmp_path / "run.npz", {**WIDE, "q_cmd": np.array(["a"] * 20)})
+    with pytest.raises(DataError, match=r"run: column 'q_cmd' is not of numbers"):
+        read_logs(tmp_path / "run.npz", JOINTS)
+
+
+@pytest.mark.parametrize("rate_hz", [1000, 2000, 4000])
+def test_milliseconds_of_a_fast_loop_are_no_seconds(tmp_path, rate_hz):
+    write_npz(tmp_path / "run.npz", {**WIDE, "t": 1e3 * np.arange(20) / rate_hz})
+    with pytest.raises(DataError, match=r'is its time in ms\? Give units = \{time = "ms"\}'):
+        read_logs(tmp_path / "run.npz", JOINTS)
 
 
 def test_time_that_nobody_named_is_asked_for(tmp_path):

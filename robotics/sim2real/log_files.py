@@ -122,7 +122,11 @@ def _split(table: Table, lengths: Any) -> list[Table]:
     edges = np.cumsum(counts)
     long = {name: values for name, values in table.columns.items() if len(values) == table.length}
     return [
-        Table(f"{table.name}-{i:04d}", {name: values[stop - count : stop] for name, values in long.items()})
+        Table(
+            f"{table.name}-{i:04d}",
+            {name: values[stop - count : stop] for name, values in long.items()},
+            table.unreadable,
+        )
         for i, (count, stop) in enumerate(zip(counts, edges, strict=True))
     ]
 
@@ -193,7 +197,7 @@ def _select(table: Table, source: Any) -> Array:
 
 
 def _one(table: Table, text: str) -> Array:
-    if text in table.columns:
+    if table.holds(text):
         values = table.column(text)
     else:
         match = re.fullmatch(r"(.+)\[(\d+)(?::(\d+))?\]", text)

@@ -33,12 +33,11 @@ SAGE_SO101 = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wris
 def undescribed_joints(table: Table, joints: Sequence[str]) -> dict[str, dict[str, Array]]:
     """Channel -> {joint: values} of columns `<joint>.<channel>`, or of columns of all joints.
 
-    Raises DataError naming the columns and the description to write when there is neither.
+    Raises DataError naming the columns and the description to write when there is neither, and for one of them that
+    can not be read: without it the rest would be of another motion.
     """
     named = {
-        channel: {
-            joint: table.column(f"{joint}.{channel}") for joint in joints if f"{joint}.{channel}" in table.columns
-        }
+        channel: {joint: table.column(f"{joint}.{channel}") for joint in joints if table.holds(f"{joint}.{channel}")}
         for channel in CHANNELS
     }
     if named["position"]:
@@ -56,7 +55,7 @@ def undescribed_joints(table: Table, joints: Sequence[str]) -> dict[str, dict[st
 
 def undescribed_body(table: Table, body: str) -> dict[str, Array]:
     """Channel -> (T, 3 or 4) of the only free body. DataError when its position is not there."""
-    state = table.columns.get("state")
+    state = table.column("state") if table.holds("state") else None
     if state is not None and state.ndim == 2 and state.shape[1] == sum(BODY_CHANNELS.values()):
         edges = np.cumsum(list(BODY_CHANNELS.values()))[:-1]
         return dict(zip(BODY_CHANNELS, np.split(state, edges, axis=1), strict=True))
@@ -72,8 +71,8 @@ def undescribed_body(table: Table, body: str) -> dict[str, Array]:
 def undescribed_time(table: Table) -> Array:
     """(T,) [s]. DataError when no column is named after the time."""
     for name in TIME:
-        if name in table.columns:
-            return table.columns[name]
+        if table.holds(name):
+            return table.column(name)
     raise DataError(
         f"{table.name}: no column 'time'; its columns are {_columns(table)}; describe it in a TOML file: "
         'time = "…", or rate_hz = …'
@@ -92,14 +91,14 @@ def _wide(table: Table, names: Sequence[str], width: int) -> Array | None:
     if not width:
         return None
     for name in names:
-        values = table.columns.get(name)
+        values = table.column(name) if table.holds(name) else None
         if values is not None and (values.shape[1:] == (width,) or (width == 1 and values.ndim == 1)):
             return values.reshape(len(values), -1)
         for first in (1, 0):
             for pattern in ("{}{}", "{}_{}"):
                 parts = [pattern.format(name, first + i) for i in range(width)]
-                if all(part in table.columns for part in parts):
-                    return np.stack([table.columns[part] for part in parts], axis=-1)
+                if all(table.holds(part) for part in parts):
+                    return np.stack([table.column(part) for part in parts], axis=-1)
     return None
 
 
@@ -116,4 +115,5 @@ def _columns(table: Table) -> str:
         return f" ({values.shape[1]} numbers)" if values.ndim == 2 else ""
 
     shown: Mapping[str, Array] = table.columns
-    return ", ".join(f"{name}{width(values)}" for name, values in shown.items())
+    unreadable = [f"{name} (unreadable)" for name in table.unreadable]
+    return ", ".join([*(f"{name}{width(values)}" for name, values in shown.items()), *unreadable])

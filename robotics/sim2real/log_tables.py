@@ -1,12 +1,16 @@
 """Tables of named columns from the file formats that robots log to."""
 
 import csv
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from robotics.errors import DataError, RoboticsError, unknown_name
+from robotics.errors import DataError, unknown_name
+from robotics.sim2real.log_mcap import read_mcap
+from robotics.sim2real.log_numbers import Columns
 
 Array = np.ndarray
 
@@ -15,17 +19,24 @@ SUFFIXES = (".csv", ".parquet", ".npz", ".mcap")
 
 @dataclass(frozen=True)
 class Table:
-    """Columns (T,) or (T, n) of one motion."""
+    """Columns (T,) or (T, n) of one motion; of those that can not be read as numbers, what is wrong with them."""
 
     name: str
     columns: dict[str, Array]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
         """Of the longest column: the number of samples."""
         return max((len(values) for values in self.columns.values()), default=0)
 
+    def holds(self, name: str) -> bool:
+        """Whether it has a column of this name, though `column` may not be able to read it."""
+        return name in self.columns or name in self.unreadable
+
     def column(self, name: str) -> Array:
+        if name in self.unreadable:
+            raise DataError(f"{self.name}: column '{name}' is {self.unreadable[name]}")
         if name not in self.columns:
             raise DataError(f"{self.name}: {unknown_name('column', name, self.columns)}")
         return self.columns[name]
@@ -36,22 +47,25 @@ def read_tables(path: Path) -> list[Table]:
     if (path / "meta" / "info.json").is_file():
         return _lerobot(path)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     elif path.is_file():
         files = [path]
     else:
         files = sorted(path.parent.glob(path.name))
-    return [_read(file) for file in files]
+    stems = Counter(file.stem for file in files)
+    return [_read(file, file.stem if stems[file.stem] == 1 else file.name) for file in files]
 
 
-def _read(path: Path) -> Table:
-    readers = {".csv": _csv, ".parquet": _parquet, ".npz": _npz, ".mcap": _mcap}
-    if path.suffix not in readers:
+def _read(path: Path, name: str) -> Table:
+    readers = {".csv": _csv, ".parquet": _parquet, ".npz": _npz, ".mcap": read_mcap}
+    suffix = path.suffix.lower()
+    if suffix not in readers:
         raise DataError(f"{path}: logs are {', '.join(readers)}, not '{path.suffix}'")
-    return Table(path.stem, readers[path.suffix](path))
+    columns = readers[suffix](path)
+    return Table(name, columns.numbers, columns.unreadable)
 
 
-def _csv(path: Path) -> dict[str, Array]:
+def _csv(path: Path) -> Columns:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets leave a mark at the beginning
             reader = csv.reader(file)
@@ -69,16 +83,14 @@ def _csv(path: Path) -> dict[str, Array]:
     for number, row in numbered[1:]:
         if len(row) != len(header):
             raise DataError(f"{path}, line {number}: {len(row)} values for {len(header)} columns")
-    columns = {}
+    columns, lines = Columns(), [f"line {number}" for number, _ in numbered[1:]]
     for i, name in enumerate(header):
-        try:
-            columns[name] = np.array([float(row[i]) if row[i].strip() else np.nan for row in rows[1:]])
-        except ValueError:
-            continue  # a column of words; asking for it says that it is not there
+        columns.add_list(name, [row[i] if row[i].strip() else None for row in rows[1:]], lines)
     return columns
 
 
-def _parquet(path: Path) -> dict[str, Array]:
+def _parquet(path: Path) -> Columns:
+    import pyarrow
     import pyarrow.parquet as pq
     from pyarrow import ArrowException
 
@@ -86,52 +98,25 @@ def _parquet(path: Path) -> dict[str, Array]:
         frame = pq.read_table(path)
     except ArrowException as error:
         raise DataError(f"{path}: no Parquet file ({error})") from None
-    return _numeric({name: np.array(frame[name].to_pylist()) for name in frame.column_names})
+    columns, rows = Columns(), [f"row {number}" for number in range(1, frame.num_rows + 1)]
+    for name in frame.column_names:
+        if pyarrow.types.is_timestamp(frame[name].type) or pyarrow.types.is_duration(frame[name].type):
+            columns.add_array(name, frame[name].to_numpy())
+        else:
+            columns.add_list(name, frame[name].to_pylist(), rows)
+    return columns
 
 
-def _npz(path: Path) -> dict[str, Array]:
+def _npz(path: Path) -> Columns:
+    columns = Columns()
     try:
         with np.load(path, allow_pickle=False) as archive:
-            columns = {name: archive[name] for name in archive.files}
+            for name in archive.files:
+                if (values := archive[name]).ndim:
+                    columns.add_array(name, values)
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: no NumPy archive of plain arrays ({error})") from None
-    return _numeric({name: values for name, values in columns.items() if values.ndim})
-
-
-def _mcap(path: Path) -> dict[str, Array]:
-    """JSON-encoded messages: one column per topic and numeric field, `<topic>.<field>`; the log time is `time`."""
-    import json
-
-    try:
-        from mcap.exceptions import McapError
-        from mcap.reader import make_reader
-    except ImportError:
-        raise RoboticsError(f"{path}: reading MCAP needs the extra 'mcap': pip install 'robotics[mcap]'") from None
-    columns: dict[str, list] = {}
-    times: dict[str, list[float]] = {}
-    try:
-        with open(path, "rb") as file:
-            for _, channel, message in make_reader(file).iter_messages():
-                if channel.message_encoding != "json":
-                    kind = channel.message_encoding
-                    raise DataError(f"{path}: topic {channel.topic} is encoded as '{kind}', not json")
-                for field, value in json.loads(message.data).items():
-                    if isinstance(value, (int, float, list)):
-                        name = f"{channel.topic.strip('/')}.{field}"
-                        columns.setdefault(name, []).append(value)
-                        times.setdefault(name, []).append(message.log_time * 1e-9)
-    except (McapError, ValueError) as error:
-        raise DataError(f"{path}: no MCAP recording of JSON messages ({error})") from None
-    if not columns:
-        raise DataError(f"{path}: holds no numeric message")
-    densest = max(columns, key=lambda name: len(columns[name]))
-    time = np.array(times[densest])
-    table = {"time": time - time[0]}
-    for name, values in columns.items():
-        values_, own = np.array(values, dtype=float), np.array(times[name])
-        last = np.clip(np.searchsorted(own, time, side="right") - 1, 0, None)
-        table[name] = values_[last]  # what was known at that time
-    return table
+    return columns
 
 
 def _lerobot(root: Path) -> list[Table]:
@@ -140,17 +125,16 @@ def _lerobot(root: Path) -> list[Table]:
     from robotics.vocabulary import camera_of
 
     dataset = Dataset.open(root)
-    keys = [key for key in dataset.features if not camera_of(key)]
-    values = _numeric({key: dataset.column(key) for key in keys})
+    columns = Columns()
+    for key in dataset.features:
+        if not camera_of(key):
+            columns.add_array(key, dataset.column(key))
+    values = columns.numbers
     for key in list(values):
         names = dataset.features[key].get("names")
         if isinstance(names, list) and values[key].ndim == 2 and len(names) == values[key].shape[1]:
             values |= {f"{key}.{name}": values[key][:, i] for i, name in enumerate(names)}
     return [
-        Table(f"{root.name}-{number:06d}", {key: column[first:last] for key, column in values.items()})
+        Table(f"{root.name}-{number:06d}", {key: one[first:last] for key, one in values.items()}, columns.unreadable)
         for number, (first, last) in enumerate(dataset.episode_ranges)
     ]
-
-
-def _numeric(columns: dict[str, Array]) -> dict[str, Array]:
-    return {name: values for name, values in columns.items() if values.dtype.kind in "fiub"}

@@ -18,8 +18,8 @@ BODY_CHANNELS = {"position": 3, "orientation": 4, "velocity": 3, "angular_veloci
 #: A sample that comes later than this many usual periods is a gap, unless it is shorter than what a busy computer loses
 #: now and then [s]; replay uses the logged times, so that does no harm.
 LONGEST_PERIODS, SHORTEST_GAP_S = 5.0, 0.05
-#: No robot is logged more slowly than this [s]: its time is in another unit.
-SLOWEST_S = 1.0
+#: No robot is logged as slowly as this [s]: its time is in another unit, be it milliseconds of a loop at 4 kHz.
+SLOWEST_S = 0.25
 #: Commands are remembered for this long before a motion that is cut out of a longer one: no robot's are later [s].
 EARLIER_S = 0.3
 
@@ -122,7 +122,7 @@ def _require_order(name: str, time: Array) -> None:
 
 def _require_seconds(name: str, time: Array) -> None:
     step = float(np.median(np.diff(time)))
-    if step > SLOWEST_S:
+    if step >= SLOWEST_S:
         unit = "ms" if step < 1e3 else "us" if step < 1e6 else "ns"
         raise DataError(
             f'{name}: a sample every {step:.6g} s: is its time in {unit}? Give units = {{time = "{unit}"}} in the TOML '

@@ -15,6 +15,7 @@ import numpy as np
 from robotics.errors import RoboticsError, UsageError
 from robotics.evaluation.seeds import require_seed
 from robotics.outputs import write_atomically
+from robotics.sim2real.identification.actuators import hold
 from robotics.sim2real.identification.plant import neutral
 from robotics.sim2real.identification.subject import Subject, load_subject
 
@@ -41,7 +42,8 @@ class Excitation:
 def excite(robot: str, seconds: float, rate_hz: float, top_hz: float, speed: float, seed: int) -> Excitation:
     """Commands for all position servos of the robot; torques within half the limits for motors.
 
-    Raises UsageError for a robot without actuated joints, RoboticsError when no motion is free of contact.
+    Raises UsageError for a robot without actuated joints, or with one that neither a position servo nor a motor moves;
+    RoboticsError when no motion is free of contact.
     """
     for name, value in (("seconds", seconds), ("rate-hz", rate_hz), ("top-hz", top_hz), ("speed", speed)):
         if not 0 < value < float("inf"):
@@ -52,6 +54,7 @@ def excite(robot: str, seconds: float, rate_hz: float, top_hz: float, speed: flo
     if top_hz > rate_hz / 4:
         raise UsageError(f"--top-hz {top_hz}: commands at {rate_hz} Hz carry at most {rate_hz / 4:g} Hz")
     subject = load_subject(robot)
+    subject.require_known(subject.joints)
     joints = tuple(joint for joint in subject.joints if joint in subject.actuators)
     if not joints:
         raise UsageError(f"robot {robot}: no actuated joint to excite")
@@ -113,6 +116,8 @@ def _scaled(subject: Subject, joints: tuple[str, ...], time: Array, shape: Array
             room = MARGIN * max(0.0, min(home - low, high - home))
         fastest = np.abs(np.diff(shape[:, i])).max() / (time[1] - time[0])
         command[:, i] = home + size * min(room, speed / max(fastest, 1e-9)) * shape[:, i]
+        if model.actuator_ctrllimited[actuator]:
+            command[:, i] = np.clip(command[:, i], *model.actuator_ctrlrange[actuator])
     return command
 
 
@@ -122,9 +127,11 @@ def _touched(subject: Subject, joints: tuple[str, ...], time: Array, command: Ar
     data.qpos[:] = neutral(model)
     if model.nkey:
         data.ctrl[:] = model.key_ctrl[0]  # of what moves no single joint, such as a gripper
+    actuators = [subject.actuators[joint] for joint in joints]
+    for actuator, start in zip(actuators, command[0], strict=True):
+        hold(model, data, actuator, float(start))
     mujoco.mj_forward(model, data)
     before, steps = _contacts(data), max(1, round((time[1] - time[0]) / model.opt.timestep))
-    actuators = [subject.actuators[joint] for joint in joints]
     for row in command:
         data.ctrl[actuators] = row
         mujoco.mj_step(model, data, nstep=steps)

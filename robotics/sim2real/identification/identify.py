@@ -14,7 +14,7 @@ from robotics.sim2real.identification import judgement
 from robotics.sim2real.identification.calibration import FILE, calibration_document
 from robotics.sim2real.identification.fit import CANDIDATES, Fit, fit
 from robotics.sim2real.identification.parameters import Parameter, choose, motors_only
-from robotics.sim2real.identification.plausible import driven, moving, require_plausible
+from robotics.sim2real.identification.plausible import driven, missing, moving, require_plausible
 from robotics.sim2real.identification.replay import Replay
 from robotics.sim2real.identification.speeds import with_speeds
 from robotics.sim2real.identification.split import pieces, split, within_budget
@@ -89,7 +89,8 @@ def identify(
 
     The model is promoted (`calibration.json`) only if it replays the motions that were held out better than the nominal
     one, by more than `LEAST_GAIN` and with the 95 % interval of the difference below zero, and better than commands
-    that are taken for positions; and if no joint moves with another one's command, or against its own.
+    that are taken for positions; if any of its parameters is identifiable at all; and if no joint moves with another
+    one's command, against its own, or without one.
 
     Raises DataError or UsageError for logs that are not of this robot; nothing is written then.
     """
@@ -126,7 +127,7 @@ def identify(
         "motions": {"train": [x.name for x in fitted_logs], "heldout": [x.name for x in held]},
         "dropout": dropout,
         "parameters": _parameters(parameters, found, sure),
-        **judge.document(parameters, found.values),
+        **judge.document(parameters, found.values, told=any(c.reason is None for c in sure)),
         "starts": found.starts,
         "settings": dict(vars(settings)),
         "versions": versions(),
@@ -150,6 +151,8 @@ def _measured(subject: Subject, log: Path, note: Callable[[str], None]) -> tuple
     """The logs with speeds, without measurements that were lost; and the share of those."""
     logs = read_logs(log, subject.joints, subject.only_body)
     require_plausible(subject, logs)
+    for words in missing(subject, logs[0]):
+        note(words)
     dropout, timestep = measured_dropout(logs)["value"], float(subject.model.opt.timestep)
     if dropout:
         note(f"{dropout:.1%} of the measurements were lost: the one before stands for them, and is not counted")
@@ -182,29 +185,33 @@ class _Judge:
     ) -> None:
         self._subject, self._rng, self._logs = subject, rng, [*fitted, *held]
         self._fitted = pieces(fitted, horizon_s) if horizon_s else list(fitted)
-        self._held = pieces(held, horizon_s) if horizon_s else list(held)
+        cut = [pieces([log], horizon_s) if horizon_s else [log] for log in held]
+        self._held, self._motions = [piece for motion in cut for piece in motion], len(held)
+        self._motion = np.repeat(np.arange(len(held)), [len(motion) for motion in cut])
         self._nominal = self.held((), np.zeros(0))
 
     def held(self, parameters: Sequence[Parameter], values: Array) -> judgement.Errors:
-        return judgement.replay_errors(self._subject, self._held, parameters, values)
+        return judgement.replay_errors(self._subject, self._held, parameters, values, self._motion)
 
-    def document(self, parameters: Sequence[Parameter], values: Array) -> dict[str, Any]:
+    def document(self, parameters: Sequence[Parameter], values: Array, told: bool) -> dict[str, Any]:
+        """What the fitted model is worth; `told` is whether the logs tell any of its parameters."""
         subject, none = self._subject, np.zeros(0)
         position, command = (self._held[0].joints.get(channel, {}) for channel in ("position", "command"))
-        servos = [j for j in subject.joints if j in position and j in command and subject.is_servo(j)]
+        measured = [joint for joint in subject.joints if joint in position and subject.is_servo(joint)]
+        servos = [joint for joint in measured if joint in command]
         held = self.held(parameters, values)
         train = {
             "nominal": judgement.replay_errors(subject, self._fitted, (), none).rmse,
             "fitted": judgement.replay_errors(subject, self._fitted, parameters, values).rmse,
         }
         difference, interval = judgement.improvement(self._nominal, held, self._rng)
-        enough = len(self._held) >= 2
+        enough = self._motions >= 2
         better = interval[1] < 0 and -difference > LEAST_GAIN * self._nominal.rmse
         trivial = judgement.command_errors(self._held, servos)
         useful = trivial is None or held.rmse_of(servos) < trivial
-        doubts = judgement.mix_ups(self._logs, servos)
-        promoted = bool(enough and better and useful and not doubts)
-        verdict = _verdict(enough, better, useful, doubts, difference, interval)
+        doubts = judgement.mix_ups(self._logs, servos) + judgement.untold(self._logs, measured)
+        promoted = bool(enough and better and useful and told and not doubts)
+        verdict = _verdict(enough, better, useful, told, doubts, difference, interval)
         return {
             "replay_rmse": {"train": train, "heldout": {"nominal": self._nominal.rmse, "fitted": held.rmse}},
             "heldout": {"nominal": self._nominal.document(), "fitted": held.document()},
@@ -226,7 +233,13 @@ class _Judge:
 
 
 def _verdict(
-    enough: bool, better: bool, useful: bool, doubts: Sequence[str], difference: float, interval: tuple[float, float]
+    enough: bool,
+    better: bool,
+    useful: bool,
+    told: bool,
+    doubts: Sequence[str],
+    difference: float,
+    interval: tuple[float, float],
 ) -> str:
     size = f"by {abs(difference):.4g} [{-interval[1]:.4g}, {-interval[0]:.4g}] rad or m"
     on = "not promoted: on motions it never saw the fitted model is"
@@ -236,6 +249,8 @@ def _verdict(
         said = f"{on} not surely better than the nominal one ({size})"
     elif not useful:
         said = f"{on} better than the nominal one, {size}, but not than joint = command: doing nothing is better"
+    elif not told:
+        said = f"{on} better than the nominal one, {size}, but none of its parameters is identifiable from these logs"
     elif doubts:
         said = f"{on} better than the nominal one, {size}, but the logs are doubtful"
     else:

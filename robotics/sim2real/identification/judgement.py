@@ -36,6 +36,8 @@ class Errors:
     squared: Array
     mean_distance: Array
     """(W,) time average of the norm over the signals: the usual measure of a free body's path [m]."""
+    motion: Array | None = None
+    """(W,) which motion each of these is a piece of, counted from 0; each is one of its own when None."""
 
     @property
     def rmse(self) -> float:
@@ -51,13 +53,20 @@ class Errors:
     def per_motion(self) -> Array:
         return np.sqrt(self.squared.mean(axis=1))
 
+    def by_motion(self, values: Array) -> Array:
+        """(M,) the means over the pieces of each motion of `values` (W,): pieces of one do not count as many."""
+        if self.motion is None:
+            return values
+        return np.bincount(self.motion, values) / np.bincount(self.motion)
+
     def document(self) -> dict:
+        distance = self.by_motion(self.mean_distance)
         return {
             "rmse": self.rmse,
             "per_signal": dict(zip(self.signals, np.sqrt(self.squared.mean(axis=0)).tolist(), strict=True)),
             "per_motion": dict(zip(self.names, self.per_motion.tolist(), strict=True)),
-            "mean_distance_median": float(np.median(self.mean_distance)),
-            "mean_distance_median_ci95": _median_interval(self.mean_distance),
+            "mean_distance_median": float(np.median(distance)),
+            "mean_distance_median_ci95": _median_interval(distance),
         }
 
 
@@ -67,8 +76,14 @@ def _median_interval(values: Array) -> list[float] | None:
     return [float(interval.low), float(interval.high)] if np.isfinite([interval.low, interval.high]).all() else None
 
 
-def replay_errors(subject: Subject, logs: Sequence[Log], parameters: Sequence[Parameter], values: Array) -> Errors:
-    """Errors of the whole of each log, from its first measured state."""
+def replay_errors(
+    subject: Subject,
+    logs: Sequence[Log],
+    parameters: Sequence[Parameter],
+    values: Array,
+    motion: Array | None = None,
+) -> Errors:
+    """Errors of the whole of each log, from its first measured state; `motion` says whose piece each is (`Errors`)."""
     replay = Replay(subject, logs)
     errors = [e[0] for e in replay.errors(parameters, values[None])]
     return Errors(
@@ -76,6 +91,7 @@ def replay_errors(subject: Subject, logs: Sequence[Log], parameters: Sequence[Pa
         [signal.label for signal in replay.observed],
         np.array([(e**2).mean(axis=0) for e in errors]),
         np.array([np.linalg.norm(e, axis=1).mean() for e in errors]),
+        motion,
     )
 
 
@@ -113,9 +129,11 @@ def prediction_errors(
 def improvement(nominal: Errors, fitted: Errors, rng: np.random.Generator) -> tuple[float, tuple[float, float]]:
     """Mean difference of RMSE over motions, fitted minus nominal, and its 95 % interval over motions.
 
-    The wider of the bootstrap's and Student's: of few motions the bootstrap makes too much.
+    A motion that is replayed in pieces counts once: what one piece is wrong by, the next one mostly is too. The
+    interval is the wider of the bootstrap's and Student's: of few motions the bootstrap makes too much.
     """
-    difference = fitted.per_motion - nominal.per_motion
+    before, after = (np.sqrt(errors.by_motion(errors.squared.mean(axis=1))) for errors in (nominal, fitted))
+    difference = after - before
     mean, (low, high) = float(difference.mean()), bootstrap_mean(difference.tolist(), rng)
     if len(difference) > 1:
         half = stats.t.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / np.sqrt(len(difference))
@@ -160,6 +178,18 @@ def mix_ups(logs: Sequence[Log], servos: Sequence[str]) -> list[str]:
         ):
             found.append(f"{joint} moves with {best}'s command: are columns swapped?")
     return found
+
+
+def untold(logs: Sequence[Log], servos: Sequence[str]) -> list[str]:
+    """Questions about servos that move as much as others do, and of which no command is known."""
+    spread = {joint: float(np.std(_joined(logs, "position", joint))) for joint in servos}
+    told = [joint for joint in servos if joint in logs[0].joints.get("command", {})]
+    least = PART * max((spread[joint] for joint in told), default=0.0)
+    return [
+        f"{joint} moves, but no column holds its command: is one misnamed?"
+        for joint in servos
+        if joint not in told and 0 < spread[joint] >= least
+    ]
 
 
 def _joined(logs: Sequence[Log], channel: str, joint: str) -> Array:

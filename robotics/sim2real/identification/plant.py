@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from robotics.sim2real.identification.actuators import filtered
 from robotics.sim2real.identification.subject import Subject
 
 Array = np.ndarray
@@ -87,14 +88,19 @@ class Plant:
 
     # -- motion ---------------------------------------------------------------------------------------------------
 
-    def run(self, qpos: Array, qvel: Array, control: Array, substeps: int = 1) -> dict[str, Array]:
+    def run(
+        self, qpos: Array, qvel: Array, control: Array, substeps: int = 1, past: Array | None = None
+    ) -> dict[str, Array]:
         """Simulate from these states (N, nq), (N, nv) with commands (N, steps, nu), each for `substeps` physics steps.
 
-        Returns qpos, qvel and actuator_force after every command, (N, steps, …).
+        Actuators with a state or a delay of their own begin with what commands (N, n, nu) before, one per physics step,
+        left in them. Returns qpos, qvel and actuator_force after every command, (N, steps, …).
         """
         self.batch.set_const()
         self.batch.reset()
         self.batch.bind("qpos")[:], self.batch.bind("qvel")[:] = qpos, qvel
+        if past is not None:
+            self._remember(past)
         fields = ("qpos", "qvel", "actuator_force")
         if not (self._backlash or self._load or self._stribeck):
             fine = np.repeat(control, substeps, axis=1)
@@ -102,8 +108,21 @@ class Plant:
             return {str(name): values[:, substeps - 1 :: substeps] for name, values in out.items()}
         return self._stepped(control, substeps, fields)
 
+    def _remember(self, past: Array) -> None:
+        """Set the filters and the delays of the model's actuators to what `past` commands left in them."""
+        for actuator in self.subject.actuators.values():
+            address, count = self.model.actuator_historyadr[actuator], self.model.actuator_history[actuator, 0]
+            if address >= 0:  # a cell of the user's, the newest sample's index, then times [s], then commands
+                history = self.batch.bind("history")
+                times = history[0, address + 2 : address + 2 + count]
+                steps_ago = np.round(times / self.model.opt.timestep).astype(int)  # all below zero: from the end
+                history[:, address + 2 + count : address + 2 + 2 * count] = past[:, steps_ago, actuator]
+            state = filtered(self.model, actuator, past[:, :, actuator])
+            if state is not None:
+                self.batch.bind("act")[:, self.model.actuator_actadr[actuator]] = state
+
     def _stepped(self, control: Array, substeps: int, fields: tuple[str, ...]) -> dict[str, Array]:
-        live = {name: self.batch.bind(name) for name in (*fields, "ctrl")}
+        live = {name: self.batch.bind(name) for name in (*fields, "ctrl", "qfrc_actuator")}
         out = {name: np.empty((self.count, control.shape[1], live[name].shape[1])) for name in fields}
         friction = self.batch.expand("dof_frictionloss")
         felt = {joint: live["qpos"][:, self.model.jnt_qposadr[joint]].copy() for joint in self._backlash}
@@ -128,7 +147,7 @@ class Plant:
             dof = int(self.model.jnt_dofadr[joint])
             total = self._coulomb.get(joint, self.model.dof_frictionloss[dof])
             if joint in self._load:
-                total = total + self._load[joint] * np.abs(live["actuator_force"][:, self._actuator(joint)])
+                total = total + self._load[joint] * np.abs(live["qfrc_actuator"][:, dof])  # as in `signals`
             if joint in self._stribeck:
                 total = total + self._stribeck[joint] * np.exp(-np.abs(live["qvel"][:, dof]) / STRIBECK_SPEED)
             friction[:, dof] = total

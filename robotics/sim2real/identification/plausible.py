@@ -16,7 +16,9 @@ DEGREES = 2 * np.pi
 
 
 def require_plausible(subject: Subject, logs: Sequence[Log]) -> None:
-    """DataError for the first log that is another robot's, in other units, or unlike the others."""
+    """DataError for the first log that is another robot's, in other units, or unlike the others; UsageError for joints
+    that are moved by what can not be identified.
+    """
     for log in logs:
         for channel, group in log.joints.items():
             for joint in group:
@@ -29,6 +31,12 @@ def require_plausible(subject: Subject, logs: Sequence[Log]) -> None:
                 raise DataError(f"{log.name}: {unknown_name(f'free body of {subject.name}', body, subject.bodies)}")
         if set(log.joints.get("position", {})) != set(logs[0].joints.get("position", {})):
             raise DataError(f"{log.name}: holds other joints than {logs[0].name}; give logs of one kind at a time")
+        if unlike := _commanded(subject, log) ^ _commanded(subject, logs[0]):
+            raise DataError(
+                f"{log.name}: a command of {', '.join(sorted(unlike))} is in this log or in {logs[0].name}, but not in "
+                "both; give logs of one kind at a time"
+            )
+        subject.require_known(joint for group in log.joints.values() for joint in group)
         _require_range(subject, log, "position")
         _require_range(subject, log, "command")
         _require_measured(subject, log)
@@ -114,10 +122,31 @@ def driven(subject: Subject, logs: Sequence[Log]) -> list[Log]:
     found = []
     for log in logs:
         command, torque = log.joints.get("command", {}), log.joints.get("torque", {})
-        motors = [j for j in torque if j in subject.actuators and not subject.is_servo(j) and j not in command]
+        motors = [joint for joint in torque if _is_motor(subject, joint) and joint not in command]
         joints = {**log.joints, "command": {**command, **{joint: _advanced(torque[joint]) for joint in motors}}}
         found.append(replace(log, joints=joints) if motors else log)
     return found
+
+
+def _is_motor(subject: Subject, joint: str) -> bool:
+    return joint in subject.actuators and not subject.is_servo(joint)
+
+
+def _commanded(subject: Subject, log: Log) -> set[str]:
+    """The joints of which the log tells what they were commanded to, or for motors what drove them."""
+    motors = {joint for joint in log.joints.get("torque", {}) if _is_motor(subject, joint)}
+    return motors | set(log.joints.get("command", {}))
+
+
+def missing(subject: Subject, log: Log) -> list[str]:
+    """What no column of the log holds, in words: positions of joints, and commands of joints that actuators move."""
+    position, commanded = log.joints.get("position", {}), _commanded(subject, log)
+    unseen = [joint for joint in subject.joints if joint not in position]
+    untold = [joint for joint in position if joint in subject.actuators and joint not in commanded]
+    return [
+        *([f"no column holds the position of {', '.join(unseen)}"] if unseen else []),
+        *([f"no column holds the command of {', '.join(untold)}: taken for not commanded"] if untold else []),
+    ]
 
 
 def _advanced(values: np.ndarray) -> np.ndarray:

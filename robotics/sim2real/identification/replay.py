@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import mujoco
 import numpy as np
 
 from robotics.errors import DataError
@@ -10,7 +11,7 @@ from robotics.sim2real.identification.parameters import Parameter, motors_only
 from robotics.sim2real.identification.plant import Plant, neutral
 from robotics.sim2real.identification.speeds import SPEED
 from robotics.sim2real.identification.subject import Subject
-from robotics.sim2real.logs import Log
+from robotics.sim2real.logs import EARLIER_S, Log
 
 Array = np.ndarray
 
@@ -56,6 +57,8 @@ class Replay:
         starts = [_initial(subject, log) for log in self.windows]
         self._qpos, self._qvel = np.array([s[0] for s in starts]), np.array([s[1] for s in starts])
         self._steps = max(1, int(np.ceil(max(log.duration_s for log in self.windows) / self._dt)))
+        self._edges = np.arange(self._steps + 1) * self._dt
+        self._before = _before(subject.model)
 
     def errors(self, parameters: Sequence[Parameter], values: Array) -> list[Array]:
         """Simulated minus measured, per window (S, T, signals) in SI units, for parameter values (S, P)."""
@@ -79,7 +82,9 @@ class Replay:
         qpos = np.tile(self._qpos, (sets, 1))
         for joint, offset in plant.offset.items():
             qpos[:, self.subject.model.jnt_qposadr[joint]] -= offset
-        states = plant.run(qpos, np.tile(self._qvel, (sets, 1)), self._control(plant, sets), self._substeps)
+        control = self._control(plant, sets, self._edges)
+        past = None if self._before is None else self._control(plant, sets, self._before)
+        states = plant.run(qpos, np.tile(self._qvel, (sets, 1)), control, self._substeps, past)
         states = {
             "qpos": np.concatenate([qpos[:, None], states["qpos"]], axis=1),
             "qvel": np.concatenate([np.tile(self._qvel, (sets, 1))[:, None], states["qvel"]], axis=1),
@@ -103,11 +108,12 @@ class Replay:
                 errors[:, 0, i] = 0.0  # what acted until the first sample was not simulated
         return np.nan_to_num(errors, nan=1e3, posinf=1e3, neginf=-1e3)
 
-    def _control(self, plant: Plant, sets: int) -> Array:
-        """Commands (N, steps, nu): each step's mean of the held command, so that a delay acts smoothly."""
+    def _control(self, plant: Plant, sets: int, edges: Array) -> Array:
+        """Commands (N, steps, nu) between these `edges` [s] from the beginning of each window: each step's mean of the
+        held command, so that a delay acts smoothly.
+        """
         model = self.subject.model
-        edges = np.arange(self._steps + 1) * self._dt
-        control = np.zeros((plant.count, self._steps, model.nu))
+        control = np.zeros((plant.count, len(edges) - 1, model.nu))
         for joint, actuator in self.subject.actuators.items():
             index = int(model.joint(joint).id)
             for w, log in enumerate(self.windows):
@@ -124,6 +130,16 @@ class Replay:
             if actuator in plant.gain:
                 control[:, :, actuator] *= plant.gain[actuator][:, None]
         return control
+
+
+def _before(model: mujoco.MjModel) -> Array | None:
+    """Edges [s] of the physics steps before a window that actuators with a state or a delay of their own remember; None
+    where there are none."""
+    if not (model.na or model.nhistory):
+        return None
+    step = float(model.opt.timestep)
+    count = max(int(np.ceil((EARLIER_S + model.actuator_delay.max()) / step)), int(model.actuator_history[:, 0].max()))
+    return np.arange(-count, 1) * step
 
 
 def _held(time: Array, command: Array, edges: Array, delays: Array) -> Array:

@@ -1,7 +1,7 @@
 """The robot or object that a log is about: its nominal model, and which joint each actuator moves."""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from robotics.errors import UsageError, unknown_name
+from robotics.sim2real.identification.actuators import actuators_of
 
 #: Robots of this repository that logs can be about -> module, function of their scene and its arguments, and name of
 #: the `RobotSpec` with the home position; arms are held by servos, as they are where commands of theirs are logged.
@@ -36,7 +37,8 @@ class Subject:
         model: the nominal model.
         joints: hinges and slides, in the order of the model.
         bodies: free body or free joint -> address of its joint in the model.
-        actuators: joint -> actuator that moves it directly.
+        actuators: joint -> position servo or motor that moves it directly.
+        unknown: joint -> why what moves it directly can not be identified.
     """
 
     name: str
@@ -45,12 +47,19 @@ class Subject:
     joints: tuple[str, ...]
     bodies: dict[str, int]
     actuators: dict[str, int]
+    unknown: dict[str, str]
 
     @property
     def only_body(self) -> str | None:
         """The free body of something that has nothing else."""
         places = set(self.bodies.values())
         return next(iter(self.bodies)) if len(places) == 1 and not self.joints else None
+
+    def require_known(self, joints: Iterable[str]) -> None:
+        """UsageError for the first of these joints that is moved by neither a position servo nor a motor."""
+        for joint in joints:
+            if joint in self.unknown:
+                raise UsageError(self.unknown[joint])
 
     def is_servo(self, joint: str) -> bool:
         """Whether the command of this joint is a position."""
@@ -88,7 +97,8 @@ def share_of_servo(own: float, held: float, integrator: int) -> float:
 def load_subject(name: str) -> Subject:
     """An embedded robot, an MJCF or URDF file, or a TOML file with `model = "…"`.
 
-    Raises UsageError for a name that is nothing, and for a model that MuJoCo can not read.
+    Raises UsageError for a name that is nothing, for a model that MuJoCo can not read, and for servos that logs can not
+    be about (`actuators_of`).
     """
     if name in EMBEDDED:
         return _subject(name, lambda: _embedded(name))
@@ -156,12 +166,7 @@ def _subject(name: str, spec: Callable[[], mujoco.MjSpec]) -> Subject:
     joints = tuple(model.joint(i).name for i, kind in enumerate(kinds) if kind in _ONE_DOF)
     free = [i for i, kind in enumerate(kinds) if kind == int(mujoco.mjtJoint.mjJNT_FREE)]
     bodies = {model.joint(i).name: i for i in free} | {model.body(model.jnt_bodyid[i]).name: i for i in free}
-    direct = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
-    actuators = {
-        model.joint(model.actuator_trnid[a, 0]).name: a
-        for a in range(model.nu)
-        if int(model.actuator_trntype[a]) in direct
-    }
     if "" in joints:
         raise UsageError(f"robot {name}: a joint of its model has no name; logs name joints")
-    return Subject(name, spec, model, joints, {key: i for key, i in bodies.items() if key}, actuators)
+    named = {key: i for key, i in bodies.items() if key}
+    return Subject(name, spec, model, joints, named, *actuators_of(name, model))
