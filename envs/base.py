@@ -1,8 +1,9 @@
 """What every MuJoCo task is: written once over a batch of simulations, and the serial environment as a batch of one."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Protocol
 
 import gymnasium as gym
@@ -99,6 +100,11 @@ class MujocoTask(gym.Env[Observation, Array]):
         render_camera: the camera of `render()`.
         render_size: (height, width) of `render()`.
         world: other masses, frictions, delays, sensors, … than the nominal ones (`robotics.sim2real.world.World`).
+        end_on_success: whether success ends an episode. Every step gives up to 1, so that whoever succeeds soon then
+            gets less in sum than who lingers just short of it: the return of an episode that success ends is no
+            measure, and nothing to maximise. Whoever trains by reward with code of their own gives False: an episode
+            then goes on until it is lost or truncated, and `info["success"]` says at each step whether the goal
+            condition has held for the last `HOLD_STEPS` of them.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (Gymnasium's way)
@@ -126,11 +132,15 @@ class MujocoTask(gym.Env[Observation, Array]):
         render_camera: str | None = None,
         render_size: tuple[int, int] = (480, 640),
         world: World | None = None,
+        end_on_success: bool = True,
     ) -> None:
         if action_mode not in self.ACTION_MODES:
             raise unknown_name("action mode", action_mode, self.ACTION_MODES)
         if isinstance(cameras, str):
             raise UsageError(f"cameras are several names: give cameras=({cameras!r},), not {cameras!r}")
+        if not isinstance(cameras, Iterable):
+            raise UsageError(f"cameras are names, () for none, not {cameras!r}")
+        cameras = tuple(cameras)
         for camera in (*cameras, *([render_camera] if render_camera else [])):
             if camera not in self.camera_names:
                 raise unknown_name("camera", camera, self.camera_names)
@@ -139,9 +149,10 @@ class MujocoTask(gym.Env[Observation, Array]):
         for name, size in (("image", image_size), ("render", render_size)):
             if np.shape(size) != (2,) or not all(8 <= side <= 4096 and side == int(side) for side in size):
                 raise UsageError(f"{name} size {size}: give (height, width), whole numbers within 8 … 4096")
-        self.action_mode, self.cameras, self.image_size = action_mode, tuple(cameras), tuple(image_size)
-        self.render_mode, self.render_size = render_mode, render_size
-        self.render_camera = render_camera or self.default_camera
+        self.action_mode, self.cameras, self.end_on_success = action_mode, cameras, end_on_success
+        self.image_size, self.render_size = ((int(height), int(width)) for height, width in (image_size, render_size))
+        self.render_mode, self.render_camera = render_mode, render_camera or self.default_camera
+        self.metadata = {**self.metadata, "render_fps": self.control_hz}
         spec = self.build_scene(action_mode)
         #: What controllers and experts may know. `model` is what is simulated, the same unless there is a `world`.
         self.believed = self.model = spec.compile()
@@ -155,7 +166,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         self.observation_space: gym.spaces.Dict = gym.spaces.Dict(  # type: ignore[assignment]
             {
                 **self.state_spaces(),
-                **{f"image_{camera}": gym.spaces.Box(0, 255, (*image_size, 3), np.uint8) for camera in cameras},
+                **{f"image_{camera}": gym.spaces.Box(0, 255, (*self.image_size, 3), np.uint8) for camera in cameras},
             }
         )
         scenes = [] if self.altered is None else [self.altered]
@@ -165,7 +176,7 @@ class MujocoTask(gym.Env[Observation, Array]):
         self._simulation = Simulation(self.state, 0)
         self.signals = None if self.altered is None else self.altered.signals()
         self.executor = self.make_executor()
-        self._held = np.zeros(1, np.int64)
+        self._held, self._refused = np.zeros(1, np.int64), False
         self._scratch: mujoco.MjData | None = None
         self._eye: Eye | None = None
         self._film: Camera | None = None
@@ -259,6 +270,22 @@ class MujocoTask(gym.Env[Observation, Array]):
             raise UsageError(f"reset option {name} {options[name]!r}: give x, y and yaw, three numbers [m, rad]")
         return [x, y, yaw]
 
+    @staticmethod
+    def name_option(options: Mapping[str, Any], name: str, drawn: str, choices: Collection[str]) -> str:
+        """The reset option, one of the `choices`, or the one that was `drawn` where it is not given."""
+        chosen = options.get(name, drawn)
+        if not isinstance(chosen, str) or chosen not in choices:
+            raise unknown_name(name, chosen, choices)
+        return chosen
+
+    @staticmethod
+    def number_option(options: Mapping[str, Any], name: str, drawn: float) -> float:
+        """The reset option, one number, or the one that was `drawn` where it is not given."""
+        number = options.get(name, drawn)
+        if isinstance(number, bool) or not isinstance(number, Real):
+            raise UsageError(f"reset option {name} {number!r}: give one number")
+        return float(number)
+
     # -- what the serial and the vector environment share ---------------------------------------------------------
 
     def judge(self, state: State, held: Array, faulty: Array) -> Judgement:
@@ -274,7 +301,8 @@ class MujocoTask(gym.Env[Observation, Array]):
         held[:] = np.where(reached & ~faulty, held + 1, 0)
         success = held >= self.HOLD_STEPS
         reward = np.where(faulty, 0.0, sum(terms.values()) / len(terms))
-        return Judgement(terms, reward, success, success | faulty | lost)
+        over = success | faulty | lost if self.end_on_success else faulty | lost
+        return Judgement(terms, reward, success, over)
 
     def terms(self, state: State) -> dict[str, Array]:
         """The reward terms as float64 (n,): a condition, true or false, may be one."""
@@ -348,6 +376,7 @@ class MujocoTask(gym.Env[Observation, Array]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict]:
         super().reset(seed=seed)
+        self._refused = True  # until it is through
         mujoco.mj_resetData(self.model, self.data)
         self.instance(self._simulation, self.np_random, options or {}, self.nominal, self.altered)
         if self.RANDOMISED:
@@ -361,12 +390,14 @@ class MujocoTask(gym.Env[Observation, Array]):
         mujoco.mj_forward(self.model, self.data)
         if self.signals is not None:
             self.signals.measure(self._simulation)
-        self._held[:] = 0
+        self._held[:], self._refused = 0, False
         terms = {name: float(term[0]) for name, term in self.terms(self.state).items()}
         return self._observation(), {"success": False, **terms}
 
     def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         name = self.spec.id if self.spec else type(self).__name__
+        if self._refused:
+            raise gym.error.ResetNeeded(f"{name}: the last reset was refused: it must be reset before it is stepped")
         values = self.checked(action, self.action_space.shape, name)
         if self.signals is not None:
             if self.executor is None:
@@ -424,6 +455,15 @@ class MujocoTask(gym.Env[Observation, Array]):
             if camera is not None:
                 camera.close()
         self._eye = self._film = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy begins with: all but the cameras, which belong to their thread."""
+        if self.executor is not None:
+            raise UsageError(
+                f"{type(self).__name__} can not be copied in action mode '{self.action_mode}': its controller runs "
+                f"inside the step; make another one"
+            )
+        return {**vars(self), "_eye": None, "_film": None}
 
     def _observation(self) -> Observation:
         state = self.state if self.signals is None else SensedState(self.state, [self.signals])

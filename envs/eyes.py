@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import mujoco
 import numpy as np
 
-from robotics.envs.rendering import Camera
+from robotics.envs.rendering import Camera, orphaned, refuse_orphans
 from robotics.envs.state import State
 
 
@@ -59,6 +59,7 @@ class EyePool:
 
     def look(self, state: State, cameras: Sequence[str], watched: np.ndarray | None = None) -> list[np.ndarray]:
         """What each camera sees of every simulation: uint8 (n, h, w, 3), new arrays; black unless `watched` (n,)."""
+        refuse_orphans()
         images = [np.zeros((state.size, *self._size, 3), np.uint8) for _ in cameras]
         chosen = np.arange(state.size) if watched is None else np.flatnonzero(watched)
         shares = np.array_split(chosen, len(self._eyes))
@@ -80,6 +81,8 @@ class EyePool:
                 image[index] = seen
 
     def close(self) -> None:
+        if orphaned():  # its threads are not here
+            return
         for thread, eye in zip(self._threads, self._eyes, strict=True):
             thread.submit(eye.close).result()
             thread.shutdown()

@@ -12,6 +12,7 @@ from robotics.controllers.humanoid.settings import BipedSettings
 from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.motors import aimed, servo_gains
 from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
+from robotics.envs.orientation import upright
 from robotics.envs.robots.humanoid import CORNERS, HUMANOID, SIDES, humanoid_scene, nominal_humanoid
 from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.touch import add_touch_sensor
@@ -131,18 +132,12 @@ class HumanoidTask(MujocoTask):
 
     def tilt(self, state: State) -> Array:
         """How far the pelvis leans [rad] (n,)."""
-        return np.arccos(np.clip(self._uprightness(state), -1.0, 1.0))
+        return np.arccos(np.clip(upright(state.qpos[:, 3:7]), -1.0, 1.0))
 
     @measured_once
     def fallen(self, state: State) -> Array:
         """Tipped by more than 45 degrees, or the pelvis near the ground (n,)."""
-        return (self._uprightness(state) < self.TIPPED) | (state.qpos[:, 2] < self.FALLEN)
-
-    @staticmethod
-    def _uprightness(state: State) -> Array:
-        """Cosine of the tilt of the pelvis (n,)."""
-        x, y = state.qpos[:, 4], state.qpos[:, 5]
-        return 1 - 2 * (x * x + y * y)
+        return (upright(state.qpos[:, 3:7]) < self.TIPPED) | (state.qpos[:, 2] < self.FALLEN)
 
     def expert(self) -> Expert:
         return HumanoidExpert()

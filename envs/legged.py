@@ -14,6 +14,7 @@ from robotics.controllers.legged.model import LeggedState
 from robotics.controllers.motors import aimed, servo_gains
 from robotics.controllers.robot_spec import RobotSpec
 from robotics.envs.base import Array, Executor, Expert, MujocoTask, Observation
+from robotics.envs.orientation import upright, yaw_of
 from robotics.envs.robots.quadruped import LEGS, QUADRUPED, nominal_quadruped, quadruped_scene
 from robotics.envs.state import Simulation, State, measured_once
 from robotics.envs.touch import add_touch_sensor
@@ -117,18 +118,15 @@ class QuadrupedTask(MujocoTask):
 
     def twist(self, state: State) -> Array:
         """How the bases move in their heading: forwards, to the left [m/s], turning left [rad/s] (n, 3)."""
-        q, v = state.qpos, state.qvel
-        w, x, y, z = (q[:, 3 + i] for i in range(4))
-        yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        v, yaw = state.qvel, yaw_of(state.qpos[:, 3:7])
         c, s = np.cos(yaw), np.sin(yaw)
         return np.stack([c * v[:, 0] + s * v[:, 1], c * v[:, 1] - s * v[:, 0], v[:, 5]], axis=-1)
 
     @measured_once
     def fallen(self, state: State) -> Array:
         """Tipped by more than 60 degrees, or the base near the lowest foot (n,)."""
-        x, y = state.qpos[:, 4], state.qpos[:, 5]
         feet = np.stack([state.body(f"{leg}_calf")[:, 2] for leg in LEGS], axis=-1).min(axis=-1) - 0.12
-        return (1 - 2 * (x * x + y * y) < 0.5) | (state.qpos[:, 2] - feet < self.FALLEN)
+        return (upright(state.qpos[:, 3:7]) < 0.5) | (state.qpos[:, 2] - feet < self.FALLEN)
 
     def expert(self) -> Expert:
         return QuadrupedExpert()
@@ -196,8 +194,7 @@ class QuadrupedExpert:
     def _shaped(self, command: Array, known: Array) -> Array:
         """The twist (3,) to walk by on the way to the commanded one: not further from the present velocity than feet
         can make good at once."""
-        w, x, y, z = known[3:7]
-        yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        yaw = yaw_of(known[3:7])
         c, s = np.cos(yaw), np.sin(yaw)
         velocity = np.array([c * known[7] + s * known[8], c * known[8] - s * known[7]])
         ahead = np.clip(command[:2] - velocity, -SURGE, SURGE)

@@ -10,6 +10,7 @@ import numpy as np
 from robotics.controllers.arms import ArmSettings, HandTarget, ServoTargets
 from robotics.controllers.mobile import BaseSettings, BaseTwist, MobileCerebellum
 from robotics.controllers.mobile_servos import MobileServoTargets
+from robotics.controllers.motors import servo_zeros
 from robotics.controllers.rotation import rotated, rotation_matrix, wrapped
 from robotics.envs.base import Array, Executor, Observation
 from robotics.envs.hands import HandExecutor, HandExpert, HandTask, as_in, ee_action, hand_targets
@@ -102,7 +103,7 @@ class MobileExpert(HandExpert):
         low, high = model.actuator_ctrlrange.T
         gain, damping = model.actuator_gainprm[:, 0], -model.actuator_biasprm[:, 2]
         assert isinstance(self._cerebellum, MobileCerebellum)
-        return MobileServoTargets(self._cerebellum, gain, damping, low, high)
+        return MobileServoTargets(self._cerebellum, gain, damping, low, high, servo_zeros(model))
 
     def act(self, observation: Observation) -> Array:
         q = self.task.joints_in(observation).astype(np.float64)

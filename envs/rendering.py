@@ -13,6 +13,17 @@ from robotics.errors import RoboticsError
 EGL_FIX = "apt-get install -y libegl1 libgl1-mesa-dri libgles2"
 
 _checked = False
+#: Whether this process has made a renderer; whether it was forked from one that had. OpenGL's threads do not live on in
+#: such a child, which would wait for them for ever.
+_rendered = _orphaned = False
+
+
+def _forked() -> None:
+    global _orphaned
+    _orphaned = _orphaned or _rendered
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class Camera:
@@ -36,6 +47,7 @@ class Camera:
         self, data: mujoco.MjData, camera: str, draw: Callable[[mujoco.MjvScene], None] | None = None
     ) -> np.ndarray:
         """What `camera` sees now: uint8 (h, w, 3), a new array. `draw` may add geoms to the scene first."""
+        refuse_orphans()
         for _ in range(self._updates):
             self._renderer.update_scene(data, camera=camera)
         if draw is not None:
@@ -46,8 +58,25 @@ class Camera:
         self._renderer.close()
 
 
+def orphaned() -> bool:
+    """Whether this process was forked from one that had rendered: its renderers are of no use."""
+    return _orphaned
+
+
+def refuse_orphans() -> None:
+    """RoboticsError in such a process."""
+    if _orphaned:
+        raise RoboticsError(
+            "no rendering in a process forked from one that has rendered: start a fresh one, as "
+            'gymnasium.make_vec(…, vectorization_mode="async", vector_kwargs={"context": "spawn"}) does'
+        )
+
+
 def _make_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
+    global _rendered
+    refuse_orphans()
     choose_backend()
+    _rendered = True
     try:
         return mujoco.Renderer(model, height, width)
     except Exception as error:  # whatever the driver stack raises: ImportError, AttributeError, RuntimeError, GLError …

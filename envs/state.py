@@ -134,6 +134,10 @@ class SerialState(State):
         super().__init__(model, 1, fields, parameters)
         self._data = data
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy of it begins with: no views, for those would be of arrays that nothing writes any more."""
+        return {name: value for name, value in vars(self).items() if name not in self._fields} | {"_views": {}}
+
     @property
     def time(self) -> Array:
         return np.array([self._data.time])
@@ -173,6 +177,10 @@ class Simulation:
 
     def __init__(self, state: State, index: int) -> None:
         self._state, self._index = state, index
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As of `SerialState`: no views."""
+        return {"_state": self._state, "_index": self._index}
 
     @property
     def model(self) -> mujoco.MjModel:

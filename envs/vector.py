@@ -90,8 +90,10 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         self._executors = [] if first is None else [first] + [task.make_executor() for _ in range(num_envs - 1)]
         self._limit = np.inf if max_episode_steps is None else max_episode_steps
         self._generators: list[np.random.Generator | None] = [None] * num_envs
+        self._seeded = [0] * num_envs  # what each was made from
         self._held, self._elapsed = np.zeros(num_envs, np.int64), np.zeros(num_envs, np.int64)
-        self._done, self._begun = np.ones(num_envs, bool), False
+        #: Copies whose episode is over; copies that have ever been reset and whose last reset was not refused.
+        self._done, self._begun = np.ones(num_envs, bool), np.zeros(num_envs, bool)
         self._all, self._none = np.ones(num_envs, bool), np.zeros(num_envs, bool)
         #: Copies whose images are rendered, bool (num_envs,); those of the others are black. None renders all. Pictures
         #: cost more than physics, and a policy that executes chunks looks at few of them.
@@ -115,8 +117,9 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
     def step(self, actions: Array) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
         """One control step of every copy; in NEXT_STEP mode a reset instead, where the last step ended an episode."""
         resets = self._done
-        if resets.any() and (self.autoreset_mode != AutoresetMode.NEXT_STEP or not self._begun):
-            finished = np.flatnonzero(resets).tolist()
+        stuck = resets & ~self._begun if self.autoreset_mode == AutoresetMode.NEXT_STEP else resets
+        if stuck.any():
+            finished = np.flatnonzero(stuck).tolist()
             raise gym.error.ResetNeeded(f"{self._name}: environments {finished} must be reset before they are stepped")
         assert self.action_space.shape is not None
         values = self.prototype.checked(actions, self.action_space.shape, self._name, ~resets)
@@ -170,14 +173,22 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         """The generator of each copy."""
         return tuple(self._generator(index) for index in range(self.num_envs))
 
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """What the generator of each copy was last seeded with."""
+        for index in range(self.num_envs):
+            self._generator(index)
+        return tuple(self._seeded)
+
     # -- resets -------------------------------------------------------------------------------------------------
 
     def _reset(self, mask: Array, seeds: Sequence[int | None], options: Mapping[str, Any]) -> None:
         chosen = np.flatnonzero(mask)
+        self._done, self._begun = self._done | mask, self._begun & ~mask  # until it is through
         self.batch.reset(chosen, stage=_NO_STAGE)
         for index in chosen.tolist():
             if seeds[index] is not None:
-                self._generators[index] = np_random(seeds[index])[0]
+                self._generators[index], self._seeded[index] = np_random(seeds[index])
             scene = self._scenes[index] if self._scenes else None
             simulation, generator = self._simulations[index], self._generator(index)
             self.prototype.instance(simulation, generator, options, self._nominal[index], scene)
@@ -193,7 +204,7 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
         for index in chosen.tolist() if self._signals else ():
             self._signals[index].measure(self._simulations[index])
         self._held[chosen] = self._elapsed[chosen] = 0
-        self._done, self._begun = self._done & ~mask, True
+        self._done, self._begun = self._done & ~mask, self._begun | mask
 
     def _reset_at_once(self, verdict: Judgement, truncated: Array, info: dict[str, Any]) -> tuple:
         """SAME_STEP: what the finished episodes ended with goes into `info`, the observation is of the new ones."""
@@ -231,7 +242,8 @@ class VectorTask(gym.vector.VectorEnv[Observation, Array, Array]):
     def _generator(self, index: int) -> np.random.Generator:
         generator = self._generators[index]
         if generator is None:
-            generator = self._generators[index] = np_random()[0]
+            generator, self._seeded[index] = np_random()
+            self._generators[index] = generator
         return generator
 
     # -- stepping -----------------------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ is imported until an environment is made.
 """
 
 from gymnasium.envs.registration import register as _register
+from gymnasium.envs.registration import registry as _registry
 
+from robotics.errors import UsageError as _UsageError
 from robotics.plugins import load_plugins as _load_plugins
 
 __version__ = "0.1.0"
@@ -18,9 +20,13 @@ def register_task(env_id: str, task: str, max_episode_steps: int, **kwargs: obje
     """Make a task, of ours or of another package, known to `gymnasium.make`, its `make_vec` and `robotics list envs`.
 
     `task` is "module:Class" of a `robotics.envs.base.MujocoTask`; the module is imported when the environment is made,
-    with `kwargs`.
+    with `kwargs`. UsageError for an id that exists already, and for a task that is spelled otherwise.
     """
-    module, kind = task.split(":")
+    if env_id in _registry:
+        raise _UsageError(f"environment '{env_id}' exists already: register the task under another id")
+    module, kind = task.split(":") if task.count(":") == 1 else ("", "")
+    if not (module and kind):
+        raise _UsageError(f"task '{task}' of environment '{env_id}': give \"module:Class\"")
     _register(
         id=env_id,
         entry_point=task,

@@ -64,8 +64,9 @@ def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:
 def _import(module: str, env_id: str) -> None:
     try:
         importlib.import_module(module)
-    except (ImportError, TypeError, ValueError) as error:  # the last two: names that are no module names
-        raise UsageError(f"environment '{env_id}': module '{module}' can not be imported ({error})") from None
+    except (Exception, SystemExit) as error:  # whatever a foreign module raises while it is imported
+        why = f"{type(error).__name__}: {error}"
+        raise UsageError(f"environment '{env_id}': module '{module}' can not be imported ({why})") from None
 
 
 def accepted_options(env_id: str) -> set[str] | None:
@@ -105,9 +106,9 @@ def _refuse_unknown_options(
 
 def _parameters(spec: gym.envs.registration.EnvSpec) -> set[str] | None:
     """Follows **kwargs that a class of ours hands to its base; None when they lead nowhere."""
-    creator = _creator(spec)
+    made_by = creator(spec)
     names: set[str] = set()
-    for owner in inspect.getmro(creator) if inspect.isclass(creator) else (creator,):
+    for owner in inspect.getmro(made_by) if inspect.isclass(made_by) else (made_by,):
         function = vars(owner).get("__init__") if inspect.isclass(owner) else owner
         if function is None:
             continue
@@ -118,12 +119,13 @@ def _parameters(spec: gym.envs.registration.EnvSpec) -> set[str] | None:
     return None
 
 
-def _creator(spec: gym.envs.registration.EnvSpec) -> Any:
+def creator(spec: gym.envs.registration.EnvSpec) -> Any:
+    """The class or function that makes an environment; RoboticsError when its module can not be imported."""
     if callable(spec.entry_point):
         return spec.entry_point
     try:
         return gym.envs.registration.load_env_creator(str(spec.entry_point))
-    except Exception as error:  # whatever a foreign module raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever a foreign module raises while it is imported
         backend = os.environ.get("MUJOCO_GL")
         cure = f"; MUJOCO_GL={backend} may be the cause: unset it, or set it to egl" if backend else ""
         raise RoboticsError(f"environment '{spec.id}' can not be imported: {error}{cure}") from None

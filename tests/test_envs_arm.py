@@ -3,19 +3,24 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.vector import SyncVectorEnv
 
-from robotics.controllers.rotation import log_between, nearest_turn
+from robotics.controllers.rotation import log_between, nearest_turn, plane_rotation
 from robotics.environments import make_env
 from robotics.envs.instances import set_solid
+from robotics.envs.manipulation import lying
+from robotics.envs.orientation import yaw_of
 from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, upright_yaw
 from robotics.envs.tasks.drawer_open import DrawerState, stowed
 from robotics.envs.tasks.lift import LiftState, lifted
-from robotics.envs.tasks.palletize import FEED, PALLET, SHAPES, PalletState, laid, palletized, pattern
+from robotics.envs.tasks.palletize import BOXES, FEED, PALLET, SHAPES, PalletState, laid, palletized, pattern
 from robotics.envs.tasks.peg_insertion import BLUR, CLEARANCE, HOLE, InsertionState, inserted
 from robotics.envs.tasks.pick_place import PlaceState, placed
 from robotics.envs.tasks.reach import ReachState, reached, rotation_between
 from robotics.envs.tasks.stack import StackState, stacked
 from robotics.errors import UsageError
+from robotics.sim2real.world import World
+from tests.vector import actions, assert_same
 
 TASKS = ("Reach", "Lift", "PickPlace", "Stack", "DrawerOpen", "Palletize", "PegInsertion")
 
@@ -44,19 +49,20 @@ TASKS = ("Reach", "Lift", "PickPlace", "Stack", "DrawerOpen", "Palletize", "PegI
         ),
         (
             palletized,
-            PalletState((0.011,) * 4, (0.1, -0.1, 0.0, 0.0), (0.0,) * 4, (0.0,) * 4, (False,) * 4),
+            PalletState((0.011,) * 4, (0.1, -0.1, 0.0, 0.0), (0.0,) * 4, (0.999,) * 4, (0.0,) * 4, (False,) * 4),
             [
                 {"off": (0.0, 0.0, 0.0, 0.013)},
                 {"turned": (0.0, 0.2, 0.0, 0.0)},
                 {"gap": (0.05, 0.0, 0.0, 0.0)},
+                {"upright": (1.0, 1.0, 0.0, 1.0)},
                 {"speed": (0.0, 0.0, 0.1, 0.0)},
                 {"touched": (False, False, False, True)},
             ],
         ),
         (
             inserted,
-            InsertionState(0.001, 0.04, 0.999, 0.001, False),
-            [{"beside": 0.004}, {"depth": 0.03}, {"upright": 0.97}, {"speed": 0.03}, {"touched": True}],
+            InsertionState(0.001, 0.0015, 0.04, 0.999, 0.001, False),
+            [{"beside": 0.0045}, {"depth": 0.03}, {"upright": 0.97}, {"speed": 0.03}, {"touched": True}],
         ),
         (
             stacked,
@@ -222,6 +228,8 @@ def test_unseen_boxes_are_none_of_the_seen():
         env.reset(options={"shapes": "unsen"})
     with pytest.raises(UsageError, match="shapes"):
         make_env("robotics/Palletize-v0", shapes="new")
+    with pytest.raises(UsageError, match="shapes"):
+        make_env("robotics/Palletize-v0", shapes=["seen"])
 
 
 def test_the_hole_is_seen_beside_its_place_and_wider_than_the_peg():
@@ -237,10 +245,104 @@ def test_the_hole_is_seen_beside_its_place_and_wider_than_the_peg():
     assert 2 * (HOLE - observation["environment_state"][7]) == pytest.approx(0.0015, abs=1e-6)
 
 
+def held_still(env):
+    """Whether the arm's standing still is success."""
+    for _ in range(15):
+        *_, terminated, _, info = env.step(env.unwrapped.data.ctrl.astype(np.float32))
+        if terminated:
+            break
+    return info["success"]
+
+
+@pytest.mark.parametrize("clearance", [0.001, 0.003, 0.006, 0.014])
+def test_a_peg_in_a_corner_of_the_hole_is_inserted_however_thin_it_is(clearance):
+    env = make_env("robotics/PegInsertion-v0")
+    task = env.unwrapped
+    env.reset(seed=1, options={"clearance": clearance})
+    yaw = yaw_of(task.data.mocap_quat[task._block])
+    aside = 0.98 * clearance / 2
+    x, y = task.data.mocap_pos[task._block, :2] + plane_rotation(yaw) @ [aside, -aside]
+    task.data.joint("peg").qpos[:] = lying(x, y, 0.05, yaw)
+    assert held_still(env)
+    assert task.insertion_state(task.state).beside[0] == pytest.approx(np.sqrt(2) * aside, abs=1e-3)
+
+
+@pytest.mark.parametrize(("size", "clearance"), [(1.25, 0.002), (1.1, 0.001), (1.0, 0.002), (0.75, 0.0095)])
+def test_a_larger_peg_has_a_larger_hole_with_the_clearance_of_its_instance(size, clearance):
+    """It drops to the table, slides no further than to the walls, and another instance has what that asks for."""
+    nominal, env = (make_env("robotics/PegInsertion-v0", world=World.of(object_size=one)) for one in (1.0, size))
+    task = env.unwrapped
+    for _ in range(2):
+        nominal.reset(seed=1, options={"clearance": 0.002})
+        env.reset(seed=1, options={"clearance": clearance if size > 1 else 0.002})
+        half, length = task.model.geom("peg").size[[0, 2]]
+        assert task.data.userdata[4] - half == pytest.approx(clearance / 2)
+        yaw = yaw_of(task.data.mocap_quat[task._block])
+        turn = plane_rotation(yaw)
+        middle = task.data.mocap_pos[task._block, :2].copy()
+        task.data.joint("peg").qpos[:] = lying(*middle, length + 0.001, yaw)
+        task.data.joint("peg").qvel[:2] = turn @ [0.3, 0.0]
+        for _ in range(10):
+            env.step(task.data.ctrl.astype(np.float32))
+        along = turn.T @ (task.data.joint("peg").qpos[:2] - middle)
+        assert np.abs(along).max() < clearance / 2 + 5e-4
+        assert task.data.joint("peg").qpos[2] == pytest.approx(length, abs=1e-3)
+        assert held_still(env)
+    walls, usual = task.model.geom_size[task._walls], nominal.unwrapped.model.geom_size[task._walls]
+    assert walls[:, 2].tolist() == usual[:, 2].tolist()
+    assert (walls == usual).all() == (size <= 1)
+
+
+def test_larger_holes_are_the_same_in_the_vector_environment():
+    world = World.of(object_size=1.2)
+    serial = SyncVectorEnv([lambda: make_env("robotics/PegInsertion-v0", world=world)] * 2)
+    vector = gym.make_vec("robotics/PegInsertion-v0", num_envs=2, world=world)
+    assert_same(serial.reset(seed=5), vector.reset(seed=5))
+    task = vector.prototype
+    for index, one in enumerate(serial.envs):
+        model = one.unwrapped.model
+        for field in task.RANDOMISED:
+            assert_same(getattr(model, field), vector.state.parameter(field)[index])
+        half = model.geom("peg").size[0]
+        for data in (one.unwrapped.data.joint("peg").qpos, vector.state.joint("peg")[index]):
+            data[:] = lying(
+                *one.unwrapped.data.mocap_pos[task._block, :2] + half, 0.07
+            )  # on the rim, and in part over it
+    for action in actions(vector.action_space, 0, 6):
+        assert_same(serial.step(action), vector.step(action))
+    serial.close()
+    vector.close()
+
+
+@pytest.mark.parametrize(("turn", "laid_down"), [([1, 0, 0, 0], True), ([0, 1, 0, 0], True), ([1, 1, 0, 0], False)])
+def test_boxes_lie_on_the_pallet_as_they_lay_on_the_feed_or_upside_down(turn, laid_down):
+    """On their sides some are as high."""
+    env = make_env("robotics/Palletize-v0")
+    task = env.unwrapped
+    seed = 0
+    while True:
+        env.reset(seed=seed)
+        known = task._known(task.state)[0]
+        if np.abs(known[:, 1] - known[:, 2]).max() < 0.004:
+            break
+        seed += 1
+    for name, (_, across, up, x, y) in zip(BOXES, known, strict=True):
+        height = 2 * 0.01 + (up if laid_down else across)
+        task.data.joint(name).qpos[:] = [x, y, height, *np.array(turn) / np.linalg.norm(turn)]
+    assert held_still(env) is laid_down
+
+
 @pytest.mark.parametrize(
     ("env_id", "options", "message"),
     [
         ("Lift-v0", {"shape": "sphere"}, "unknown shape 'sphere'"),
+        ("Lift-v0", {"shape": ["cube"]}, "unknown shape"),
+        ("PickPlace-v0", {"colour": ["red"]}, "unknown colour"),
+        ("Palletize-v0", {"shapes": ["seen"]}, "unknown shapes"),
+        ("PegInsertion-v0", {"clearance": "wide"}, "clearance 'wide': give one number"),
+        ("PegInsertion-v0", {"clearance": None}, "clearance None: give one number"),
+        ("QuadrupedTerrain-v0", {"lane": np.array([1, 2])}, "lane array.*: give one number"),
+        ("QuadrupedTerrain-v0", {"lane": True}, "lane True: give one number"),
         ("PickPlace-v0", {"colour": "bleu"}, "did you mean 'blue'"),
         ("PegInsertion-v0", {"clearance": 1.0}, "clearance 1.0: give one within"),
         ("PegInsertion-v0", {"clearance": float("nan")}, "clearance nan: give one within"),

@@ -1,5 +1,8 @@
 """What every registered task must do. One test for all of them: a new task is covered by being registered."""
 
+import copy
+import pickle
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 from robotics import ENVIRONMENTS
 from robotics.environments import make_env
 from robotics.envs.base import MujocoTask
+from robotics.errors import UsageError
 from tests.vector import actions, assert_same
 
 IDS = [env_id for env_id in ENVIRONMENTS if env_id.startswith("robotics/")]  # not of plugins
@@ -54,6 +58,7 @@ def test_a_task_says_what_it_is(env_id):
     assert len({task.task, *task.paraphrases}) >= 3, "a language instruction and two paraphrases"
     assert task.default_camera in task.camera_names
     assert env.spec.max_episode_steps
+    assert env.metadata["render_fps"] == task.control_hz
     assert set(task.observation_space.spaces) == {"state", "environment_state"}
     assert all(
         task.model.joint(j).name and task.model.body(task.model.jnt_bodyid[j]).name for j in range(task.model.njnt)
@@ -105,6 +110,53 @@ def test_vector_equals_serial_bit_for_bit(env_id, mode, threads):
     assert_same(serial.reset(), vector.reset())
     serial.close()
     vector.close()
+
+
+@every_task
+def test_an_episode_that_success_does_not_end_goes_on(env_id, monkeypatch):
+    kind = gym.envs.registration.load_env_creator(ENVIRONMENTS[env_id])
+    hold, limit = kind.HOLD_STEPS, kind.HOLD_STEPS + 3
+    monkeypatch.setattr(kind, "succeeds", lambda task, state: np.ones(state.size, bool))
+    monkeypatch.setattr(kind, "lost", lambda task, state: np.zeros(state.size, bool))
+    options = {"max_episode_steps": limit, "end_on_success": False}
+    serial = SyncVectorEnv([lambda: gym.make(env_id, disable_env_checker=True, **options)] * 2)
+    vector = gym.make_vec(env_id, num_envs=2, **options)
+    assert_same(serial.reset(seed=11), vector.reset(seed=11))
+    for step, action in enumerate(actions(vector.action_space, 0, limit), start=1):
+        results = vector.step(action)
+        assert_same(serial.step(action), results)
+        _, _, terminated, truncated, info = results
+        assert info["success"].tolist() == [step >= hold] * 2
+        assert not terminated.any() and truncated.tolist() == [step == limit] * 2
+    serial.close()
+    vector.close()
+
+
+@every_task
+def test_a_copy_is_an_environment_of_its_own(env_id):
+    """Copied or pickled in the middle of an episode, after it has rendered, it goes on as the original does."""
+    kind = gym.envs.registration.load_env_creator(ENVIRONMENTS[env_id])
+    env = make_env(env_id, cameras=kind.camera_names[:1], image_size=(24, 32))
+    env.reset(seed=3)
+    env.step(env.action_space.high)
+    twins = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+    low, high = env.action_space.low, env.action_space.high
+    steps = [lambda one: one.step(high), lambda one: one.step(low), lambda one: one.reset(), lambda one: one.step(high)]
+    for step in steps:
+        expected = step(env)
+        for twin in twins:
+            assert_same(expected, step(twin))
+    for one in (env, *twins):
+        one.close()
+
+
+@pytest.mark.parametrize(("env_id", "mode"), [("robotics/Lift-v0", "ee"), ("robotics/QuadrupedVelocity-v0", "twist")])
+def test_an_environment_with_a_controller_in_its_step_is_not_copied(env_id, mode):
+    env = make_env(env_id, action_mode=mode)
+    for copied in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(UsageError, match=f"can not be copied in action mode '{mode}'.*make another one"):
+            copied(env)
+    env.close()
 
 
 @every_task

@@ -1,5 +1,8 @@
 """Tasks of robots with legs: near misses of success, commands, experts in closed loop and after a push."""
 
+import re
+
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -28,7 +31,8 @@ def run(env, seed, steps=None, push=None):
 def test_following_and_its_near_misses():
     good = {"off": 0.1, "turning_off": 0.15, "fallen": False, "time": DURATION}
     assert followed(VelocityState(**good))
-    for miss in ({"off": 0.13}, {"turning_off": 0.21}, {"fallen": True}, {"time": DURATION - 0.02}):
+    ends = ({"time": DURATION - 0.02}, {"time": DURATION + 0.02})
+    for miss in ({"off": 0.13}, {"turning_off": 0.21}, {"fallen": True}, *ends):
         assert not followed(VelocityState(**{**good, **miss})), miss
     assert followed(VelocityState(np.array([0.1, 0.2]), 0.0, False, DURATION)).tolist() == [True, False]
 
@@ -51,8 +55,19 @@ def test_standing_still_is_not_following():
     while not ended:
         _, _, terminated, truncated, info = env.step(home)
         ended = terminated or truncated
+    assert truncated and not terminated, "time is up, which is no failure of the robot"
+    assert env.unwrapped.data.time == pytest.approx(DURATION)
     assert not env.unwrapped.fallen(env.unwrapped.state)[0]
     assert not info["success"]
+
+
+def test_a_crossing_that_time_cuts_short_is_truncated():
+    env = gym.make("robotics/QuadrupedTerrain-v0", max_episode_steps=1)
+    env.reset(seed=0, options={"lane": 0})
+    env.unwrapped.data.time = CROSSING - 0.01
+    *_, terminated, truncated, info = env.step(env.unwrapped.data.ctrl.astype(np.float32))
+    assert env.unwrapped.data.time == pytest.approx(CROSSING)
+    assert (terminated, truncated, info["success"]) == (False, True, False)
 
 
 def test_a_pushed_quadruped_stays_up():
@@ -80,7 +95,8 @@ def test_unknown_options_are_refused():
 def test_crossing_and_its_near_misses():
     good = {"share": 0.8, "astray": -0.7, "fallen": False, "time": CROSSING}
     assert crossed(CrossingState(**good))
-    for miss in ({"share": 0.7}, {"astray": -0.9}, {"fallen": True}, {"time": CROSSING - 0.01}):
+    ends = ({"time": CROSSING - 0.01}, {"time": CROSSING + 0.01})
+    for miss in ({"share": 0.7}, {"astray": -0.9}, {"fallen": True}, *ends):
         assert not crossed(CrossingState(**{**good, **miss})), miss
 
 
@@ -107,6 +123,11 @@ def test_the_ground_ahead_is_seen_as_it_is():
         assert seen[SCAN <= 0.05] == pytest.approx(0, abs=1e-9)
         assert seen[(SCAN > 0.22) & (SCAN < 0.38)] == pytest.approx(rise)
         assert seen.max() == pytest.approx(3 * rise)
+
+
+def test_the_words_for_terrain_are_true_of_every_lane():
+    task = make_env("robotics/QuadrupedTerrain-v0").unwrapped
+    assert not re.search("rough|stair|climb|step", " ".join((task.task, *task.paraphrases)))
 
 
 def test_the_push_comes_once_and_ends():

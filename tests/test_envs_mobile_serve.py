@@ -1,5 +1,6 @@
 """MobileServe: strict success and its near misses, the base and its servos, the room, the expert."""
 
+import copy
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from robotics.controllers.arms import HandTarget
 from robotics.controllers.mobile import _moved, _on_floor
+from robotics.controllers.motors import servo_gains
 from robotics.controllers.rotation import angle, rotation_matrix
 from robotics.environments import make_env
 from robotics.envs.mobile import in_base, towards
@@ -150,6 +152,23 @@ def test_an_expert_that_takes_over_drives_on(env):
     late.reset(env)
     late.resume()
     assert late.act(observation)[:3] == pytest.approx(expert.act(observation)[:3], abs=0.05)
+
+
+def test_an_expert_tells_servos_past_the_error_of_their_encoders(env):
+    """The base's too: those of speed have none."""
+    observation, _ = env.reset(seed=2)
+    task, nominal = env.unwrapped, env.unwrapped.believed
+    zeros = np.concatenate([np.zeros(3), np.linspace(-0.03, 0.03, 14)])
+    zeros[[9, 16]] = 0.0  # of the fingers, which close on what there is
+    told = []
+    for offset in (0.0 * zeros, zeros):
+        task.believed = copy.copy(nominal)
+        task.believed.actuator_biasprm[:, 0] -= servo_gains(nominal)[0] * offset
+        expert = task.expert()
+        expert.reset(env)
+        told.append(expert.act(observation))
+    task.believed = nominal
+    assert told[1] - told[0] == pytest.approx(zeros, abs=1e-6)
 
 
 # -- scene ----------------------------------------------------------------------------------------------------------

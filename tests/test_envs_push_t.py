@@ -58,10 +58,24 @@ def test_overlap_does_not_depend_on_the_frame_nor_on_the_company():
 
 
 def test_success_and_its_near_misses():
-    good = {"covered": 0.951, "height": 0.0, "speed": 0.0}
+    good = {"covered": 0.951, "height": 0.0, "upright": 0.999, "speed": 0.0}
     assert in_place(PushState(**good))
-    for miss in ({"covered": 0.949}, {"height": 0.02}, {"speed": 0.05}, {"covered": float("nan")}):
+    misses = [{"covered": 0.949}, {"height": 0.02}, {"upright": 0.98}, {"upright": -1.0}, {"speed": 0.05}]
+    for miss in (*misses, {"covered": float("nan")}):
         assert not in_place(PushState(**{**good, **miss})), miss
+
+
+def test_a_t_upside_down_is_not_in_its_place():
+    """Its bar is; its stem lies on the other side, which what is seen from above of its bar's angle does not tell."""
+    env = make_env("robotics/PushT-v0")
+    env.reset(seed=0)
+    task = env.unwrapped
+    half = GOAL[2] / 2
+    task.data.joint("block").qpos[:] = [*GOAL[:2], HALF_HEIGHT, 0, np.cos(half), np.sin(half), 0]
+    for _ in range(task.HOLD_STEPS):
+        *_, info = env.step(task.SPEC.home)
+    assert info["covered"] > 0.99
+    assert not info["success"]
 
 
 @pytest.mark.parametrize(("aside", "success"), [(0.0, True), (0.004, True), (0.006, False)])

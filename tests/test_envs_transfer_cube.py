@@ -154,7 +154,7 @@ def test_torque_mode_never_exceeds_the_motors():
 
 # -- success --------------------------------------------------------------------------------------------------------
 
-HELD = {"clearance": 0.08, "left_fingers": (True, True), "right_fingers": (False, False), "right_hand": False}
+HELD = {"clearance": 0.08, "left_fingers": (True, True), "right_fingers": (False, False), "right_arm": False}
 
 
 def test_held_by_the_left_hand_alone_is_success():
@@ -172,11 +172,26 @@ def test_held_by_the_left_hand_alone_is_success():
         {"left_fingers": (False, False)},
         {"right_fingers": (True, False)},
         {"right_fingers": (True, True)},
-        {"right_hand": True},
+        {"right_arm": True},
     ],
 )
 def test_near_misses_are_no_success(change):
     assert not held_by_left(TransferState(**HELD | change))
+
+
+@pytest.mark.parametrize("link", ["upper_forearm", "lower_forearm", "wrist", "gripper", "left_finger"])
+def test_a_cube_that_leans_on_any_part_of_the_right_arm_is_touched_by_it(link):
+    env = make_env(ID)
+    env.reset(seed=0)
+    task = env.unwrapped
+    model, data = task.model, task.data
+    assert not task.transfer_state(task.state).right_arm[0]
+    body = model.body(f"right/{link}_link").id
+    solid = np.flatnonzero((model.geom_bodyid == body) & (model.geom_contype > 0))[0]
+    data.joint("cube").qpos[:] = [*data.geom_xpos[solid], 1, 0, 0, 0]
+    mujoco.mj_forward(model, data)
+    assert task.transfer_state(task.state).right_arm[0]
+    env.close()
 
 
 def test_success_must_last(monkeypatch):
@@ -314,12 +329,24 @@ def test_a_simulation_that_blows_up_ends_and_says_so(env, tmp_path, monkeypatch)
         ({"image_size": 96}, "image size .*: give"),
         ({"render_size": (96, 96, 3)}, "render size .*: give"),
         ({"cameras": "top"}, r"cameras=\('top',\)"),
+        ({"cameras": None}, "cameras are names"),
         ({"camera": ("top",)}, "did you mean 'cameras'"),
     ],
 )
 def test_options_that_do_not_exist(options, message):
     with pytest.raises(UsageError, match=message):
         make_env(ID, **options)
+
+
+def test_cameras_one_by_one_and_whole_numbers_as_floats():
+    env = make_env(ID, cameras=(name for name in ("top", "angle")), image_size=(16.0, 24.0))
+    observation, _ = env.reset(seed=0)
+    assert {key: value.shape for key, value in observation.items() if key.startswith("image")} == {
+        "image_top": (16, 24, 3),
+        "image_angle": (16, 24, 3),
+    }
+    assert env.observation_space.contains(observation)
+    env.close()
 
 
 def test_reset_options(env):

@@ -1,5 +1,6 @@
 """The vector environment where it is not simply many serial ones: seeds, resets, parameters, faults, hostile input."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -125,6 +126,31 @@ def test_pictures_show_each_copy_by_its_own_parameters(monkeypatch):
     theirs.close()
 
 
+@pytest.mark.parametrize(("context", "message"), [("fork", 'context": "spawn"'), ("spawn", None)])
+def test_processes_that_can_not_render_say_so(tmp_path, context, message):
+    """Forked from one that has rendered they would wait for ever for what became of its OpenGL."""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import gymnasium, robotics
+def main():
+    one = gymnasium.make("{ID}", cameras=("top",), image_size=(16, 16))
+    one.reset(seed=0)
+    env = gymnasium.make_vec("{ID}", num_envs=2, vectorization_mode="async", cameras=("top",), image_size=(16, 16),
+                             vector_kwargs={{"context": "{context}"}})
+    try:
+        print(env.reset(seed=0)[0]["image_top"].shape)
+    finally:
+        env.close(terminate=True)
+if __name__ == "__main__":
+    main()
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    if message is None:
+        assert done.stdout.strip() == "(2, 16, 16, 3)", done.stderr
+    else:
+        assert done.returncode and message in done.stderr.strip().splitlines()[-1], done.stderr
+
+
 def test_results_do_not_depend_on_how_many_run_together():
     few, many = make_vector(ID, 2), make_vector(ID, 9)
     few.reset(seed=40)
@@ -194,6 +220,50 @@ def test_an_episode_that_ended_is_not_stepped_without_autoreset():
     env.step(env.action_space.sample())
     with pytest.raises(gym.error.ResetNeeded, match=r"environments \[0, 1\]"):
         env.step(env.action_space.sample())
+    env.close()
+
+
+def test_the_seeds_of_copies_are_told_as_gymnasium_tells_them():
+    ours, theirs = make_vector(SLIDE, 3), serial(SLIDE, 3)
+    assert len(set(ours.np_random_seed)) == 3, "made up, for want of any"
+    for seed in (5, [7, None, 9]):
+        ours.reset(seed=seed)
+        theirs.reset(seed=seed)
+        assert ours.np_random_seed == theirs.np_random_seed
+    ours.close()
+    theirs.close()
+
+
+def test_an_environment_whose_reset_was_refused_is_not_stepped():
+    """It stands somewhere between two episodes."""
+    env = gym.make(ID, disable_env_checker=True)
+    env.reset(seed=0)
+    action = env.unwrapped.data.ctrl.copy()
+    with pytest.raises(UsageError, match="reset option"):
+        env.reset(options={"cbe": (0, 0, 0)})
+    with pytest.raises(gym.error.ResetNeeded, match=f"{ID}: the last reset was refused"):
+        env.step(action)
+    env.reset(seed=0)
+    env.step(action)
+    env.close()
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_copies_whose_reset_was_refused_are_not_stepped(mode):
+    env = make_vector(ID, 3, autoreset_mode=mode)
+    env.reset(seed=0)
+    action = env.state.ctrl.copy()
+    before = env.batch.state.copy()
+    mask = np.array([False, True, False])
+    with pytest.raises(UsageError, match="reset option"):
+        env.reset(options={"reset_mask": mask, "cbe": (0, 0, 0)})
+    assert np.array_equal(env.batch.state[[0, 2]], before[[0, 2]])
+    for _ in range(2):
+        with pytest.raises(gym.error.ResetNeeded, match=r"environments \[1\] must be reset"):
+            env.step(action)
+        env.reset(options={"reset_mask": ~mask})  # of the others: that is not it
+    env.reset(options={"reset_mask": mask})
+    env.step(action)
     env.close()
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from robotics.environments import make_env
+from robotics.errors import UsageError
+
 EXAMPLE = Path(__file__).parent.parent / "scripts" / "examples" / "slide_task.py"
 
 
@@ -75,6 +78,55 @@ def test_a_plugin_that_fails_warns_and_is_left_out(installed, failure):
     assert "broken/It-v0" not in done.stdout
     assert "plugin 'broken'" in done.stderr
     assert "left out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("robotics.register_task('robotics/Reach-v0', 'robotics.envs.tasks.lift:Lift', 7)", "exists already"),
+        ("robotics.register_task('other/It-v0', 'other.It', 7)", "task 'other.It' of .*: give \"module:Class\""),
+        ("robotics.register_task('other/It-v0', 'other:', 7)", 'give "module:Class"'),
+        ("robotics.register_task('other/It-v0', 'other:It:It', 7)", 'give "module:Class"'),
+        ("gymnasium.register('robotics/Reach-v0', 'other:It'); 1 / 0", "ZeroDivisionError"),
+        ("gymnasium.register('other/It-v0', 'other:It'); raise SystemExit(3)", "SystemExit"),
+    ],
+)
+def test_a_plugin_takes_nothing_over_and_leaves_nothing_behind(installed, code, message):
+    install, run = installed
+    install("other", f"import gymnasium, robotics\n{code}\n")
+    check = """
+import gymnasium, robotics
+assert gymnasium.spec("robotics/Reach-v0").entry_point == robotics.ENVIRONMENTS["robotics/Reach-v0"]
+assert robotics.ENVIRONMENTS["robotics/Reach-v0"] == "robotics.envs.tasks.reach:Reach"
+assert not any(name.startswith("other/") for name in (*gymnasium.registry, *robotics.ENVIRONMENTS))
+"""
+    done = run("-c", check)
+    assert done.returncode == 0, done.stderr
+    assert re.search(f"plugin 'other'.*left out.*{message}", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [("nothing:Task", "No module named 'nothing'"), ("lazy:Task", "robot_type"), ("leaves:Task", "'lazy/It-v0'")],
+)
+def test_a_task_that_can_not_be_imported_is_left_out_of_the_list(installed, tmp_path, task, message):
+    install, run = installed
+    install("lazy", f"import robotics\nrobotics.register_task('lazy/It-v0', '{task}', 7)\nclass Task: pass\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
+    done = run("-m", "robotics.cli.main", "list", "envs", "--json")
+    assert done.returncode == 0, done.stderr
+    names = {row["id"] for row in json.loads(done.stdout)["envs"]}
+    assert "robotics/Reach-v0" in names and "lazy/It-v0" not in names
+    (warning,) = done.stderr.strip().splitlines()
+    assert re.search(f"warning: environment 'lazy/It-v0' is left out: .*{message}", warning)
+
+
+@pytest.mark.parametrize("failure", ["raise RuntimeError('no\\nway')", "raise SystemExit(3)", "1 / 0", "def"])
+def test_a_module_that_fails_while_it_is_imported_is_told_in_one_line(tmp_path, failure, monkeypatch):
+    (tmp_path / "fails_at_once.py").write_text(failure)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"'fails_at_once:It-v0': module 'fails_at_once' can not be imported \(\w+: "):
+        make_env("fails_at_once:It-v0")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from robotics.envs.pick import Grasp, is_held, pick, pointing_down, raised, upri
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE
 from robotics.envs.state import Simulation, State, measured_once
-from robotics.errors import unknown_name
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -80,10 +79,7 @@ class Lift(ArmTask):
         a, b, mass, friction = (rng.uniform(*span) for span in (HALF_WIDTH, HALF_LENGTH, MASS, FRICTION))
         x, y = rng.uniform(*REGION)
         yaw = rng.uniform(-np.pi, np.pi)
-        if "shape" in options:
-            if options["shape"] not in SHAPES:
-                raise unknown_name("shape", options["shape"], SHAPES)
-            shape = SHAPES.index(options["shape"])
+        shape = SHAPES.index(self.name_option(options, "shape", SHAPES[shape], SHAPES))
         size, half = (((a, a, a), (a, a, a)), ((a, b), (a, a, b)), ((a, b), (a, a, a + b)))[shape]
         set_solid(simulation, SHAPES[shape], size, mass)
         simulation.parameter("geom_friction")[simulation.model.geom(SHAPES[shape]).id, 0] = friction

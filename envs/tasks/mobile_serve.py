@@ -16,6 +16,7 @@ from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.instances import SIZE, set_size
 from robotics.envs.manipulation import add_picture, lying, observed_pose, speed
 from robotics.envs.mobile import STILL, MobileExpert, MobileTask, in_base, towards
+from robotics.envs.orientation import upright
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import CLOSED, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
 from robotics.envs.robots.mobile_aloha import FURNITURE, MOUNT
@@ -163,11 +164,10 @@ class MobileServe(MobileTask):
         """What success depends on, read from the simulations."""
         can, mat = state.joint("can"), state.mocap_pos[:, self._mat]
         off = np.sqrt(((can[:, :2] - mat[:, :2]) ** 2).sum(axis=-1))
-        upright = 1 - 2 * (can[:, 4] ** 2 + can[:, 5] ** 2)
         return ServeState(
             off,
             can[:, 2] - state.userdata[:, 1] - mat[:, 2],
-            np.abs(upright),
+            np.abs(upright(can[:, 3:])),
             speed(state, "can"),
             state.sensor("touched")[:, 0] > 0,
             self._nearest_hand(state),

@@ -23,11 +23,11 @@ from robotics.envs.manipulation import (
     speed,
     touches,
 )
+from robotics.envs.orientation import upright, yaw_of
 from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, retreat
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE, TOUCHING
 from robotics.envs.state import Simulation, State, measured_once
-from robotics.errors import unknown_name
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -48,8 +48,8 @@ STRAY, TURN = 0.015, 0.35
 PALLET, PALLET_HALF = np.array([0.48, 0.22]), (0.12, 0.13, 0.01)
 GAPS = (0.012, 0.04)
 TOP = 2 * PALLET_HALF[2]
-#: How far a box may be from its place [m], turned [rad], above the pallet [m]; at rest [m/s].
-OFF, TURNED, GAP, RESTING = 0.012, 0.12, 0.004, 0.02
+#: How far a box may be from its place [m], turned [rad], above the pallet [m]; this upright (cosine); at rest [m/s].
+OFF, TURNED, GAP, UPRIGHT, RESTING = 0.012, 0.12, 0.004, 0.99, 0.02
 
 
 # -- success: a pure function of the state --------------------------------------------------------------------------
@@ -62,6 +62,7 @@ class PalletState:
     off: Array | tuple[float, ...]  # from its place in the pattern, level [m]
     turned: Array | tuple[float, ...]  # from the pattern's direction, half a turn being none [rad]
     gap: Array | tuple[float, ...]  # between the pallet and the box [m]
+    upright: Array | tuple[float, ...]  # cosine of the lean; a box upside down lies as well
     speed: Array | tuple[float, ...]  # [m/s]
     touched: Array | tuple[bool, ...]  # by anything of the arm
 
@@ -69,7 +70,7 @@ class PalletState:
 def laid(state: PalletState) -> Array:
     """Which boxes lie in their places, at rest and let go of: bool, (…, 4)."""
     in_place = np.less_equal(state.off, OFF) & np.less_equal(np.abs(state.turned), TURNED)
-    low = np.less_equal(np.abs(state.gap), GAP)
+    low = np.less_equal(np.abs(state.gap), GAP) & np.greater_equal(state.upright, UPRIGHT)
     return in_place & low & np.less_equal(state.speed, RESTING) & np.logical_not(state.touched)
 
 
@@ -94,9 +95,7 @@ class Palletize(ArmTask):
     RANDOMISED = SIZE
 
     def __init__(self, action_mode: str = "joint", shapes: str = "seen", **kwargs: Any) -> None:
-        if shapes not in SHAPES:
-            raise unknown_name("shapes", shapes, SHAPES)
-        self.shapes = shapes
+        self.shapes = self.name_option({}, "shapes", shapes, SHAPES)
         super().__init__(action_mode, **kwargs)
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -119,11 +118,8 @@ class Palletize(ArmTask):
     def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
         """Uniform sizes of the chosen shapes, each box about its slot of the feed."""
         self.refuse_options(options, "shapes")
-        shapes = options.get("shapes", self.shapes)
-        if shapes not in SHAPES:
-            raise unknown_name("shapes", shapes, SHAPES)
+        ranges = SHAPES[self.name_option(options, "shapes", self.shapes, SHAPES)]
         self.place_robot(simulation)
-        ranges = SHAPES[shapes]
         sizes = np.array([rng.uniform(*ranges[int(rng.integers(len(ranges)))]) for _ in BOXES])
         simulation.userdata[:] = _known_of(sizes)
         for name, size, slot in zip(BOXES, sizes, rng.permutation(FEED), strict=True):
@@ -157,12 +153,12 @@ class Palletize(ArmTask):
         """What success depends on, read from the simulations."""
         known = self._known(state)
         pose = np.stack([state.joint(name) for name in BOXES], axis=1)
-        w, x, y, z = (pose[..., 3 + i] for i in range(4))
-        yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        turned = wrapped(2 * yaw_of(pose[..., 3:])) / 2
         off = np.sqrt(((pose[..., :2] - known[..., 3:]) ** 2).sum(axis=-1))
         moving = np.stack([speed(state, name) for name in BOXES], axis=-1)
         touched = np.stack([touches(state, name)[1] for name in BOXES], axis=-1)
-        return PalletState(off, wrapped(2 * yaw) / 2, pose[..., 2] - known[..., 2] - TOP, moving, touched)
+        gap = pose[..., 2] - known[..., 2] - TOP
+        return PalletState(off, turned, gap, np.abs(upright(pose[..., 3:])), moving, touched)
 
     def reward_terms(self, state: State) -> dict[str, Array]:
         now = self.pallet_state(state)
@@ -230,14 +226,12 @@ class PalletizeExpert(HandExpert):
 
 def _grasp(box: Array) -> Grasp:
     """Across the width of a box (12,), near its top."""
-    w, x, y, z = box[3:7]
-    yaw = float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
     above = max(box[9] - GRIP_DEPTH, 0.0, 0.018 - box[2])
-    return Grasp(box[:3] + [0, 0, above], pointing_down(nearest_turn(yaw, np.pi)), 2 * box[8], approach=0.1)
+    turn = pointing_down(nearest_turn(float(yaw_of(box[3:7])), np.pi))
+    return Grasp(box[:3] + [0, 0, above], turn, 2 * box[8], approach=0.1)
 
 
 def _in_place(box: Array) -> bool:
-    w, x, y, z = box[3:7]
-    yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-    near = np.hypot(*(box[:2] - box[10:12])) < 0.9 * OFF and abs(wrapped(2 * yaw) / 2) < 0.9 * TURNED
-    return bool(near and abs(box[2] - box[9] - TOP) < GAP)
+    turned, lies = wrapped(2 * yaw_of(box[3:7])) / 2, abs(upright(box[3:7])) >= UPRIGHT
+    near = np.hypot(*(box[:2] - box[10:12])) < 0.9 * OFF and abs(turned) < 0.9 * TURNED
+    return bool(near and lies and abs(box[2] - box[9] - TOP) < GAP)

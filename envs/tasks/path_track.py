@@ -13,6 +13,7 @@ from robotics.controllers.car.model import DynamicBicycle
 from robotics.controllers.car.mpc import CarMPC, CarMPCSettings
 from robotics.controllers.rotation import wrapped
 from robotics.envs.base import Array, Expert, MujocoTask, Observation
+from robotics.envs.orientation import yaw_of
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.car import (
     CAR,
@@ -233,8 +234,7 @@ def random_path(rng: np.random.Generator) -> Array:
 
 def _motion(state: State) -> tuple[Array, Array, Array, Array]:
     """Middle of the rear axle (n, 2) [m], heading [rad], speed ahead and aside [m/s] (n,)."""
-    w, x, y, z = (state.qpos[:, 3 + i] for i in range(4))
-    heading = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    heading = yaw_of(state.qpos[:, 3:7])
     c, s = np.cos(heading), np.sin(heading)
     vx, vy = state.qvel[:, 0], state.qvel[:, 1]
     position = state.qpos[:, :2] - CAR.rear * np.stack([c, s], axis=-1)

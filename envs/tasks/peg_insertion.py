@@ -23,6 +23,7 @@ from robotics.envs.manipulation import (
     speed,
     touches,
 )
+from robotics.envs.orientation import upright
 from robotics.envs.pick import Grasp, Limits, is_held, pick, place, pointing_down, raised, retreat, upright_yaw
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE, TOUCHING
@@ -40,8 +41,8 @@ DENSITY = 900.0  # of the peg [kg/m^3]
 #: Where the block and the peg stand, how they are turned [m, rad].
 BLOCK_REGION, PEG_REGION = ((0.42, 0.08), (0.60, 0.26)), ((0.40, -0.28), (0.60, -0.06))
 TURN = 0.6
-#: Inserted: this deep [m], this upright (cosine); at rest [m/s].
-DEPTH, UPRIGHT, RESTING = 0.035, 0.99, 0.02
+#: Inserted: this deep [m], this upright (cosine), its middle so much further aside as it leans [m]; at rest [m/s].
+DEPTH, UPRIGHT, LEANING, RESTING = 0.035, 0.99, 0.002, 0.02
 
 
 # -- success: a pure function of the state --------------------------------------------------------------------------
@@ -51,16 +52,22 @@ DEPTH, UPRIGHT, RESTING = 0.035, 0.99, 0.02
 class InsertionState:
     """What success depends on: of one simulation, or of n."""
 
-    beside: Array | float  # the peg's axis from the hole's, level [m]
+    beside: Array | float  # the peg's middle from the hole's axis, level [m]
+    play: Array | float  # between the peg in the middle of the hole and each wall [m]
     depth: Array | float  # of the peg's end below the top of the block [m]
     upright: Array | float  # cosine of the peg's lean
     speed: Array | float  # of the peg [m/s]
     touched: Array | bool  # by anything of the arm
 
 
+def most_beside(play: Array | float) -> Array:
+    """How far from the hole's axis the middle of a peg in it can be [m]: in a corner, and leaning a little."""
+    return np.sqrt(2) * np.asarray(play) + LEANING
+
+
 def inserted(state: InsertionState) -> Array:
     """The peg in the hole, upright, at rest and let go of: bool, (n,) or ()."""
-    inside = np.less_equal(state.beside, CLEARANCE[1]) & np.greater_equal(state.depth, DEPTH)
+    inside = np.less_equal(state.beside, most_beside(state.play)) & np.greater_equal(state.depth, DEPTH)
     at_rest = np.less_equal(state.speed, RESTING) & np.logical_not(state.touched)
     return inside & np.greater_equal(state.upright, UPRIGHT) & at_rest
 
@@ -71,15 +78,16 @@ def inserted(state: InsertionState) -> Array:
 class PegInsertion(ArmTask):
     """A peg stands on the table; its hole, 1 to 3 mm wider, is seen up to 2.5 mm from where it is.
 
-    `state` also has the force that the hand feels at its wrist: pressing tells the hole from its rim.
+    `state` also has the force that the hand feels at its wrist: pressing tells the hole from its rim. Where a world
+    makes the peg thicker, the block and its hole are so much wider that the clearance stays; a thinner one is loose.
     """
 
     task = "insert the peg into the hole"
     paraphrases = ("put the square peg in the square hole", "pick up the peg and insert it")
-    RANDOMISED = SIZE
+    RANDOMISED = (*SIZE, "geom_pos")
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
-        spec.nuserdata = 4  # half the peg's width and length [m]; how far off the hole is seen (2,) [m]
+        spec.nuserdata = 5  # half the peg's width and length; how far off the hole is seen (2,), half its width [m]
         size = [HOLE - CLEARANCE[0], HOLE - CLEARANCE[0], LENGTH]
         add_object(spec, "peg", mujoco.mjtGeom.mjGEOM_BOX, size, 0.08, [0.9, 0.55, 0.1, 1])
         add_touch_sensors(spec, "peg")
@@ -98,23 +106,41 @@ class PegInsertion(ArmTask):
     def __init__(self, action_mode: str = "joint", **kwargs: Any) -> None:
         super().__init__(action_mode, **kwargs)
         self._block = int(self.model.body("block").mocapid[0])
+        self._walls = np.flatnonzero(self.model.geom_bodyid == self.model.body("block").id)
 
     def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
         """Uniform places; `options={"clearance": metres}` sets how much narrower than the hole the peg is."""
         self.refuse_options(options, "clearance")
         self.place_robot(simulation)
-        clearance = float(options.get("clearance", rng.uniform(*CLEARANCE)))
+        clearance = self.number_option(options, "clearance", rng.uniform(*CLEARANCE))
         if not 0 <= clearance < HOLE:
             raise UsageError(f"reset option clearance {clearance}: give one within 0 … {HOLE} m")
         half = HOLE - clearance / 2
-        simulation.userdata[:] = [half, LENGTH, *rng.uniform(-BLUR, BLUR, 2)]
+        simulation.userdata[:] = [half, LENGTH, *rng.uniform(-BLUR, BLUR, 2), HOLE]
         set_size(simulation, "peg", [half, half, LENGTH], 8 * half * half * LENGTH * DENSITY)
         simulation.joint("peg")[:] = lying(*rng.uniform(*PEG_REGION), LENGTH, rng.uniform(-TURN, TURN))
         pose = lying(*rng.uniform(*BLOCK_REGION), 0.0, rng.uniform(-TURN, TURN))
         simulation.mocap_pos[self._block], simulation.mocap_quat[self._block] = pose[:3], pose[3:]
 
     def enlarge(self, simulation: Simulation, factor: float) -> None:
-        simulation.userdata[:2] *= factor
+        known = simulation.userdata
+        if factor > 1.0:
+            known[4] += (factor - 1.0) * known[0]
+            self._widen(simulation, known[4] / HOLE)
+        known[:2] *= factor
+
+    def _widen(self, simulation: Simulation, times: float) -> None:
+        """The block and its hole become so much wider, and stay as high as they are."""
+        model, walls, level = self.model, self._walls, np.array([times, times, 1.0])
+        for name in ("geom_pos", "geom_size"):
+            simulation.parameter(name)[walls] *= level
+        size = simulation.parameter("geom_size")[walls]
+        simulation.parameter("geom_aabb")[walls, 3:] = size
+        simulation.parameter("geom_rbound")[walls] = np.sqrt((size**2).sum(axis=-1))
+        body = model.body("block").id
+        first, count = model.body_bvhadr[body], model.body_bvhnum[body]
+        along = np.abs(rotation_matrix(model.body_iquat[body])).T @ level  # of its principal axes, which bounds go by
+        simulation.parameter("bvh_aabb")[first : first + count] *= [*along, *along]
 
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
         return {
@@ -126,7 +152,7 @@ class PegInsertion(ArmTask):
         """`state`: joint positions and the force at the wrist, in the hand's axes (3,) [N]; `environment_state`: pose
         of the peg, half its width [m], and the hole as it is seen: its middle, level [m], and the block's
         orientation wxyz."""
-        at = state.mocap_pos[:, self._block, :2] + state.userdata[:, 2:]
+        at = state.mocap_pos[:, self._block, :2] + state.userdata[:, 2:4]
         turn = state.mocap_quat[:, self._block]
         return {
             "state": np.concatenate([state.qpos[:, self._q], state.sensor("wrist")], axis=1),
@@ -137,23 +163,25 @@ class PegInsertion(ArmTask):
     def insertion_state(self, state: State) -> InsertionState:
         """What success depends on, read from the simulations."""
         peg = state.joint("peg")
-        x, y = peg[:, 4], peg[:, 5]
-        upright = 1 - 2 * (x * x + y * y)
+        lean = np.abs(upright(peg[:, 3:]))
         away = peg[:, :2] - state.mocap_pos[:, self._block, :2]
-        end = peg[:, 2] - state.userdata[:, 1] * np.abs(upright)
+        end = peg[:, 2] - state.userdata[:, 1] * lean
         beside = np.sqrt((away**2).sum(axis=-1))
-        return InsertionState(beside, BLOCK - end, np.abs(upright), speed(state, "peg"), touches(state, "peg")[1])
+        play = state.userdata[:, 4] - state.userdata[:, 0]
+        moving, touched = speed(state, "peg"), touches(state, "peg")[1]
+        return InsertionState(beside, play, BLOCK - end, lean, moving, touched)
 
     def reward_terms(self, state: State) -> dict[str, Array]:
         now, fingers = self.insertion_state(state), touches(state, "peg")[0]
         done = inserted(now).astype(float)
         away = state.site("grip") - state.joint("peg")[:, :3]
         over = tolerance(now.beside, 0.002, 0.3)
+        over_hole = np.less(now.beside, np.maximum(most_beside(now.play), 0.005))
         return {
             "near": np.maximum(tolerance(np.sqrt((away**2).sum(axis=-1)), 0.035, 0.3), done),
             "grasped": np.maximum(np.all(fingers, axis=-1), done),
             "over": over,
-            "deep": np.where(np.less(now.beside, 0.005), tolerance(np.minimum(now.depth - DEPTH, 0.0), 0, 0.05), 0.0),
+            "deep": np.where(over_hole, tolerance(np.minimum(now.depth - DEPTH, 0.0), 0, 0.05), 0.0),
             "inserted": done,
         }
 

@@ -26,7 +26,6 @@ from robotics.envs.pick import Grasp, is_held, pick, place, pointing_down, retre
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.panda import FINGER_RANGE, TOUCHING
 from robotics.envs.state import Simulation, State, measured_once
-from robotics.errors import unknown_name
 
 # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -97,9 +96,8 @@ class PickPlace(ArmTask):
         self.place_robot(simulation)
         simulation.mocap_pos[self._bins] = SLOTS[rng.permutation(len(SLOTS))]
         named = int(rng.integers(len(COLOURS)))
-        if "colour" in options and options["colour"] not in COLOURS:
-            raise unknown_name("colour", options["colour"], COLOURS)
-        simulation.userdata[0] = list(COLOURS).index(options["colour"]) if "colour" in options else named
+        colours = list(COLOURS)
+        simulation.userdata[0] = colours.index(self.name_option(options, "colour", colours[named], colours))
         count = int(rng.integers(1, len(DISTRACTORS) + 1))
         there = rng.permutation(len(DISTRACTORS))[:count]
         spots: list[Array] = []

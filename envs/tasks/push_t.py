@@ -13,6 +13,7 @@ from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.hands import HandExpert
 from robotics.envs.manipulation import HAND, ArmTask, add_picture, lying, speed
 from robotics.envs.nudges import SETTLE, Choice, choose, way
+from robotics.envs.orientation import upright, yaw_of
 from robotics.envs.pick import pointing_down
 from robotics.envs.pushing import overlap
 from robotics.envs.rewards import tolerance
@@ -36,8 +37,8 @@ from robotics.envs.state import Simulation, State, measured_once
 GOAL = np.array([0.5, 0.0, -np.pi / 4])
 #: Starts of the T: this far from its place along each axis [m], at any angle.
 STRAY = 0.12
-#: How much of its place the T must cover; at rest [m/s].
-COVERED, RESTING = 0.95, 0.02
+#: How much of its place the T must cover; this upright (cosine); at rest [m/s].
+COVERED, UPRIGHT, RESTING = 0.95, 0.99, 0.02
 #: How far the pusher's end is below the fingertips [m].
 LENGTH = 0.09
 #: The fingers hold the pusher this far from the middle [m].
@@ -55,13 +56,14 @@ class PushState:
 
     covered: Array | float  # part of its place that the T covers
     height: Array | float  # of the T's middle above where it lies flat [m]
+    upright: Array | float  # cosine of the T's lean; -1 upside down
     speed: Array | float  # of the T [m/s]
 
 
 def in_place(state: PushState) -> Array:
-    """The T covers its place, flat on the table and at rest: bool, (n,) or ()."""
-    flat = np.less_equal(np.abs(state.height), 0.005) & np.less_equal(state.speed, RESTING)
-    return np.greater_equal(state.covered, COVERED) & flat
+    """The T covers its place, flat on the table with its right side up, and at rest: bool, (n,) or ()."""
+    flat = np.less_equal(np.abs(state.height), 0.005) & np.greater(state.upright, UPRIGHT)
+    return np.greater_equal(state.covered, COVERED) & flat & np.less_equal(state.speed, RESTING)
 
 
 # -- task -----------------------------------------------------------------------------------------------------------
@@ -110,14 +112,14 @@ class PushT(ArmTask):
     def flat_pose(self, state: State) -> Array:
         """x, y [m] and angle about the vertical [rad] (n, 3) of the T."""
         pose = state.joint("block")
-        w, x, y, z = (pose[:, 3 + i] for i in range(4))
-        return np.stack([pose[:, 0], pose[:, 1], np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))], axis=-1)
+        return np.stack([pose[:, 0], pose[:, 1], yaw_of(pose[:, 3:])], axis=-1)
 
     @measured_once
     def push_state(self, state: State) -> PushState:
         """What success depends on, read from the simulations."""
-        height = state.joint("block")[:, 2] - HALF_HEIGHT
-        return PushState(overlap(self.flat_pose(state), GOAL), height, speed(state, "block"))
+        block = state.joint("block")
+        covered, height = overlap(self.flat_pose(state), GOAL), block[:, 2] - HALF_HEIGHT
+        return PushState(covered, height, upright(block[:, 3:]), speed(state, "block"))
 
     def reward_terms(self, state: State) -> dict[str, Array]:
         pose = self.flat_pose(state)

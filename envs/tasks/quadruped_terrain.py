@@ -10,6 +10,7 @@ import numpy as np
 
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.legged import QuadrupedExpert, QuadrupedTask
+from robotics.envs.orientation import yaw_of
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.ground import add_rough, add_stairs
 from robotics.envs.state import Simulation, State, measured_once
@@ -47,9 +48,9 @@ class CrossingState:
 
 
 def crossed(state: CrossingState) -> Array:
-    """Upright at the end, on its lane, and far enough: bool, (n,) or ()."""
+    """Upright when the time is up, on its lane, and far enough: bool, (n,) or ()."""
     on_its_way = np.greater_equal(state.share, SHARE) & np.less_equal(np.abs(state.astray), ASTRAY)
-    return on_its_way & np.logical_not(state.fallen) & np.greater_equal(state.time, DURATION - 1e-6)
+    return on_its_way & np.logical_not(state.fallen) & np.less_equal(np.abs(np.subtract(state.time, DURATION)), 1e-6)
 
 
 # -- task -----------------------------------------------------------------------------------------------------------
@@ -60,7 +61,8 @@ class QuadrupedTerrain(QuadrupedTask):
 
     control_hz = 100.0
     task = "walk straight ahead over the terrain"
-    paraphrases = ("cross the rough ground", "climb over the stairs and keep walking")
+    #: True of rough ground and of stairs.
+    paraphrases = ("keep going straight on, whatever the ground is like", "cross what lies ahead and stay on your lane")
 
     def add_ground(self, spec: mujoco.MjSpec) -> None:
         spec.nuserdata = 4  # lane, commanded speed [m/s], impulse of the push [N s], when it comes [s]
@@ -71,18 +73,16 @@ class QuadrupedTerrain(QuadrupedTask):
     def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
         """A random lane, speed and push; `options={"lane": number}` sets the lane (0: rough, then stairs by rise)."""
         self.refuse_options(options, "lane")
-        lane = options.get("lane", rng.integers(1 + len(STAIRS)))
+        lane = self.number_option(options, "lane", rng.integers(1 + len(STAIRS)))
         if lane not in range(1 + len(STAIRS)):
-            raise UsageError(f"reset option lane {lane}: lanes are 0 … {len(STAIRS)}")
+            raise UsageError(f"reset option lane {lane:g}: lanes are 0 … {len(STAIRS)}")
         simulation.userdata[:] = [lane, rng.uniform(*SPEED), rng.uniform(*PUSH), rng.uniform(*PUSH_AT)]
         self.stand(simulation, y=lane * LANE + rng.uniform(-ASIDE, ASIDE), yaw=rng.uniform(-TURN, TURN))
 
     def command(self, state: State) -> Array:
         """Ahead; turning against the heading as a rider would, to stay on the lane."""
-        w, x, y, z = (state.qpos[:, 3 + i] for i in range(4))
-        yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
         wanted = np.clip(-0.8 * (state.qpos[:, 1] - state.userdata[:, 0] * LANE), -0.3, 0.3)
-        turn = np.clip(1.5 * (wanted - yaw), -0.6, 0.6)
+        turn = np.clip(1.5 * (wanted - yaw_of(state.qpos[:, 3:7])), -0.6, 0.6)
         return np.stack([state.userdata[:, 1], np.zeros(state.size), turn], axis=-1)
 
     def state_spaces(self) -> dict[str, gym.spaces.Box]:
@@ -150,8 +150,8 @@ class QuadrupedTerrain(QuadrupedTask):
         return crossed(self.crossing_state(state))
 
     def lost(self, state: State) -> Array:
-        """Fallen, or done."""
-        return self.fallen(state) | (state.time >= DURATION - 1e-6)
+        """Fallen."""
+        return self.fallen(state)
 
     def expert(self) -> Expert:
         return QuadrupedTerrainExpert()

@@ -42,9 +42,9 @@ class VelocityState:
 
 
 def followed(state: VelocityState) -> Array:
-    """Upright to the end, and on average near the command, swaying included: bool, (n,) or ()."""
+    """Upright when the time is up, and on average near the command, swaying included: bool, (n,) or ()."""
     near = np.less_equal(state.off, OFF) & np.less_equal(state.turning_off, TURNING_OFF)
-    return near & np.logical_not(state.fallen) & np.greater_equal(state.time, DURATION - 1e-6)
+    return near & np.logical_not(state.fallen) & np.less_equal(np.abs(np.subtract(state.time, DURATION)), 1e-6)
 
 
 # -- task -----------------------------------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ class QuadrupedVelocity(QuadrupedTask):
         return followed(self.velocity_state(state))
 
     def lost(self, state: State) -> Array:
-        """Fallen, or done."""
-        return self.fallen(state) | (state.time >= DURATION - 1e-6)
+        """Fallen."""
+        return self.fallen(state)
 
     def expert(self) -> Expert:
         return QuadrupedVelocityExpert()

@@ -9,10 +9,11 @@ import mujoco
 import numpy as np
 
 from robotics.controllers.arms import HandTarget
-from robotics.controllers.rotation import angle, from_axes, rotation_matrix
+from robotics.controllers.rotation import angle, from_axes, nearest_turn, rotation_matrix
 from robotics.envs.base import Array, Expert, Observation
 from robotics.envs.bimanual import BimanualTask
 from robotics.envs.hands import HandExpert
+from robotics.envs.pick import upright_yaw
 from robotics.envs.rewards import tolerance
 from robotics.envs.robots.aloha import BASE_X, LEFT, OBJECT, OPEN, RIGHT, SIDES, STATIC
 from robotics.envs.state import Simulation, State, measured_once
@@ -45,7 +46,7 @@ class TransferState:
     clearance: Array | float  # height of the cube's centre above its resting height [m]
     left_fingers: Array | tuple[bool, bool]  # (…, 2)
     right_fingers: Array | tuple[bool, bool]  # (…, 2)
-    right_hand: Array | bool = False  # any other part of the right arm touches
+    right_arm: Array | bool = False  # any part of the right arm touches
 
 
 def held_by_left(state: TransferState) -> Array:
@@ -54,7 +55,7 @@ def held_by_left(state: TransferState) -> Array:
         np.greater_equal(state.clearance, LIFTED)
         & np.all(state.left_fingers, axis=-1)
         & ~np.any(state.right_fingers, axis=-1)
-        & np.logical_not(state.right_hand)
+        & np.logical_not(state.right_arm)
     )
 
 
@@ -88,12 +89,12 @@ class TransferCube(BimanualTask):
         for side in SIDES:
             for finger in FINGERS:
                 add_touch_sensor(spec, f"{side}/{finger}", f"{side}/{finger}_link", "cube")
-            add_touch_sensor(spec, f"{side}/hand", f"{side}/gripper_link", "cube", whole_subtree=True)
+        add_touch_sensor(spec, "right/arm", "right/base_link", "cube", whole_subtree=True)
 
     def __init__(self, action_mode: str = "joint", **kwargs: Any) -> None:
         super().__init__(action_mode, **kwargs)
         names = [f"{side}/{finger}" for side in SIDES for finger in FINGERS]
-        self._touch = np.array([self.model.sensor(name).adr[0] for name in (*names, "right/hand")])
+        self._touch = np.array([self.model.sensor(name).adr[0] for name in (*names, "right/arm")])
 
     def place(self, simulation: Simulation, rng: np.random.Generator, options: Mapping[str, Any]) -> None:
         """A uniform pose in `REGION`; `options={"cube": (x, y, yaw)}` puts it anywhere [m, rad]."""
@@ -185,7 +186,8 @@ class TransferExpert(HandExpert):
     def _pick(self, hand: tuple[Array, Array], cube: Array) -> dict[str, HandTarget]:
         grasp = cube[:3] + [0, 0, GRASP_HEIGHT]
         position, orientation = hand
-        quat = _pointing_down(_graspable_yaw(cube[3:]) if is_down(orientation) else _in_plane_yaw(position))
+        across = nearest_turn(upright_yaw(cube[3:]), np.pi / 2)  # the fingers on a pair of upright faces
+        quat = _pointing_down(across if is_down(orientation) else _in_plane_yaw(position))
         aligned = angle(orientation, quat) < 0.15
         over = np.linalg.norm(position[:2] - grasp[:2]) < 0.012
         down = aligned and over
@@ -237,11 +239,3 @@ def _yaw(quat: Array) -> float:
     """The yaw of a right hand whose fingers are level, whatever its pitch [rad]."""
     fingers = rotation_matrix(quat)[:, 1]
     return float(np.arctan2(fingers[0], -fingers[1]))
-
-
-def _graspable_yaw(cube_quat: Array) -> float:
-    """The yaw in +-45 degrees that puts the fingers on a pair of the cube's upright faces [rad]."""
-    axes = rotation_matrix(cube_quat)
-    normal = axes[:, np.argmin(np.abs(axes[2]))]
-    yaw = np.arctan2(normal[1], normal[0])
-    return float((yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4)
