@@ -2,6 +2,7 @@
 
 import json
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -10,9 +11,11 @@ from robotics.datasets.reader import Dataset
 from robotics.environments import make_env, make_vector
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.bench import bench
+from robotics.evaluation.circumstances import circumstances
 from robotics.reinforcement.config import RLConfig
 from robotics.reinforcement.copies import Copies, drawn_worlds
 from robotics.sim2real.calibrated import CalibratedWorld
+from robotics.sim2real.identification.calibration import calibrate
 from robotics.sim2real.roles import roles_of
 from robotics.sim2real.world import World
 from tests.vector import actions, assert_same
@@ -161,6 +164,55 @@ def test_demonstrations_are_made_in_the_calibrated_model(tmp_path, capsys):
     assert not (tmp_path / "both").exists()
 
 
+def test_what_is_not_applied_is_said_wherever_the_model_is(tmp_path, capsys):
+    """A servo has no gain of its own to scale, a joint of motors no stiffness, and nothing can be early."""
+    path = calibration(tmp_path, friction__joint1=0.3, gain__joint3=0.5, stiffness__joint2=300.0, delay=-0.03)
+    for kwargs, left in (({}, ["gain.joint3", "delay"]), ({"action_mode": "ee"}, ["stiffness.joint2", "delay"])):
+        about = CalibratedWorld.read(path, ENV, kwargs)[1]
+        assert [name for name in about["not_applied"] if name in left] == left
+    assert "not_applied" not in CalibratedWorld.read(calibration(tmp_path, friction__joint1=0.3), ENV)[1]
+    path = calibration(tmp_path, friction__joint1=0.3, gain__joint3=0.5)
+    about = CalibratedWorld.to_learn_in(path, ENV)[1]
+    assert f"{path}: gain.joint3 can not be applied here" in capsys.readouterr().err
+    assert circumstances({"calibration": about}) == ["in the calibrated model (promoted; not applied: gain.joint3)"]
+    command = ["gap", "--env", ENV, "--policy", "zero", "--episodes", "2", "--target", "factors:command_delay=0.02"]
+    assert main([*command, "--out", str(tmp_path / "gap"), "--calibration", str(path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["calibration"]["not_applied"] == ["gain.joint3"]
+    assert any("the calibrated model (without gain.joint3)" in line for line in document["policies"][0]["verdict"])
+
+
+def test_an_offset_is_what_encoders_read_and_servos_go_by(tmp_path):
+    """Of one joint, as the factor of that name is of all."""
+    env = make_env(ENV, world=CalibratedWorld.read(calibration(tmp_path, offset__joint2=0.05))[0])
+    env.reset(seed=0)
+    task = env.unwrapped
+    wrong = task.signals.qpos - task.data.qpos
+    joint, servo = task.model.joint("joint2").qposadr[0], task.model.actuator("joint2").id
+    assert wrong[joint] == pytest.approx(0.05) and not np.delete(wrong, joint).any()
+    assert task.signals.misread[servo] == 0.05 and not np.delete(task.signals.misread, servo).any()
+    hinges = roles_of(task.model).joints[roles_of(task.model).turning]
+    every = {f"offset__{task.model.joint(int(j)).name}": 0.01 for j in hinges}
+    alike = [CalibratedWorld.read(calibration(tmp_path, **every))[0], World.of(encoder_offset=0.01)]
+    seen = []
+    for world in alike:
+        one = make_env(ENV, world=world)
+        one.reset(seed=2)
+        for action in actions(one.action_space, 1, 5):
+            observation, *_ = one.step(action)
+        seen.append(observation)
+    assert_same(*seen)
+
+
+def test_a_gain_is_of_the_motor():
+    spec = mujoco.MjSpec.from_string(
+        "<mujoco><worldbody><body><joint name='a'/><geom size='.1'/></body></worldbody>"
+        "<actuator><motor joint='a' gear='3'/></actuator></mujoco>"
+    )
+    assert calibrate(spec, {"gain.a": 0.7}) == []
+    assert spec.compile().actuator_gainprm[0, 0] == 0.7
+
+
 def test_a_gap_shows_both_arms(tmp_path, capsys):
     path = calibration(tmp_path, promoted=False, stiffness__joint2=2.0, stiffness__joint4=2.0)
     command = ["gap", "--env", ENV, "--policy", "expert", "--episodes", "2", "--target", "factors:command_delay=0.02"]
@@ -177,8 +229,17 @@ def test_a_gap_shows_both_arms(tmp_path, capsys):
 
 def test_what_does_not_fit_is_one_line(tmp_path):
     path = calibration(tmp_path, stiffness__elbow_flex=2.0)
-    with pytest.raises(DataError, match=r"none of its parameters belongs to this robot .*elbow_flex"):
+    with pytest.raises(DataError, match=r"'stiffness.elbow_flex': this robot has no joint 'elbow_flex'"):
         bench(ENV, "expert", 1, 1_000_000, calibration=path)
+    path = calibration(tmp_path, friction__joint1=0.3, friction__joitn2=0.3)
+    with pytest.raises(DataError, match="no joint 'joitn2'; did you mean 'joint2'"):
+        make_env(ENV, world=CalibratedWorld.read(path)[0])
+    path = calibration(tmp_path, gain__joint1=0.5)
+    with pytest.raises(DataError, match=r"none of its parameters can be applied here .*gain.joint1"):
+        bench(ENV, "expert", 1, 1_000_000, calibration=path)
+    path = calibration(tmp_path, delay=0.02)
+    with pytest.raises(DataError, match="is a calibration of 'arm'; robotics/QuadrupedVelocity-v0 has 'quadruped'"):
+        bench("robotics/QuadrupedVelocity-v0", "zero", 1, 1_000_000, calibration=path)
     with pytest.raises(UsageError, match="contradicts --target"):
         bench(ENV, "expert", 1, 1_000_000, calibration=path, target="factors:payload=0.1")
     path.write_text("{}")

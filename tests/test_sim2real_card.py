@@ -13,7 +13,7 @@ from robotics.evaluation.bench import Rollouts
 from robotics.reports.gap_card import card_csv, verdict, write_card
 from robotics.reports.radar import Spoke, radar
 from robotics.sim2real.applicability import task_of
-from robotics.sim2real.card import Trials, robustness_card
+from robotics.sim2real.card import ConditionTrials, robustness_card
 from robotics.sim2real.card_axes import TOGETHER, UNSEEN, WORDS, ToldOtherwise, axes, in_other_words
 from robotics.sim2real.factors import FACTORS
 from robotics.sim2real.world import World
@@ -96,7 +96,7 @@ def test_trials_depend_on_nothing_but_their_condition_and_seed():
     conditions = tuple(
         Rollouts(reach, kwargs, open_policy("random")) for kwargs in ({}, {"world": World.of(command_delay=0.04)})
     )
-    job = Trials(conditions, ((0, 5), (0, 6), (1, 5), (1, 6)))
+    job = ConditionTrials(conditions, ((0, 5), (0, 6), (1, 5), (1, 6)))
     results = []
     for order in ([0, 1, 2, 3], [3, 0, 2, 1]):
         with job.open() as work:
@@ -150,7 +150,14 @@ def test_verdict_claims_what_is_shown():
     assert "lighting (-50 points)" in said and "distractors" not in said
     assert "a loss of up to 20 points can not be excluded" in verdict({**document, "axes": rows[1:]})
     better = [_row("lighting", 50, 50, 0.001, 0.1)]
-    assert "No change is shown to cost success" in verdict({**document, "axes": better})
+    said = verdict({**document, "axes": better})
+    assert "No change is shown to cost success" in said and "lighting (+10 points)" in said
+    assert "can not be excluded" not in said  # not a loss of -0 points either
+    both = verdict({**document, "axes": [*better, _row("exposure", 20, 50, 0.001, -0.5)]})
+    assert "costs it: exposure (-50 points)" in both and "gains by: lighting (+10 points)" in both
+    assert verdict({**document, "enough": False, "episodes": 1, "axes": []}).startswith(
+        "Not enough evidence: 1 episode "
+    )
 
 
 def test_radar_lies_where_it_says():

@@ -15,6 +15,7 @@ from robotics.sim2real.factors import FACTORS, GROUPS, factor
 from robotics.sim2real.presets import PRESETS, with_ranges
 from robotics.sim2real.roles import roles_of
 from robotics.sim2real.signals import STRIBECK_SPEED, Delays, WorldSignals
+from robotics.sim2real.targets import open_target
 from robotics.sim2real.world import World
 
 ARM, DRAWN, LEGS = "robotics/PickPlace-v0", "robotics/Lift-v0", "robotics/QuadrupedVelocity-v0"
@@ -97,11 +98,39 @@ def test_presets_name_factors_and_can_be_had():
         ({"mass": float("nan")}, "can not be nan"),
         ({"encoder_noise": -0.1}, "can not be -0.1"),
         ({"dropout": 1.0}, "can not be 1"),
+        ({"object_colour": 3.0}, "0 … 1 is possible"),
+        ({"background": -0.1}, "can not be -0.1"),
+        ({"distractors": 2.6}, "give a whole number"),
     ],
 )
 def test_impossible_worlds_are_refused(values, words):
     with pytest.raises(UsageError, match=words):
         World.of(values)
+
+
+def test_a_camera_sees_between_0_and_180_degrees():
+    with pytest.raises(UsageError, match=r"a camera would have -35 … .* between 0 and 180"):
+        task(ARM, {"field_of_view": -80.0}, cameras=("top",))
+
+
+def test_a_gain_leaves_the_speed_that_a_velocity_servo_reaches():
+    """The wheels of a mobile base are told speeds; half the gain makes them weaker, not half as fast."""
+    mobile = "robotics/MobileServe-v0"
+    nominal, weak = untouched(mobile).model, task(mobile, {"actuator_gain": 0.5}).model
+    damped = task(mobile, {"actuator_damping": 0.5}).model
+    for name in ("base_x", "base_y", "base_yaw"):
+        one = nominal.actuator(name).id
+        assert weak.actuator_gainprm[one, 0] == 0.5 * nominal.actuator_gainprm[one, 0]
+        assert weak.actuator_gainprm[one, 0] == -weak.actuator_biasprm[one, 2]
+        assert np.array_equal(damped.actuator_biasprm[one], nominal.actuator_biasprm[one])
+    arm = nominal.actuator("left/waist").id
+    assert weak.actuator_biasprm[arm, 2] == nominal.actuator_biasprm[arm, 2]
+
+
+def test_a_target_of_factors_that_change_nothing_is_refused():
+    with pytest.raises(UsageError, match="'gyro_noise' changes nothing in robotics/PickPlace-v0"):
+        open_target("factors:mass=1.1,gyro_noise=0.1", ARM)
+    assert open_target("factors:exposure=0.5,backlash=0.01", ARM).world.as_dict() == {"backlash": 0.01, "exposure": 0.5}
 
 
 def test_a_world_keeps_order_forgets_nominals_and_travels():

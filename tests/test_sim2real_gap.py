@@ -6,6 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from robotics.cli.gap import describe
 from robotics.cli.main import main
@@ -26,14 +27,15 @@ from robotics.sim2real.attribution import (
     sign_flip_p,
 )
 from robotics.sim2real.blame import Game, Method, blame
-from robotics.sim2real.curves import Curve, Point, grid, robustness
+from robotics.sim2real.curves import Curve, Point, describe_curve, grid, robustness
 from robotics.sim2real.determinism import require_determinism
 from robotics.sim2real.factors import factor
-from robotics.sim2real.gap import Request, arm, gap
+from robotics.sim2real.gap import Request, arm, gap, pair
 from robotics.sim2real.plan import LEAST_SEEDS, parse_budget, plan
+from robotics.sim2real.risk import worst_share
 from robotics.sim2real.shift import classifier_test, error_free, measure_shift, wasserstein
 from robotics.sim2real.trials import Outcome, Trials
-from robotics.sim2real.verdict import on_attribution, on_curves, on_drop
+from robotics.sim2real.verdict import on_attribution, on_calibration, on_curves, on_drop
 from robotics.sim2real.world import World
 from tests.test_evaluation_batched import ENV as BATCHED
 from tests.test_evaluation_batched import saved
@@ -239,6 +241,37 @@ def test_risk_is_of_the_worst_tenth():
     assert robustness([]) is None
 
 
+@pytest.mark.parametrize("rates", [np.full(26, 0.8), np.full(26, 0.95), np.linspace(0.5, 0.95, 26), [0.3] + 19 * [0.9]])
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
+def test_the_interval_of_the_risk_holds_it_whether_cells_differ_or_not(rates, correlation):
+    """Of cells that are alike, those that look worst are measured too low on the seeds that they were chosen on."""
+    rates, draws, reps, seeds = np.array(rates), rng(7), 300, 50
+    truth, held, values = np.sort(rates)[: max(1, round(0.1 * len(rates)))].mean(), 0, []
+    for _ in range(reps):
+        shared, own = draws.standard_normal(seeds), draws.standard_normal((len(rates), seeds))
+        latent = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+        value, (low, high) = worst_share((latent < ndtri(rates)[:, None]).astype(float), 0.1)
+        held += low <= truth <= high
+        values.append(value)
+    assert 0.9 * reps <= held <= 0.995 * reps
+    assert np.ptp(rates) or np.mean(values) == pytest.approx(truth, abs=0.01)
+
+
+def test_seeds_that_all_agree_are_no_certainty():
+    found = describe_curve(curve([1.0, 0.0], [0.0, 1.0], n=10))
+    assert found["auc"] == 0.5 and found["auc_ci95"] is None
+    nothing, all_of_it = (point["drop_ci95"] for point in found["points"])
+    assert nothing[0] < -0.2 and nothing[1] > 0.2 and all_of_it[0] < 0.8
+    low, high = robustness([curve([1.0, 0.0], [0.0, 1.0], n=10)])["cvar_ci95"]
+    assert low == 0 and high > 0.2
+    assert robustness([curve([1.0, 0.0], [0.0, 1.0], n=1)])["cvar_ci95"] is None
+    one = [Outcome(True, 0.0, 1)] * 10
+    assert pair(one, one)["ci95_bootstrap"] is None
+    shared = shared_out({"guilty": np.ones(10), "other": np.zeros(10)})
+    assert shared.sure and shared.total_ci95[0] < 0.5 and shared.players[0].share_ci95 is None
+    assert shared.players[1].ci95[0] < -0.2 and shared.players[1].ci95[1] > 0.2
+
+
 # -- shifts ----
 
 
@@ -336,8 +369,32 @@ def test_verdicts_claim_what_the_test_shows():
 def test_a_verdict_names_the_cause_with_its_interval():
     values = {"actuator": (np.arange(60) % 2).astype(float), "task": np.zeros(60)}
     found = shared_out(values)
-    assert on_attribution(found, None, None) == ["100 % of the drop comes from actuator [100, 100]"]
+    assert on_attribution(found, None, None) == ["100 % of the drop comes from actuator, on every seed alike"]
     assert "not enough evidence" in on_attribution(shared_out({"a": np.zeros(9)}), None, None)[0]
+
+
+def outcomes(hits: int, n: int = 50) -> list[Outcome]:
+    return [Outcome(i < hits, 0.0, 1) for i in range(n)]
+
+
+def in_calibrated(sim: list[Outcome], found: list[Outcome], target: list[Outcome]) -> str:
+    arms = {**arm(found), "paired": pair(sim, found), "paired_with_target": pair(found, target)}
+    return on_calibration(arm(sim), arm(target), arms, True)
+
+
+def test_a_gain_is_no_loss_and_a_part_can_make_up_for_others():
+    line = in_calibrated(outcomes(25), outcomes(25), outcomes(45))
+    assert "it gains 40 points [25, 53]" in line and "nominal model 40 gained" in line and "loses" not in line
+    assert "it loses 40 points" in in_calibrated(outcomes(45), outcomes(45), outcomes(25))
+    assert "no difference is shown (2 [" in in_calibrated(outcomes(25), outcomes(26), outcomes(25))
+    assert "3 seeds can not show" in in_calibrated(outcomes(3, 3), outcomes(3, 3), outcomes(0, 3))
+    gained = shared_out({"dynamics": -(np.arange(50) < 20).astype(float), "sensing": np.zeros(50)})
+    (line,) = on_attribution(gained, None, None)
+    assert "it gains 40 points" in line and "no drop to share out" in line and gained.as_dict()["gained"]
+    lost, won = (np.arange(50) < 30).astype(float), -(np.arange(50) >= 40).astype(float)
+    lines = on_attribution(shared_out({"dynamics": lost, "sensing": won}), None, None)
+    assert lines[0].startswith("150 % of the drop comes from dynamics [")
+    assert lines[1].startswith("sensing makes up for 50 % of the drop [")
 
 
 def test_few_seeds_claim_nothing_however_they_agree():

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from robotics.cli.main import main
+from robotics.envs.base import MujocoTask
 from robotics.errors import DataError, UsageError
+from robotics.sim2real import twin
 from robotics.sim2real.applicability import task_of
 from robotics.sim2real.drawing import TRAINING, TWINS, Randomisation, draw_twin
 from robotics.sim2real.factors import FACTORS, factor
@@ -108,6 +110,22 @@ def test_a_twin_is_made_from_key_and_seed(tmp_path):
     text = one.read_text()
     assert "secret" not in text and not any(f'"{name}"' in text for name in FACTORS)
     assert not key_file(one).exists()
+
+
+def test_a_key_of_the_twin_before_does_not_stay_beside_a_new_one(tmp_path, monkeypatch):
+    """It would not open it, and the file would be called changed."""
+    path = tmp_path / "twin.json"
+    make_twin(ENV, "mild", 1, path)
+    assert key_file(path).exists()
+    opened = []
+    monkeypatch.setattr(twin, "task_of", lambda *a, **k: opened.append(task_of(*a, **k)) or opened[-1])
+    closed = []
+    monkeypatch.setattr(MujocoTask, "close", lambda self: closed.append(self))
+    make_twin(ENV, "mild", 2, path, key="secret", overwrite=True)
+    assert not key_file(path).exists() and closed == opened and len(opened) == 2
+    with pytest.raises(DataError, match="its key is neither in"):
+        open_twin(path)
+    assert open_twin(path, "secret")[0]["seed"] == 2
 
 
 def test_a_key_that_is_no_text_and_a_tag_that_is_no_hash(tmp_path):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from robotics.errors import UsageError
+from robotics.wording import counted
 
 TITLES = {
     "mmrv": "MMRV",
@@ -19,10 +20,10 @@ TITLES = {
     "regret": "regret of choosing in sim",
 }
 SOURCES = {
-    "trials": "the noise of the trials",
+    "trials": "the noise of the trials, given how alike the table shows both places to be; of these policies alone",
     "sim trials": "the noise of the trials in simulation (those on the target are not known)",
     "target trials": "the noise of the trials on the target (those in simulation are not known)",
-    "policies": "drawing policies anew (numbers of trials are not known)",
+    "policies": "drawing policies anew (numbers of trials are not known); for policies like these",
     None: "nothing: neither trials nor enough policies are known",
 }
 
@@ -75,18 +76,24 @@ def describe(document: dict[str, Any]) -> str:
 
 
 def _interval(bounds: list[float] | None) -> str:
-    return "no interval" if bounds is None else f"[{bounds[0]:.3f}, {bounds[1]:.3f}]"
+    return "no interval" if bounds is None else f"[{_rounded(bounds[0], 3)}, {_rounded(bounds[1], 3)}]"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """Without the sign of a zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _group_lines(group: dict[str, Any]) -> str:
     independent = "" if group["n_independent"] == group["n"] else f" ({group['n_independent']} independent)"
     title = "" if group["by"] is None else f"{group['by']}: "
-    lines = [f"{title}{group['n']} policies{independent}; 95 % intervals from {SOURCES[group['interval']]}"]
+    policies = counted(group["n"], "policy", "policies")
+    lines = [f"{title}{policies}{independent}; 95 % intervals from {SOURCES[group['interval']]}"]
     for name, text in TITLES.items():
         if group[name] is None:
             lines.append(f"  {text:<27}refused")
             continue
-        lines.append(f"  {text:<27}{group[name]:7.4f}  {_interval(group[f'{name}_ci95'])}")
+        lines.append(f"  {text:<27}{_rounded(group[name], 4):>7}  {_interval(group[f'{name}_ci95'])}")
     if group["pearson"] is not None:
         lines.append(f"  {'r for other policies':<27}{'':7}  {_interval(group['pearson_fisher_ci95'])} (Fisher z)")
         lines.append(

@@ -8,6 +8,7 @@ from typing import Any
 from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
 from robotics.evaluation.seeds import refuse_seed_beside_exam
 from robotics.outputs import prepare_folder, require_free
+from robotics.wording import counted
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def describe(document: dict[str, Any], page: Path) -> str:
     from robotics.reports.gap_format import between, p_value, percent, points, points_between
 
     nominal = document["nominal"]
-    lines = [f"{document['policy']} on {document['env']}, {document['episodes']} episodes per row", *executed(document)]
+    episodes = counted(document["episodes"], "episode")
+    lines = [f"{document['policy']} on {document['env']}, {episodes} per row", *executed(document)]
     lines.append(f"{'as it is':<18}{percent(nominal['success_rate']):>8}  [{between(nominal['success_ci95'])}]")
     for row in document["axes"]:
         if row["missing"]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from robotics.wording import counted
+
 
 @dataclass(frozen=True)
 class Options:
@@ -64,10 +66,11 @@ def run(options: Options) -> None:
         resume=options.resume,
         overwrite=options.overwrite,
     )
-    failed = f"{len(result.failed_seeds)} failed attempts left out"
+    failed = f"{counted(len(result.failed_seeds), 'failed attempt')} left out"
     if result.failed_seeds:
         failed += f" (seeds {', '.join(map(str, result.failed_seeds[:10]))}{', …' if result.failed_seeds[10:] else ''})"
-    print(f"{options.out}: {result.episodes} episodes, {result.frames} frames; {failed}", file=sys.stderr)
+    made = f"{counted(result.episodes, 'episode')}, {counted(result.frames, 'frame')}"
+    print(f"{options.out}: {made}; {failed}", file=sys.stderr)
 
 
 def env_kwargs(options: Options) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
 from robotics.errors import UsageError
+from robotics.wording import counted
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,14 @@ def describe(document: dict[str, Any], written: Path) -> str:
     """The document as lines for people."""
     target = document["target"]
     where = "no target: single factors only" if target is None else f"target: {target['kind']}"
-    lines = [f"{document['env']}, {document['episodes']} paired seeds, randomisation off; {where}", *executed(document)]
+    seeds = counted(document["episodes"], "paired seed")
+    lines = [f"{document['env']}, {seeds}, randomisation off; {where}", *executed(document)]
     for one in document["policies"]:
-        checked = one["determinism"]
-        lines.append(f"{one['label']}: same seed, same episode, bit for bit ({checked['seeds']} seeds, run twice)")
-        lines += [f"  {note}" for note in one["plan"]["notes"]]
-        lines.append(f"  {one['plan']['seeds']} seeds tell differences of about ±{one['plan']['half_width']:.0%}")
+        checked, planned = counted(one["determinism"]["seeds"], "seed"), one["plan"]
+        lines.append(f"{one['label']}: same seed, same episode, bit for bit ({checked}, run twice)")
+        lines += [f"  {note}" for note in planned["notes"]]
+        tell = "tells" if planned["seeds"] == 1 else "tell"
+        lines.append(f"  {counted(planned['seeds'], 'seed')} {tell} differences of about ±{planned['half_width']:.0%}")
         lines += [f"  {line}" for line in one["verdict"]]
         if attribution := one["attribution"]:
             lines += _players(attribution["groups"])

@@ -42,16 +42,18 @@ class Options:
 def run(options: Options) -> None:
     from robotics.media.record import Shot, record
 
+    execution = options.how.asked()
     size = None if options.size is None else parse_size(options.size)
     shot = Shot(options.env, options.policy, options.seed, options.camera, size, options.speed)
     env_kwargs: dict[str, Any] = {} if options.action_mode is None else {"action_mode": options.action_mode}
     about: dict[str, Any] = {}
     if options.target is not None or options.calibration is not None:
+        from robotics.evaluation.agents import open_policy
         from robotics.sim2real.places import place
 
-        there, about = place(options.env, options.target, options.calibration)
+        kwargs = open_policy(options.policy, execution).options(options.env, env_kwargs)
+        there, about = place(options.env, options.target, options.calibration, kwargs)
         env_kwargs |= there
-    execution = options.how.asked()
     episode = record(
         shot, options.out, overwrite=options.overwrite, env_kwargs=env_kwargs, execution=execution, about=about
     )

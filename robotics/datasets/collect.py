@@ -78,7 +78,7 @@ def collect(
     if calibration is not None:
         if randomisation is not None:
             raise UsageError(f"--calibration {calibration} contradicts --randomise: each is a world of its own")
-        kwargs["world"], about = CalibratedWorld.to_learn_in(calibration)
+        kwargs["world"], about = CalibratedWorld.to_learn_in(calibration, env_id, kwargs)
         origin["calibration"] = {**about, "parameters": dict(kwargs["world"].values)}
     source = Source(env_id, kwargs, noise, randomisation, hardest_of)
     with source.demonstrator() as demonstrator:

@@ -15,13 +15,19 @@ from typing import Any
 import numpy as np
 
 from robotics.evaluation.rank_metrics import CORRELATIONS, METRICS, pearson
+from robotics.evaluation.rates_together import rates_together
 from robotics.evaluation.statistics import Interval, expanded_levels, quantile_interval
+from robotics.wording import counted
 
 #: Below this many independent policies no correlation is given: Fisher's z has no variance at three.
 ENOUGH_POLICIES = 4
 RESAMPLES = 4_000
 #: All orders are tried up to this many policies (7! = 5040), a sample of them beyond.
 ALL_ORDERS = 7
+#: Above this p-value the trials do not tell simulation and target apart: intervals then hold what a simulation that is
+#: exactly right has, which draws of rates never are.
+ALIKE = 0.05
+RIGHT = {**dict.fromkeys(METRICS, 0.0), **dict.fromkeys(CORRELATIONS, 1.0)}
 #: A correlation that changes by more than this when one policy is left out hangs on that policy.
 LEVERAGE = 0.10
 
@@ -59,10 +65,12 @@ class Scores:
 def agreement(scores: Scores, generator: np.random.Generator) -> dict[str, Any]:
     """The document of one group of policies: every metric, its interval, and what weakens it.
 
-    Intervals come from the noise of the trials where their numbers are known ("trials"; "target trials" or "sim trials"
-    where only one side's are), else from drawing policies with replacement ("policies"), and always hold the value
-    itself. `pearson_fisher_ci95` is for other policies of the same kind. Refused values are None, with `reason` saying
-    why; the plain arithmetic of a refused correlation, for comparison with published tables, is in `arithmetic_only`.
+    Intervals are for these policies, from the noise of the trials where their numbers are known ("trials"; "target
+    trials" or "sim trials" where only one side's are), with rates drawn together (`rates_together`): how alike
+    simulation and target are over the table says what a policy's own trials leave open. Otherwise they are from drawing
+    policies with replacement ("policies"). They always hold the value itself. `pearson_fisher_ci95` is for other
+    policies of the same kind. Refused values are None, with `reason` saying why; the plain arithmetic of a refused
+    correlation, for comparison with published tables, is in `arithmetic_only`.
     """
     plain = {name: _number(metric(sim=scores.sim, target=scores.target)) for name, metric in METRICS.items()}
     enough = scores.independent >= ENOUGH_POLICIES
@@ -87,16 +95,18 @@ class Resamples:
         source: where it comes from, as in the document.
         sim, target: (resamples, N) rates.
         levels: the quantiles that hold 95 %.
+        alike: whether the trials leave it possible that simulation and target are the same for every policy.
     """
 
     source: str
     sim: np.ndarray
     target: np.ndarray
     levels: Interval
+    alike: bool = False
 
     def interval(self, metric: str, value: float) -> list[float] | None:
         """Of the metric of that name, which was measured as `value`; None where over one resample in twenty has none,
-        and where policies drawn again all give the same: that says nothing of other policies.
+        and where all give the same, which says nothing of others; where nearly all do, it reaches to those that do not.
 
         At its best value a metric can only be drawn worse: without `value` the interval would deny what was measured.
         """
@@ -104,10 +114,10 @@ class Resamples:
         known = draws[~np.isnan(draws)]
         if known.size < 0.95 * draws.size:
             return None
-        low, high = quantile_interval(known, self.levels)
-        if self.source == "policies" and known.max() - known.min() < 1e-12:
-            return None
-        return [min(low, value), max(high, value)]
+        ends = [*quantile_interval(known, self.levels), value, *([RIGHT[metric]] if self.alike else [])]
+        if np.ptp(ends) < 1e-12:
+            ends += [float(known.min()), float(known.max())]
+        return None if np.ptp(ends) < 1e-12 else [min(ends), max(ends)]
 
 
 def resample(scores: Scores, generator: np.random.Generator) -> Resamples | None:
@@ -115,9 +125,11 @@ def resample(scores: Scores, generator: np.random.Generator) -> Resamples | None
     sides = {"sim": scores.sim_n, "target": scores.target_n}
     known = [side for side, trials in sides.items() if trials is not None]
     if known:
-        sim = _posterior(scores.sim, scores.sim_n, generator)
-        target = _posterior(scores.target, scores.target_n, generator)
-        return Resamples("trials" if len(known) == 2 else f"{known[0]} trials", sim, target, (0.025, 0.975))
+        source = "trials" if len(known) == 2 else f"{known[0]} trials"
+        trials = [np.full(len(scores.policies), np.inf) if n is None else n for n in sides.values()]
+        rates = np.stack([scores.sim, scores.target], axis=1)
+        drawn, p = rates_together(rates, np.stack(trials, axis=1), RESAMPLES, generator)
+        return Resamples(source, drawn[..., 0], drawn[..., 1], (0.025, 0.975), p > ALIKE)
     if scores.independent < ENOUGH_POLICIES:
         return None
     rows = _drawn_families(scores, generator)
@@ -137,7 +149,8 @@ def fisher_interval(correlation: float, n: int, confidence: float = 0.95) -> Int
 
 
 def permutation_p(scores: Scores, generator: np.random.Generator) -> float:
-    """One-sided p-value of Pearson's r: how often a random pairing of policies does as well. At least 1/N!.
+    """One-sided p-value of Pearson's r: how often a random pairing of policies does as well. At least 1 by the orders
+    that are tried: N!, or a sample of them.
 
     Families are paired as one policy each, by their means: checkpoints of one run are alike on both sides.
     """
@@ -146,10 +159,15 @@ def permutation_p(scores: Scores, generator: np.random.Generator) -> float:
     if n <= ALL_ORDERS:
         orders = np.array(list(itertools.permutations(range(n))))
     else:
-        others = [generator.permutation(n) for _ in range(RESAMPLES - 1)]
+        others = [generator.permutation(n) for _ in range(_orders(n) - 1)]
         orders = np.array([np.arange(n), *others])
     found = pearson(sim=scores.sim[orders], target=np.broadcast_to(scores.target, orders.shape))
     return float(np.mean(found >= observed - 1e-12))
+
+
+def _orders(n: int) -> int:
+    """How many pairings of `n` policies `permutation_p` looks at."""
+    return math.factorial(n) if n <= ALL_ORDERS else RESAMPLES
 
 
 def drop_one(scores: Scores) -> tuple[float, str]:
@@ -193,22 +211,11 @@ def _strength(scores: Scores, correlation: float | None, generator: np.random.Ge
     return {
         "pearson_fisher_ci95": None if others is None else list(others),
         "permutation_p": permutation_p(scores, generator),
-        "permutation_floor": 1 / math.factorial(n),
+        "permutation_floor": 1 / _orders(n),
         "bootstrap_support": math.comb(2 * n - 1, n),
         "leverage": moved if math.isfinite(moved) else None,
         "leverage_policy": policy,
     }
-
-
-def _posterior(rates: np.ndarray, trials: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
-    """(resamples, N) true rates that the counts leave possible, from a uniform prior; without counts, the rates.
-
-    Drawing counts anew would call a policy that never succeeded in 24 trials perfectly known.
-    """
-    if trials is None:
-        return np.broadcast_to(rates, (RESAMPLES, rates.size))
-    successes = np.round(rates * trials)
-    return generator.beta(successes + 1, trials - successes + 1, size=(RESAMPLES, rates.size))
 
 
 def _drawn_families(scores: Scores, generator: np.random.Generator) -> np.ndarray:
@@ -227,10 +234,10 @@ def _drawn_families(scores: Scores, generator: np.random.Generator) -> np.ndarra
 
 def _reason(scores: Scores, plain: dict[str, float | None], enough: bool) -> str | None:
     if not enough:
-        what = "independent policies" if scores.family is not None else "policies"
+        kind = "independent " if scores.family is not None else ""
+        there = counted(scores.independent, f"{kind}policy", f"{kind}policies")
         return (
-            f"not enough evidence: {scores.independent} {what}; a correlation needs at least {ENOUGH_POLICIES}, "
-            "and many more to be narrow"
+            f"not enough evidence: {there}; a correlation needs at least {ENOUGH_POLICIES}, and many more to be narrow"
         )
     if plain["pearson"] is None:
         where = "in simulation" if np.ptp(scores.sim) == 0 else "on the target"

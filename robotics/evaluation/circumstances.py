@@ -12,8 +12,15 @@ def circumstances(document: Mapping[str, Any]) -> list[str]:
     if (target := document.get("target")) and target.get("kind") != "simulation":
         found.append(f"on {target_in_words(target)}")
     if calibration := document.get("calibration"):
-        found.append(f"in the calibrated model ({'promoted' if calibration.get('promoted') else 'NOT promoted'})")
+        found.append(f"in the calibrated model ({calibration_in_words(calibration)})")
     return found
+
+
+def calibration_in_words(public: Mapping[str, Any]) -> str:
+    """What reports may say about a calibration: whether it is to be believed, and what of it has no place here."""
+    promoted = "promoted" if public.get("promoted") else "NOT promoted"
+    left = public.get("not_applied")
+    return promoted + (f"; not applied: {', '.join(left)}" if left else "")
 
 
 def target_in_words(public: Mapping[str, Any]) -> str:

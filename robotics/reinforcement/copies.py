@@ -110,6 +110,7 @@ def drawn_worlds(env_id: str, config: RLConfig) -> Sequence[World]:
     try:
         if drawn is not None:
             return [drawn.world(task, config.seed + index) for index in range(config.copies)]
-        return [CalibratedWorld.to_learn_in(Path(str(config.calibration)))[0]] * config.copies
+        calibration = Path(str(config.calibration))
+        return [CalibratedWorld.to_learn_in(calibration, env_id, config.env_kwargs)[0]] * config.copies
     finally:
         task.close()

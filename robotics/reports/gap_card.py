@@ -11,6 +11,7 @@ from markupsafe import Markup
 from robotics.outputs import write_atomically, write_json
 from robotics.reports.gap_format import template
 from robotics.reports.radar import Spoke, radar
+from robotics.wording import counted
 
 
 def write_card(document: dict[str, Any], folder: Path) -> Path:
@@ -55,19 +56,29 @@ def verdict(document: dict[str, Any]) -> str:
     """What the card says, in one or two sentences that claim no more than the episodes show."""
     nominal = document["nominal"]["success_rate"]
     if not document["enough"]:
-        return f"Not enough evidence: {document['episodes']} episodes say nothing about single changes."
+        few = counted(document["episodes"], "episode")
+        return f"Not enough evidence: {few} {'says' if document['episodes'] == 1 else 'say'} nothing of single changes."
     tried = [row for row in document["axes"] if row["missing"] is None]
-    costly = sorted((row for row in tried if row["p_holm"] <= 0.05 and row["difference"] < 0), key=_difference)
+    shown = sorted((row for row in tried if row["p_holm"] <= 0.05), key=_difference)
+    costly = [row for row in shown if row["difference"] < 0]
+    helpful = [row for row in reversed(shown) if row["difference"] > 0]
+    gains = f" What it gains by: {_named(helpful)}." if helpful else ""
     if not tried:
         return "Nothing could be tried on this task with this policy."
     if not costly:
-        widest = min(row["difference_ci95"][0] for row in tried)
-        return (
-            f"No change is shown to cost success ({nominal:.0%} as it is); with {document['episodes']} episodes a loss "
-            f"of up to {-100 * widest:.0f} points can not be excluded everywhere."
+        most = max(0, round(-100 * min(row["difference_ci95"][0] for row in tried)))
+        with_so_few = (
+            f"; with {counted(document['episodes'], 'episode')} a loss of up to {most} points can not be excluded"
         )
-    named = ", ".join(f"{row['name']} ({100 * row['difference']:+.0f} points)" for row in costly)
-    return f"Success is {nominal:.0%} as it is. What costs it: {named}. Nothing else is shown to matter."
+        left = f"{with_so_few} everywhere" if most else ""
+        return f"No change is shown to cost success ({nominal:.0%} as it is){left}.{gains}"
+    return (
+        f"Success is {nominal:.0%} as it is. What costs it: {_named(costly)}.{gains} Nothing else is shown to matter."
+    )
+
+
+def _named(rows: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{row['name']} ({100 * row['difference']:+.0f} points)" for row in rows)
 
 
 def _difference(row: dict[str, Any]) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, Template
 
 from robotics.policies.schedule import in_words
+from robotics.wording import counted
 
 
 def template(name: str) -> Template:
@@ -20,6 +21,7 @@ def template(name: str) -> Template:
         "p_value": p_value,
         "number": number,
         "in_words": in_words,
+        "counted": counted,
     }
     return environment.get_template(name)
 

@@ -18,6 +18,7 @@ from robotics.reports.content import LOSSES, RETURN, SUCCESS, RunContent, read_c
 from robotics.reports.gap import DOCUMENT as GAP
 from robotics.reports.gap import gap_summary, write_gap_page
 from robotics.versions import versions
+from robotics.wording import counted
 
 #: A table of the learning curve is for reading, the chart shows the rest.
 CURVE_ROWS = 20
@@ -49,7 +50,7 @@ def render(runs: list[RunContent]) -> str:
     """The page as text. Everything that comes from files is escaped."""
     environment = Environment(loader=PackageLoader("robotics.reports", "."), autoescape=True, trim_blocks=True)
     environment.filters |= {"percent": _percent, "number": _number}
-    environment.filters["circumstances"] = circumstances
+    environment.filters |= {"circumstances": circumstances, "counted": counted}
     titles = _titles(runs)
     compared = [(title, bench) for title, run in zip(titles, runs, strict=True) for bench in run.benches]
     return environment.get_template("page.html.j2").render(
@@ -121,7 +122,7 @@ def _settings(config: dict[str, Any], steps: str) -> dict[str, Any]:
         "policy": f"{config['family']}, preset {config.get('preset')}",
         "inputs": ", ".join(policy.get("input_shapes", {})),
         "chunk": f"{policy.get('chunk_size')} actions, {policy.get('n_action_steps')} executed",
-        "demonstrations": f"{episodes} episodes, {frames} frames",
+        "demonstrations": f"{counted(episodes, 'episode')}, {counted(frames, 'frame')}",
         "dataset": paths if isinstance(paths, str) else ", ".join(map(str, paths)),
         "optimiser": optimiser,
         "precision": training.get("precision"),

@@ -1,6 +1,7 @@
 """Which factors mean anything for a task, found by trying: a relative factor of nothing stays nothing."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import Any
 
 import mujoco
@@ -40,6 +41,22 @@ def chosen_factors(names: Iterable[str], task: MujocoTask) -> list[Factor]:
                 f"those that do: {', '.join(known)}"
             )
     return [known[name] for name in names]
+
+
+def refuse_idle(names: Iterable[str], env_id: str) -> None:
+    """UsageError for a factor that changes nothing in `env_id`, whatever its cameras and action mode.
+
+    Opens the environment once where all do something as it is; otherwise once more per action mode.
+    """
+    with closing(task_of(env_id)) as task:
+        known, modes, cameras = set(applicable(task)), task.ACTION_MODES, task.camera_names[:1]
+    if idle := set(names) - known:
+        for mode in modes:
+            with closing(task_of(env_id, action_mode=mode, cameras=cameras)) as task:
+                known |= applicable(task).keys()
+        if idle := idle - known:
+            does = ", ".join(name for name in FACTORS if name in known)
+            raise UsageError(f"factor '{min(idle)}' changes nothing in {env_id}; those that do: {does}")
 
 
 def _matters(one: Factor, task: MujocoTask, roles: Roles) -> bool:

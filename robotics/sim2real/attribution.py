@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from robotics.evaluation.statistics import RESAMPLES, Interval, expanded_levels, quantile_interval
+from robotics.evaluation.statistics import RESAMPLES, Interval, clopper_pearson, expanded_levels, quantile_interval
 
 Array = np.ndarray
 Coalition = frozenset[str]
@@ -29,6 +29,8 @@ Worth = Callable[[Coalition, int], float]
 ALPHA = 0.05
 #: Below so many seeds nothing is claimed: no outcome of an exact paired test could then be significant.
 LEAST_PAIRS = 8
+#: Bootstrap means that spread by no more than rounding come from seeds that all agree.
+_NO_WIDTH = 1e-9
 
 
 def coalitions(players: Sequence[str]) -> list[Coalition]:
@@ -78,7 +80,8 @@ def shapley_sampled(
 
 @dataclass(frozen=True)
 class Blame:
-    """A player's part of a drop. `share` is None where the drop itself is not sure."""
+    """A player's part of a drop. `share` is None where the drop itself is not sure; its interval also where the part is
+    the same of every seed's drop, which does not tell how sure it is."""
 
     name: str
     shapley: float
@@ -112,12 +115,22 @@ class Attribution:
 
     @property
     def sure(self) -> bool:
-        """Whether there is a drop at all. Seeds that all agree leave a bootstrap no width, however few they are."""
+        """Whether there is a drop at all."""
         return self.seeds >= LEAST_PAIRS and self.total_ci95[0] > 0
+
+    @property
+    def gained(self) -> bool:
+        """Whether there is a gain instead."""
+        return self.seeds >= LEAST_PAIRS and self.total_ci95[1] < 0
 
     def as_dict(self) -> dict[str, Any]:
         plain = {key: _plain(value) for key, value in vars(self).items() if key != "players"}
-        return {**plain, "sure": self.sure, "players": [player.as_dict() for player in self.players]}
+        return {
+            **plain,
+            "sure": self.sure,
+            "gained": self.gained,
+            "players": [player.as_dict() for player in self.players],
+        }
 
 
 def attribute(
@@ -127,14 +140,14 @@ def attribute(
     total: Array,
     rng: np.random.Generator,
 ) -> Attribution:
-    """Shares, intervals and significance from values, single effects and total drops, all (n,) by seed."""
+    """Shares, intervals and significance from values, single effects and total drops, all (n,) by seed, in [-1, 1]."""
     names, n = list(values), len(total)
     table = np.stack([*(values[name] for name in names), *(singles[name] for name in names), total])
     means, levels = table.mean(axis=1), expanded_levels(n)
     draws = _bootstrap(table, rng)
     k = len(names)
     whole, whole_draws = means[-1], draws[:, -1]
-    whole_ci = quantile_interval(whole_draws, levels)
+    whole_ci = _interval(whole_draws, n)
     rest_draws = whole_draws - draws[:, k : 2 * k].sum(axis=1)
     p_values = sign_flip_p(table[:k], rng)
     blames = []
@@ -143,8 +156,9 @@ def attribute(
         if whole_ci[0] > 0:
             share = means[index] / whole
             dropped = whole_draws > 0  # but for the few draws below the interval of the drop
-            share_ci = quantile_interval(draws[dropped, index] / whole_draws[dropped], levels)
-        ci, single_ci = (quantile_interval(draws[:, i], levels) for i in (index, k + index))
+            shares = draws[dropped, index] / whole_draws[dropped]
+            share_ci = quantile_interval(shares, levels) if np.ptp(shares) > _NO_WIDTH else None
+        ci, single_ci = (_interval(draws[:, i], n) for i in (index, k + index))
         p = float(p_values[index])
         blames.append(Blame(name, float(means[index]), ci, share, share_ci, float(means[k + index]), single_ci, p))
     return Attribution(
@@ -154,9 +168,18 @@ def attribute(
         total=float(whole),
         total_ci95=whole_ci,
         interaction=float(whole - means[k : 2 * k].sum()),
-        interaction_ci95=quantile_interval(rest_draws, levels),
+        interaction_ci95=_interval(rest_draws, n),
         additivity_error=float(np.abs(table[:k].sum(axis=0) - total).max()),
     )
+
+
+def _interval(draws: Array, n: int) -> Interval:
+    """Of a mean over `n` seeds, from its bootstrap; where these all agree, as far as seeds of another kind, of which
+    none may be among so many (Clopper and Pearson 1934), could move it within [-1, 1]."""
+    if np.ptp(draws) > _NO_WIDTH:
+        return quantile_interval(draws, expanded_levels(n))
+    value, others = float(draws[0]), clopper_pearson(0, n)[1]
+    return min(value, value - others * (1 + value)), max(value, value + others * (1 - value))
 
 
 def _bootstrap(table: Array, rng: np.random.Generator) -> Array:

@@ -26,7 +26,7 @@ ENOUGH_EPISODES = 10
 
 
 @dataclass(frozen=True)
-class Trials:
+class ConditionTrials:
     """Trial k: a seed under a condition. Picklable; opens a condition when its turn comes, and keeps only that one."""
 
     conditions: tuple[Rollouts, ...]
@@ -106,7 +106,7 @@ def _measure(
                 trials += [(len(conditions) - 1, seeds[place]) for place in mine]
                 order += [(axis.name, place) for place in mine]
     found: dict[str, list[bool]] = {axis.name: [False] * len(seeds) for axis in tried}
-    job = Trials(tuple(conditions), tuple(trials))
+    job = ConditionTrials(tuple(conditions), tuple(trials))
     with (
         in_order(job, range(len(trials)), min(workers, len(trials))) as done,
         progress(f"card {source.label}", len(trials), "episodes") as bar,

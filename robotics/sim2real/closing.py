@@ -7,6 +7,7 @@ import numpy as np
 
 from robotics.evaluation.paired import Pairs, mcnemar_mid_p, newcombe_paired
 from robotics.sim2real.identification.uncertainty import AT_BOUND
+from robotics.wording import counted
 
 Array = np.ndarray
 
@@ -66,9 +67,10 @@ def _gains(targets: Sequence[Mapping[str, Mapping[str, Any]]], name: str) -> tup
 
 
 def _part(won: Array, there: Array, drawn_won: Array, drawn_there: Array) -> dict[str, Any]:
-    """The ratio of the mean gains, and its interval from means that were drawn again."""
-    low, high = np.quantile(drawn_won[drawn_there > 0] / drawn_there[drawn_there > 0], [0.025, 0.975])
-    return {"value": float(won.mean() / there.mean()), "ci95": [float(low), float(high)]}
+    """The ratio of the mean gains, and its interval from means that were drawn again; none where that has no width."""
+    ratios = drawn_won[drawn_there > 0] / drawn_there[drawn_there > 0]
+    interval = np.quantile(ratios, [0.025, 0.975]).tolist() if np.ptp(ratios) > 1e-9 else None
+    return {"value": float(won.mean() / there.mean()), "ci95": interval}
 
 
 def verdict(
@@ -97,9 +99,10 @@ def _on_gain(arms: Mapping[str, Mapping[str, Any]], target: str) -> str:
     low, high = (100 * end for end in won["ci95"])
     moved = f"{100 * won['difference']:+.1f} points [{low:+.1f}, {high:+.1f}]"
     rates = f"success on {target} was {before['rate']:.1%} before and {after['rate']:.1%} after, {moved}"
+    seeds = counted(after["n"], "seed")
     if _sure(won):
-        return f"{rates}: {'better' if won['difference'] > 0 else 'worse'} on the same {after['n']} seeds"
-    return f"{rates}: not enough evidence of a change with {after['n']} seeds"
+        return f"{rates}: {'better' if won['difference'] > 0 else 'worse'} on the same {seeds}"
+    return f"{rates}: not enough evidence of a change with {seeds}"
 
 
 def _beats_training_alone(arms: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -119,8 +122,13 @@ def _on_closed(closed: Mapping[str, Any] | None) -> str:
         return "what part of the gap was closed is not measured: that takes a policy trained in the target itself"
     if closed["value"] is None:
         return "what part of the gap was closed can not be said: training in the target itself is not surely better"
+    closed_by = (
+        f"of what training in the target itself gains, training around the identification gains {closed['value']:.0%}"
+    )
+    if closed["ci95"] is None:
+        return f"{closed_by}, on every seed alike"
     low, high = closed["ci95"]
-    return f"{closed['value']:.0%} of what training in the target itself gains [{low:.0%}, {high:.0%}]"
+    return f"{closed_by} [{low:.0%}, {high:.0%}]"
 
 
 def _surely_better(won: Mapping[str, Any]) -> bool:

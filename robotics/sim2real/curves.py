@@ -7,16 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from robotics.evaluation.paired import Pairs, bootstrap_difference, mcnemar_mid_p
-from robotics.evaluation.statistics import (
-    RESAMPLES,
-    Interval,
-    expanded_levels,
-    quantile_interval,
-    resampled_means,
-    wilson,
-)
+from robotics.evaluation.paired import Pairs, mcnemar_mid_p, newcombe_paired
+from robotics.evaluation.statistics import expanded_levels, quantile_interval, wilson
 from robotics.sim2real.factors import Factor
+from robotics.sim2real.risk import worst_share
 from robotics.sim2real.trials import Trials
 from robotics.sim2real.world import World
 
@@ -92,7 +86,10 @@ def curve_of(trials: Trials, one: Factor, seeds: Sequence[int], levels: int) -> 
 
 
 def describe_curve(curve: Curve) -> dict[str, Any]:
-    """A curve as JSON, with intervals; per point the paired difference to the nominal value."""
+    """A curve as JSON, with intervals; per point the paired difference to the nominal value.
+
+    The area has no interval where no seed differs from another: that does not tell how sure it is.
+    """
     one, nominal = curve.factor, curve.nominal
     rates = np.array([point.success.mean() for point in curve.points])
     area = curve.area(rates)
@@ -102,6 +99,7 @@ def describe_curve(curve: Curve) -> dict[str, Any]:
     areas = np.array([curve.area(row) for row in counts @ table.T / table.shape[1]])
     areas = areas[np.isfinite(areas)]
     known = np.isfinite(area) and len(areas) > 0
+    varied = known and np.ptp(areas) > 1e-12
     worst = curve.points[int(np.argmin(rates))]
     return {
         "factor": one.name,
@@ -111,7 +109,7 @@ def describe_curve(curve: Curve) -> dict[str, Any]:
         "range": list(one.range),
         "points": [_point(point, nominal) for point in curve.points],
         "auc": area if known else None,
-        "auc_ci95": list(quantile_interval(areas, expanded_levels(table.shape[1]))) if known else None,
+        "auc_ci95": list(quantile_interval(areas, expanded_levels(table.shape[1]))) if varied else None,
         "severity_halved": curve.halved(),
         "worst": {"severity": worst.severity, "value": worst.value, "rate": float(worst.success.mean())},
     }
@@ -120,7 +118,6 @@ def describe_curve(curve: Curve) -> dict[str, Any]:
 def _point(point: Point, nominal: Array) -> dict[str, Any]:
     successes, n = int(point.success.sum()), len(point.success)
     pairs = Pairs.of(nominal.astype(bool).tolist(), point.success.astype(bool).tolist())
-    rng = np.random.default_rng((_STREAM, n))
     return {
         "severity": point.severity,
         "value": point.value,
@@ -129,28 +126,25 @@ def _point(point: Point, nominal: Array) -> dict[str, Any]:
         "rate": successes / n,
         "ci95": list(wilson(successes, n)),
         "drop": float(nominal.mean() - point.success.mean()),
-        "drop_ci95": list(bootstrap_difference(nominal.tolist(), point.success.tolist(), rng)),
+        "drop_ci95": list(newcombe_paired(pairs)),
         "mcnemar_mid_p": mcnemar_mid_p(pairs),
     }
 
 
 def robustness(curves: Sequence[Curve]) -> dict[str, Any] | None:
-    """Worst cell and conditional value at risk over all values of all curves; None without any."""
+    """Worst cell as it was seen, and conditional value at risk (`risk.worst_share`) over all values of all curves; None
+    without any."""
     cells = [(curve, point) for curve in curves for point in curve.points if point.severity != 0.0]
     if not cells:
         return None
     rates = np.array([point.success.mean() for _, point in cells])
     curve, point = cells[int(np.argmin(rates))]
-    worst = max(1, round(CVAR * len(cells)))
-    chosen = np.argsort(rates, kind="stable")[:worst]
-    by_seed = np.stack([cells[i][1].success for i in chosen]).mean(axis=0)
-    draws = resampled_means(by_seed, RESAMPLES, np.random.default_rng((_STREAM, len(by_seed))))
-    interval: Interval = quantile_interval(draws, expanded_levels(len(by_seed)))
+    cvar, interval = worst_share(np.stack([point.success for _, point in cells]), CVAR)
     return {
         "cells": len(cells),
         "mean": float(rates.mean()),
         "worst": {"factor": curve.factor.name, "value": point.value, "rate": float(rates.min())},
-        "cvar": float(rates[chosen].mean()),
-        "cvar_ci95": list(interval),
+        "cvar": cvar,
+        "cvar_ci95": None if interval is None else list(interval),
         "cvar_share": CVAR,
     }

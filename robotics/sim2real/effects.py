@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import mujoco
 import numpy as np
 
+from robotics.errors import UsageError
 from robotics.sim2real.roles import Roles
 
 Array = np.ndarray
@@ -57,13 +58,21 @@ def armature(m: Mapping[str, Array], roles: Roles, value: float) -> None:
 
 
 def actuator_gain(m: Mapping[str, Array], roles: Roles, value: float) -> None:
-    """Stiffness of a servo, or what a torque motor gives per command."""
+    """Stiffness of a servo, of the place or of the speed that it is told, or what a torque motor gives per command."""
+    bias, paced = m["actuator_biasprm"], _paced(m, roles)
     m["actuator_gainprm"][:, 0] *= value
-    m["actuator_biasprm"][roles.servos, 1] *= value
+    bias[roles.affine, 1] *= value
+    bias[paced, 2] *= value
 
 
 def actuator_damping(m: Mapping[str, Array], roles: Roles, value: float) -> None:
-    m["actuator_biasprm"][roles.servos, 2] *= value
+    """Of servos that hold a place: what damps a velocity servo is its gain."""
+    m["actuator_biasprm"][np.setdiff1d(roles.affine, _paced(m, roles)), 2] *= value
+
+
+def _paced(m: Mapping[str, Array], roles: Roles) -> Array:
+    """The servos of speeds: their force is gain · (command − speed), so both change or what they reach does."""
+    return roles.affine[m["actuator_biasprm"][roles.affine, 1] == 0]
 
 
 def torque_limit(m: Mapping[str, Array], roles: Roles, value: float) -> None:
@@ -114,6 +123,11 @@ def camera_turn(m: Mapping[str, Array], roles: Roles, value: float) -> None:
 
 def field_of_view(m: Mapping[str, Array], roles: Roles, value: float) -> None:
     m["cam_fovy"][:] += value
+    if not ((m["cam_fovy"] > 0) & (m["cam_fovy"] < 180)).all():
+        raise UsageError(
+            f"factor 'field_of_view' can not be {value:g} °: a camera would have {m['cam_fovy'].min():g} … "
+            f"{m['cam_fovy'].max():g} °; between 0 and 180 is possible"
+        )
 
 
 def lighting(m: Mapping[str, Array], roles: Roles, value: float) -> None:

@@ -32,6 +32,7 @@ class Factor:
         effect: what it does to those fields.
         modelled: whether identification has a parameter for it.
         whole: whether its values are whole numbers.
+        limits: beyond these, inclusive, is nothing that could be; None where there is no end.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Factor:
     effect: Effect | None = field(default=None, repr=False)
     modelled: bool = True
     whole: bool = False
+    limits: tuple[float, float] | None = None
 
     @property
     def relative(self) -> bool:
@@ -75,12 +77,15 @@ class Factor:
     def checked(self, value: float) -> float:
         """`value`; UsageError when this factor can not have it."""
         wrong = not abs(value) < 1e6 or (self.relative and value <= 0) or (self.one_sided and self._beyond(value))
-        if wrong or (self.name == "dropout" and value >= 1):
+        if wrong or (self.limits is not None and not self.limits[0] <= value <= self.limits[1]):
             low, high = self.range
+            possible = "" if self.limits is None else "; {:g} … {:g} is possible".format(*self.limits)
             raise UsageError(
                 f"factor '{self.name}' can not be {value:g} {self.unit}; severity 1 is {low:g} … {high:g}, "
-                f"nominal {self.nominal:g}"
+                f"nominal {self.nominal:g}{possible}"
             )
+        if self.whole and value != int(value):
+            raise UsageError(f"factor '{self.name}' can not be {value:g} {self.unit}: give a whole number")
         return float(value)
 
     def _beyond(self, value: float) -> bool:
@@ -97,9 +102,17 @@ def _relative(name: str, group: str, span: tuple[float, float], summary: str, so
 
 
 def _added(
-    name: str, group: str, unit: str, span: tuple[float, float], summary: str, source: str, *changed: str
+    name: str,
+    group: str,
+    unit: str,
+    span: tuple[float, float],
+    summary: str,
+    source: str,
+    *changed: str,
+    limits: tuple[float, float] | None = None,
 ) -> Factor:
-    return Factor(name, group, unit, 0.0, span, summary, source, "model", changed, getattr(effects, name))
+    effect = getattr(effects, name)
+    return Factor(name, group, unit, 0.0, span, summary, source, "model", changed, effect, limits=limits)
 
 
 def _signal(
@@ -111,8 +124,9 @@ def _signal(
     source: str,
     applied: str,
     modelled: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> Factor:
-    return Factor(name, group, unit, 0.0, span, summary, source, applied, modelled=modelled)
+    return Factor(name, group, unit, 0.0, span, summary, source, applied, modelled=modelled, limits=limits)
 
 
 _MASS = ("body_mass", "body_inertia")
@@ -168,7 +182,8 @@ _ALL = (
             "6 … 12 steps in panda_robotiq push_cube",
             "sensors"),
     _signal("dropout", "sensing", "of the steps", (0.0, 0.2),
-            "share of control steps whose measurement is lost: the last one stands", _A, "sensors", False),
+            "share of control steps whose measurement is lost: the last one stands", _A, "sensors", False,
+            (0.0, 0.999)),
     _signal("object_noise", "sensing", "m", (0.0, 0.004), "white noise on where free objects are seen", _A, "sensors"),
     _signal("object_delay", "sensing", "s", (0.0, 0.04), "free objects are seen late", _A, "sensors"),
     _signal("control_jitter", "timing", "s", (0.0, 0.01),
@@ -196,10 +211,10 @@ _ALL = (
     _signal("exposure", "visual", "stops", (-1.0, 1.0), "pictures are brighter by powers of two", _A, "pictures"),
     _relative("lighting", "visual", (0.4, 1.6), "all lamps", "colours of 0 … 0.5 in the Colosseum", *_LIGHTS),
     _added("object_colour", "visual", "of the way", (0.0, 0.5), "colours of objects, towards their negatives",
-           "0 … 0.5 in the Colosseum", "geom_rgba"),
+           "0 … 0.5 in the Colosseum", "geom_rgba", limits=(0.0, 1.0)),
     _added("background", "visual", "of the way", (0.0, 0.5),
            "colours and textures of table, floor and sky, towards their negatives",
-           "0.25 … 1 for table colours in the Colosseum", "geom_rgba", "tex_data"),
+           "0.25 … 1 for table colours in the Colosseum", "geom_rgba", "tex_data", limits=(0.0, 1.0)),
     Factor("distractors", "visual", "things", 0.0, (0.0, 5.0), "things lie about that touch nothing",
            "2 in the Colosseum", "scene", whole=True),
     _relative("object_size", "task", (0.75, 1.25), "size of free objects, at the same mass",

@@ -1,7 +1,8 @@
 """The gap of policies between the simulation and a target, measured on paired seeds and attributed to its causes.
 
 `gap` writes `gap.json` (and `gap.csv`, which `robotics agree` reads). Its schema, 1; intervals are 95 %, drops are
-simulation minus target (or nominal minus perturbed), shares are of the total drop, all success in [0, 1]:
+simulation minus target (or nominal minus perturbed), shares are of the total drop (in `within` of the leading group's
+own), all success in [0, 1]. An interval is null where all seeds agree, which does not tell how sure they are:
 
     {"schema": 1, "kind": "gap", "env", "env_kwargs", "seed", "episodes", "initial_states", "workers", "copies",
      "mode": "quick" | "full",  "execution": {setting: value},       of chunks; what was asked, empty where nothing was
@@ -15,18 +16,21 @@ simulation minus target (or nominal minus perturbed), shares are of the total dr
                 "half_width", "notes": [text]},
        "sim": {"n", "successes", "rate", "ci95", "return_mean", "success": [bool by seed]},
        "target": null | the same,
-       "paired": null | {"n", "sim_only", "target_only", "drop", "ci95" (Newcombe), "ci95_bootstrap", "mcnemar_p",
-                         "mcnemar_mid_p", "correlation", "seeds_needed": int | null},
-       "curves": [{"factor", "group", "unit", "nominal", "range", "auc", "auc_ci95", "severity_halved",
+       "paired": null | {"n", "sim_only", "target_only", "drop", "ci95" (Newcombe), "ci95_bootstrap" | null,
+                         "mcnemar_p", "mcnemar_mid_p", "correlation", "seeds_needed": int | null},
+       "curves": [{"factor", "group", "unit", "nominal", "range", "auc", "auc_ci95" | null, "severity_halved",
                    "worst": {"severity", "value", "rate"},
-                   "points": [{"severity", "value", "n", "successes", "rate", "ci95", "drop", "drop_ci95",
+                   "points": [{"severity", "value", "n", "successes", "rate", "ci95", "drop", "drop_ci95" (Newcombe),
                                "mcnemar_mid_p"}]}],      severity 0 is the matched arm, on the same seeds
-       "robustness": null | {"cells", "mean", "worst": {"factor", "value", "rate"}, "cvar", "cvar_ci95", "cvar_share"},
+       "robustness": null | {"cells", "mean", "worst": {"factor", "value", "rate"}, "cvar", "cvar_ci95" | null,
+                              "cvar_share"},          the worst are chosen on other seeds than they are measured on
        "attribution": null | {"groups": A, "within": null | {"group", **A}},
        "shift": null | {"seeds", "observation": {"accuracy", "ci95", "n"}, "action_wasserstein": [by dimension],
                         "counterfactual_action", "unit"},
+       "calibrated": null | {as "sim", "paired", "paired_with_target": as "paired" | null, "not_applied": [names]},
        "episodes_run", "verdict": [text]}]}
-    A = {"method", "seeds", "total", "total_ci95", "sure", "interaction", "interaction_ci95", "additivity_error",
+    A = {"method", "seeds", "total", "total_ci95", "sure", "gained", "interaction", "interaction_ci95",
+         "additivity_error",
          "players": [{"name", "shapley", "ci95", "share" | null, "share_ci95" | null, "single", "single_ci95", "p",
                       "significant"}]}         the largest first
 
@@ -54,7 +58,7 @@ from robotics.evaluation.paired import (
     mcnemar_mid_p,
     newcombe_paired,
 )
-from robotics.evaluation.power import episodes_paired
+from robotics.evaluation.power import seeds_to_show
 from robotics.evaluation.seeds import evaluation_seeds, refuse_training_seeds
 from robotics.evaluation.statistics import wilson
 from robotics.outputs import prepare_folder, require_free, require_writable, write_atomically, write_json
@@ -142,7 +146,6 @@ def gap(request: Request, out: Path, *, overwrite: bool = False) -> dict[str, An
                 f"--copies {request.copies} is for trained policies that predict chunks, not {source.policy}"
             )
     target = None if request.target is None else open_target(request.target, request.env)
-    about = None if request.calibration is None else CalibratedWorld.read(request.calibration)[1]
     labels = Counter(source.label for source in sources)
     policies, results = list[_Policy](), list[dict[str, Any]]()
     for source in sources:
@@ -168,7 +171,7 @@ def gap(request: Request, out: Path, *, overwrite: bool = False) -> dict[str, An
         "execution": request.execution.told(),
         "randomisation": "off",
         "target": None if target is None else target.public,
-        "calibration": about,
+        "calibration": about_calibration([policy.about for policy in policies]),
         "ranges": request.ranges,
         "factors": [curve["factor"] for curve in results[0]["curves"]],
         "versions": versions(),
@@ -199,10 +202,10 @@ class _Policy:
         self._curves = self._chosen(task, matters)
         self._trials = Trials(request.env, self._kwargs, source, request.workers, request.copies)
         self._calibrated: Trials | None = None
-        self._promoted = False
+        self.about: dict[str, Any] | None = None
         if request.calibration is not None:
-            world, about = CalibratedWorld.read(request.calibration)
-            self._promoted, kwargs = about["promoted"], {**self._kwargs, "world": world}
+            world, self.about = CalibratedWorld.read(request.calibration, request.env, self._kwargs)
+            kwargs = {**self._kwargs, "world": world}
             self._calibrated = Trials(request.env, kwargs, source, request.workers, request.copies)
         task.close()
 
@@ -252,8 +255,9 @@ class _Policy:
             paired = pair(arms[0], arms[1])
             result |= {"target": there, "paired": paired, "shift": self._shift(chosen.seeds)}
             verdict.insert(0, on_drop(self._label, sim, there, paired, self._target.title))
-        if result["calibrated"] is not None:
-            verdict.append(on_calibration(sim, result["target"], result["calibrated"], self._promoted))
+        if self.about is not None:
+            promoted, left = self.about["promoted"], self.about.get("not_applied", ())
+            verdict.append(on_calibration(sim, result["target"], result["calibrated"], promoted, left))
         return result | {"episodes_run": self._trials.count, "verdict": verdict}
 
     def _in_calibrated(self, arms: Sequence[Sequence[Outcome]]) -> dict[str, Any] | None:
@@ -262,7 +266,8 @@ class _Policy:
             return None
         found = self._calibrated.run([(World(), seed) for seed in self._seeds], "calibrated")
         against_target = pair(found, arms[1]) if len(arms) > 1 else None
-        return {**arm(found), "paired": pair(arms[0], found), "paired_with_target": against_target}
+        left = {name: value for name, value in (self.about or {}).items() if name == "not_applied"}
+        return {**arm(found), "paired": pair(arms[0], found), "paired_with_target": against_target, **left}
 
     def _plan(self, left_s: float | None, rate: float) -> Plan:
         groups = Game.of_groups(self._world).players
@@ -293,6 +298,15 @@ class _Policy:
         return measure_shift(self._request.env, self._kwargs, self._source, self._world, seeds, self._request.workers)
 
 
+def about_calibration(told: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """What the document says of the calibration: what could not be applied to any of the policies with it."""
+    about = [one for one in told if one is not None]
+    if not about:
+        return None
+    left = dict.fromkeys(name for one in about for name in one.get("not_applied", ()))
+    return about[0] | ({"not_applied": list(left)} if left else {})
+
+
 def arm(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """One policy in one world, as JSON."""
     successes, n = sum(one.success for one in outcomes), len(outcomes)
@@ -318,20 +332,12 @@ def pair(sim: Sequence[Outcome], target: Sequence[Outcome]) -> dict[str, Any]:
         "target_only": pairs.second_only,
         "drop": pairs.difference,
         "ci95": list(newcombe_paired(pairs)),
-        "ci95_bootstrap": list(bootstrap),
+        "ci95_bootstrap": list(bootstrap) if bootstrap[0] < bootstrap[1] else None,
         "mcnemar_p": mcnemar_exact(pairs),
         "mcnemar_mid_p": mcnemar_mid_p(pairs),
         "correlation": pairs.correlation,
-        "seeds_needed": _needed(pairs),
+        "seeds_needed": seeds_to_show(pairs),
     }
-
-
-def _needed(pairs: Pairs) -> int | None:
-    """Seeds to show a difference as large as was seen with 80 % power; None where none was seen."""
-    rates = (pairs.both + pairs.first_only) / pairs.trials, (pairs.both + pairs.second_only) / pairs.trials
-    if rates[0] == rates[1]:
-        return None
-    return episodes_paired(*rates, pairs.correlation or 0.0)
 
 
 def table(document: Mapping[str, Any]) -> str:

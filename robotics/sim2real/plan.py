@@ -9,6 +9,7 @@ from robotics.errors import UsageError
 from robotics.sim2real.blame import Method
 from robotics.sim2real.curves import grid
 from robotics.sim2real.factors import Factor
+from robotics.wording import counted
 
 #: Fewer seeds than this tell too little to be worth their time.
 LEAST_SEEDS = 20
@@ -99,7 +100,7 @@ def plan(
             notes.append(f"the budget allows no {beyond}")
         seeds = min(episodes, int(affordable / per_seed())) if per_seed() else episodes
         if seeds < episodes:
-            notes.append(f"the budget allows {seeds} of {episodes} seeds for what follows the two arms")
+            notes.append(f"the budget allows {seeds} of {counted(episodes, 'seed')} for what follows the two arms")
     total = seeds * per_seed()
     seconds = total / rate if rate > 0 else None
     return Plan(seeds, levels, by_group, inside, cells > 0, total, seconds, 0.98 / max(seeds, 1) ** 0.5, tuple(notes))

@@ -23,7 +23,8 @@ class Roles:
         joints: the robot's hinges and slides, as joints; `angles` into qpos and `rates` into qvel are theirs.
         turning: of those, which are hinges: what is given in radians concerns no finger that slides.
         dofs: all degrees of freedom of the robot.
-        hinged: the actuators of hinges; `servos`: the actuators that are position servos.
+        hinged: the actuators of hinges; `servos`: those of joints that are position servos.
+        affine: all servos, of joints or of what else, of positions or of speeds.
         spin: into qvel, the turning rates of the robot's free bases.
         objects: bodies of objects; `placed`: into qpos, where the free ones are (k, 3); `freed`: those bodies (k,).
         static: geoms of the world that neither robot nor object is.
@@ -39,6 +40,7 @@ class Roles:
     dofs: Array
     hinged: Array
     servos: Array
+    affine: Array
     spin: Array
     objects: Array
     placed: Array
@@ -62,6 +64,7 @@ def roles_of(model: mujoco.MjModel) -> Roles:
     bases, loose = np.flatnonzero(of_robot & free), np.flatnonzero(~of_robot & free)
     robot = np.flatnonzero(np.isin(model.body_treeid, trees) & (model.body_treeid >= 0))
     objects = np.flatnonzero(~np.isin(model.body_treeid, trees) & (model.body_treeid >= 0))
+    affine = model.actuator_biastype == int(mujoco.mjtBias.mjBIAS_AFFINE)
     still = (model.body_treeid < 0) & (model.body_mocapid < 0)
     return Roles(
         robot=robot,
@@ -72,7 +75,8 @@ def roles_of(model: mujoco.MjModel) -> Roles:
         turning=model.jnt_type[joints] == _HINGE,
         dofs=np.flatnonzero(np.isin(model.dof_treeid, trees)),
         hinged=np.flatnonzero(on_joint & (model.jnt_type[target] == _HINGE)),
-        servos=np.flatnonzero(on_joint & (model.actuator_biastype == int(mujoco.mjtBias.mjBIAS_AFFINE))),
+        servos=np.flatnonzero(on_joint & affine),
+        affine=np.flatnonzero(affine),
         spin=(model.jnt_dofadr[bases][:, None] + np.arange(3, 6)).ravel(),
         objects=objects,
         placed=model.jnt_qposadr[loose][:, None] + np.arange(3),

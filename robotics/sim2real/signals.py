@@ -58,7 +58,7 @@ class WorldSignals:
     """Signals of one simulation of a model with `roles`, in a world with `values` of signal factors.
 
     `worn` are those of joints one by one instead, in the same units: `backlash` of `turned_by`, `stribeck` and
-    `load_friction` of `roles.joints`.
+    `load_friction` of `roles.joints`, `encoder_offset` of those that turn.
     """
 
     def __init__(
@@ -81,7 +81,9 @@ class WorldSignals:
         self._where = roles.placed.ravel()
         self._turned = turned_by(roles)
         self.misread = np.zeros(model.nu)
-        self.misread[self._turned] = self._values.get("encoder_offset", 0.0)
+        self._offset = np.zeros(model.njnt)
+        self._offset[roles.joints[roles.turning]] = wear.get("encoder_offset", 0.0)
+        self.misread[self._turned] = self._offset[model.actuator_trnid[self._turned, 0]]
         self.qpos, self.qvel, self.ctrl = np.zeros(model.nq), np.zeros(model.nv), np.zeros(model.nu)
 
     def reset(self, simulation: Simulation, rng: np.random.Generator) -> None:
@@ -150,7 +152,7 @@ class WorldSignals:
     def _encoders(self, angles: Array) -> Array:
         if "encoder_noise" in self._values:
             angles = angles + self._rng.normal(0.0, self._values["encoder_noise"], len(angles))
-        angles = angles + self._values.get("encoder_offset", 0.0)
+        angles = angles + self._offset[self._roles.joints[self._roles.turning]]
         step = self._values.get("encoder_step", 0.0)
         return np.round(angles / step) * step if step else angles
 

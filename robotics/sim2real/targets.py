@@ -6,6 +6,7 @@ from typing import Any
 
 from robotics.environments import accepted_options
 from robotics.errors import UsageError, unknown_name
+from robotics.sim2real.applicability import refuse_idle
 from robotics.sim2real.twin import open_twin
 from robotics.sim2real.world import World
 
@@ -48,7 +49,8 @@ class InTarget:
 
 
 def open_target(text: str, env_id: str | None = None, key: str | None = None) -> Target:
-    """The target that `text` names; with `env_id` also UsageError for a twin of another environment.
+    """The target that `text` names; with `env_id` also UsageError for a twin of another environment, and for factors
+    that change nothing in it.
 
     UsageError for what names nothing, DataError for a file that can not be opened.
     """
@@ -65,6 +67,8 @@ def open_target(text: str, env_id: str | None = None, key: str | None = None) ->
         return Target(text, "simulation", World(), {"kind": "simulation"})
     if kind == "factors":
         world = World.of(_values(rest))
+        if env_id is not None and not world.nominal:
+            refuse_idle(world.as_dict(), env_id)
         return Target(text, "factors", world, {"kind": "factors", "values": world.as_dict()})
     document, world = open_twin(Path(rest), key)
     if env_id is not None and _bare(document["env"]) != _bare(env_id):

@@ -7,6 +7,7 @@ can draw them again, and with the key the same call makes the same twin. The fil
 import hmac
 import os
 import secrets
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,19 @@ def make_twin(
     beside = key_file(out)
     if not overwrite and (existing := next((path for path in (out, beside) if path.exists()), None)):
         raise UsageError(f"{existing} exists: give --overwrite to replace it, or another --out")
-    task = task_of(env_id)
-    task = task_of(env_id, cameras=task.camera_names[:1])  # so that what is seen differs as well
+    with closing(task_of(env_id)) as task:
+        cameras = task.camera_names[:1]  # so that what is seen differs as well
     given = key or os.environ.get(KEY_VARIABLE)
     used = given or secrets.token_hex(32)
-    world = draw_twin(task, severity, _generator(used, env_id, severity, seed))
+    with closing(task_of(env_id, cameras=cameras)) as task:
+        world = draw_twin(task, severity, _generator(used, env_id, severity, seed))
     public = dict(zip(_PUBLIC, (SCHEMA, KIND, env_id, severity, seed, versions()), strict=True))
     document = {**public, "sealed": seal(world.as_dict(), used, public)}
     write_json(out, document)
     if given is None:
         _write_secret(beside, used)
+    else:
+        beside.unlink(missing_ok=True)  # of the twin that was there: it does not open this one
     return document
 
 

@@ -47,8 +47,8 @@ def calibrate(spec: mujoco.MjSpec, values: Mapping[str, float]) -> list[str]:
     """Write what a model has fields for of `values` by parameter, in SI units, into `spec`; returns the names of what
     it has none for, or lacks the place.
 
-    Stiffness, damping, friction, armature, masses and contact parameters go into the model; load friction, backlash,
-    offsets, gains and delays are signals, not fields.
+    Stiffness, damping, friction, armature, masses and gains of motors go into the model; load friction, backlash,
+    offsets and delays are signals, not fields.
     """
     left = []
     for name, value in values.items():
@@ -64,6 +64,7 @@ def _write(spec: mujoco.MjSpec, family: str, place: str, value: float) -> bool:
     if joint is None:
         return False
     servo = next((a for a in spec.actuators if a.target == place and a.biasprm[1] < 0), None)
+    motor = next((a for a in spec.actuators if a.target == place and a.biastype == mujoco.mjtBias.mjBIAS_NONE), None)
     if family == "stiffness" and servo is not None:
         servo.gainprm[0], servo.biasprm[1] = value, -value
     elif family == "damping":
@@ -76,6 +77,8 @@ def _write(spec: mujoco.MjSpec, family: str, place: str, value: float) -> bool:
         joint.frictionloss = value
     elif family == "armature":
         joint.armature = value
+    elif family == "gain" and motor is not None:
+        motor.gainprm[0] *= value
     else:
         return False
     return True
