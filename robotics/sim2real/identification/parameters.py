@@ -66,7 +66,7 @@ class Parameter:
 
 #: What is fitted unless told otherwise: of a robot with position servos, of one with motors, which are believed to give
 #: the torque that was logged (a log can not tell all torques from all inertias), and of free bodies.
-SERVO = ("stiffness", "damping", "friction", "load_friction", "backlash", "delay")
+SERVO = ("stiffness", "damping", "armature", "friction", "load_friction", "backlash", "delay")
 MOTOR = ("mass", "armature", "damping", "friction", "delay")
 CONTACT = ("contact_friction", "contact_time", "contact_damping", "contact_size")
 
