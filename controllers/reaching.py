@@ -22,26 +22,32 @@ _DAMPING, _HOMEWARDS, _LONGEST = 0.02, 0.1, 0.3
 
 
 def reach(
-    model: NominalModel, poses: Mapping[str, tuple[Array, Array]], q: Array, margin: float = 0.03
+    model: NominalModel,
+    poses: Mapping[str, tuple[Array, Array]],
+    q: Array,
+    margin: float = 0.03,
+    turned: bool = True,
 ) -> Array | None:
     """Joint positions (n,) near q (n,) that bring hands to world poses (position, wxyz); None where none are found.
 
-    At most `margin` [rad, m] from the ends of a joint's range, or where q is. Leaves the kinematics of `model` there.
+    At least `margin` [rad, m] from the ends of a joint's range, or where q is. Hands that need not be `turned` are
+    brought to their positions alone. Leaves the kinematics of `model` there.
     """
     start, grippers = q.copy(), {e.gripper_joint for e in model.spec.end_effectors}
     moving = np.array([i for i, joint in enumerate(model.spec.joints) if joint not in grippers])
     lower = np.minimum(model.position_lower + margin, start)
     upper = np.maximum(model.position_upper - margin, start)
+    told = 6 if turned else 3
     lengths: list[float] = []
     for _ in range(_STEPS):
         model.move(q)
         errors, rows = [], []
         for hand, (position, quat) in poses.items():
             here, turn = model.pose(hand)
-            errors.append(np.concatenate([position - here, log_between(turn, quat)]))
-            rows.append(model.jacobian(hand)[:, moving])
-        off = np.array(errors).reshape(-1, 2, 3)
-        if np.abs(off[:, 0]).max() < _NEAR_M and np.abs(off[:, 1]).max() < _NEAR_RAD:
+            errors.append(np.concatenate([position - here, log_between(turn, quat)])[:told])
+            rows.append(model.jacobian(hand)[:told, moving])
+        off = np.abs(errors)
+        if off[:, :3].max() < _NEAR_M and off[:, 3:].max(initial=0.0) < _NEAR_RAD:
             return q
         J, e = np.concatenate(rows), np.concatenate(errors)
         lengths.append(float(e @ e))

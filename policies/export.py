@@ -1,4 +1,4 @@
-"""A policy as one file for other runtimes: observations in, chunk out, everything in physical units."""
+"""A policy as one file for other runtimes: observations in, actions out, everything in physical units."""
 
 import json
 import logging
@@ -28,24 +28,50 @@ DESCRIPTION = "policy.json"
 #: What the ONNX format needs besides torch: the extra `export`.
 ONNX_MODULES = ("onnx", "onnxscript", "onnxruntime")
 
-#: Inputs by name -> chunk (1, H, A).
+#: Inputs by name -> what the policy gives: a chunk (1, H, A), or an action.
 Runner = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
-class ChunkFunction(nn.Module):
-    """A policy as a function of plain tensors, one observation at a time: `inputs` in their order -> chunk (1, H, A).
+class PolicyFunction(nn.Module):
+    """A policy as a function of plain tensors, one observation at a time: `inputs` in their order -> `gives`.
 
     Attributes:
-        inputs: name -> shape without the leading one. Those of the policy's configuration, `task` where it reads
-            instructions (word ids), `noise` where it samples.
+        inputs: name -> shape without the leading one.
+        gives: "chunk" or "action".
     """
+
+    inputs: dict[str, tuple[int, ...]]
+    gives: str
+
+    def run(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What the policy itself gives for inputs by name: what every exported file must give, too."""
+        raise NotImplementedError
+
+    def spread(self) -> np.ndarray:
+        """(A,) how far one unit of the normalised action is, in the action's own."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Inputs as the data may hold them."""
+        raise NotImplementedError
+
+    def description(self) -> dict[str, Any]:
+        """What the file says of itself: at least `type` and `inputs`."""
+        raise NotImplementedError
+
+
+class ChunkFunction(PolicyFunction):
+    """A policy that predicts chunks (1, H, A). Its inputs are those of its configuration, `task` where it reads
+    instructions (word ids), `noise` where it samples."""
+
+    gives = "chunk"
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         config = policy.config
         self.policy = policy.cpu().eval().requires_grad_(False)
         self.samples = getattr(config, "objective", None) in ("flow", "ddim")
-        self.inputs: dict[str, tuple[int, ...]] = dict(config.input_shapes)
+        self.inputs = dict(config.input_shapes)
         if config.language:
             self.inputs[TASK] = (MAX_WORDS,)
         if self.samples:
@@ -60,12 +86,10 @@ class ChunkFunction(nn.Module):
         return policy.normalizer.denormalize(ACTION, policy.sample(policy.encode(observation), noise))
 
     def run(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The chunk (1, H, A) for inputs by name: what every exported file must give, too."""
         with torch.no_grad():
             return self(*(torch.from_numpy(values[name]) for name in self.inputs)).numpy()
 
     def spread(self) -> np.ndarray:
-        """(A,) how far one unit of the normalised action is, in the action's own."""
         ends = [torch.full((self.policy.config.action_dim,), end) for end in (0.0, 1.0)]
         low, high = (self.policy.normalizer.denormalize(ACTION, end).numpy() for end in ends)
         return high - low
@@ -83,8 +107,12 @@ class ChunkFunction(nn.Module):
                 values[name] = (plain if name == NOISE else self.policy.normalizer.denormalize(name, plain)).numpy()
         return values
 
+    def description(self) -> dict[str, Any]:
+        config = self.policy.config
+        return {"type": config.type, **to_document(config), "inputs": self.inputs}
 
-def export_policy(function: ChunkFunction, form: Format, path: Path) -> None:
+
+def export_policy(function: PolicyFunction, form: Format, path: Path) -> None:
     """Write `function` to `path`, its configuration and inputs inside. RoboticsError without the extra `export`.
 
     ONNX by torch's exporter of traced programs: the older one gives other numbers for the same network (torch 2.13).
@@ -96,12 +124,12 @@ def export_policy(function: ChunkFunction, form: Format, path: Path) -> None:
     with _quiet(), torch.no_grad():
         if form == "torchscript":
             module = torch.jit.trace(function, tensors, check_trace=False)
-            torch.jit.save(module, path, _extra_files={DESCRIPTION: _description(function)})
+            torch.jit.save(module, path, _extra_files={DESCRIPTION: json.dumps(function.description())})
             return
         names = list(function.inputs)
         program = torch.onnx.export(function, tensors, input_names=names, output_names=[ACTION], verbose=False)
         assert program is not None
-        program.model.metadata_props[DESCRIPTION] = _description(function)
+        program.model.metadata_props[DESCRIPTION] = json.dumps(function.description())
         program.save(path, external_data=False)
 
 
@@ -134,11 +162,6 @@ def require_onnx() -> None:
             f"format onnx needs {', '.join(missing)}: install the extra with pip install 'robotics[export]', "
             "or export as torchscript"
         )
-
-
-def _description(function: ChunkFunction) -> str:
-    config = function.policy.config
-    return json.dumps({"type": config.type, **to_document(config), "inputs": function.inputs})
 
 
 @contextmanager

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from robotics.policies.export import ChunkFunction, Runner
+from robotics.policies.export import PolicyFunction, Runner
 
 #: Largest difference of an action that counts as equal, in the units of `largest_difference`.
 PARITY = 1e-4
 
 
-def largest_difference(function: ChunkFunction, exported: Runner, draws: int = 20, seed: int = 0) -> float:
-    """max |exported − original| over all actions of the chunks for `draws` random inputs; infinite for NaN.
+def largest_difference(function: PolicyFunction, exported: Runner, draws: int = 20, seed: int = 0) -> float:
+    """max |exported − original| over all actions for `draws` random inputs; infinite for NaN.
 
     In the action's unit, or in its spread in the data where that is more: networks compute in float32 and in spreads,
     and one of 150 pixels makes 2e-4 of their rounding.

@@ -1,5 +1,6 @@
 """Where results go: a folder that is never silently overwritten, and files that are never half written."""
 
+import errno
 import json
 import os
 import shutil
@@ -63,20 +64,29 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(
-            f"--out: nothing can be written to {folder} ({error.strerror}); choose another place"
-        ) from None
+        raise _not_writable(folder, error) from None
 
 
 def require_room(folder: Path, needed_bytes: float, what: str) -> None:
-    """Raise RoboticsError when the disk that holds `folder` has less than `needed_bytes` free."""
+    """Raise RoboticsError when the disk that holds `folder` has less than `needed_bytes` free; UsageError when that is
+    because nothing can be written there at all."""
     existing = next(parent for parent in [folder, *folder.resolve().parents] if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+        except OSError as error:  # what is no disk, /proc for one, has no room either
+            if error.errno != errno.ENOSPC:
+                raise _not_writable(folder, error) from None
         raise RoboticsError(
             f"no room on the disk for {what}: about {needed_bytes / 1e6:.0f} MB are needed in {folder}, "
             f"{free / 1e6:.0f} MB are free; free some, or choose another --out"
         )
+
+
+def _not_writable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"--out: nothing can be written to {folder} ({error.strerror}); choose another place")
 
 
 def require_memory(needed_bytes: float, what: str) -> None:
@@ -93,15 +103,17 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` so that a reader finds the old file or the new one, whole, whatever interrupts this."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder; a file is needed")
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     data = content.encode() if isinstance(content, str) else content
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # the name that was asked for, not that of a moment
+        raise OSError(error.errno, f"can not be written ({error.strerror})", str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 

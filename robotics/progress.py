@@ -60,9 +60,9 @@ class Progress:
 
     @property
     def eta_s(self) -> float:
-        """Seconds to go at the mean rate so far [s]; infinite while it is unknown."""
+        """Seconds to go at the mean rate so far [s]; infinite while it is unknown, 0 beyond a total that was passed."""
         elapsed = time.monotonic() - self._started
-        return elapsed / self.done * (self.total - self.done) if self.done and self.total else float("inf")
+        return elapsed / self.done * max(0.0, self.total - self.done) if self.done and self.total else float("inf")
 
     def close(self, failed: bool = False) -> None:
         if self._bar is not None:

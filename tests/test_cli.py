@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,7 @@ def test_help_names_every_command(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
     assert all(f"\n  {name} " in out for name in COMMANDS)
+    assert "hidden twin" in COMMANDS["demo"]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "train act", "data check", "list envs"])
@@ -34,6 +36,7 @@ def test_every_command_explains_itself(capsys, command):
     code, out, _ = run(capsys, *command.split(), "--help")
     assert code == 0
     assert "usage: robotics" in out
+    assert "{None}" not in out  # leaving an option out says it
 
 
 @pytest.mark.parametrize(
@@ -150,6 +153,16 @@ def test_an_out_that_can_not_be_written_is_said_before_the_work(capsys, tmp_path
         assert code == 2
         assert f"nothing can be written to {nowhere}" in err
         assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="takes a folder that nobody can write to, root neither")
+def test_what_can_not_be_written_is_said_by_its_own_name(capsys):
+    code, _, err = run(capsys, "collect", "--env", TOY_ID, "--episodes", 1, "--seed", 0, "--out", "/proc/nowhere")
+    assert code == 2 and "nothing can be written to /proc/nowhere" in err and "no room" not in err
+    twin = ["twin", "make", "--env", "robotics/Reach-v0", "--severity", "mild", "--seed", 1]
+    for out in ("/proc/twin.json", "/proc/nowhere/twin.json"):
+        code, _, err = run(capsys, *twin, "--out", out)
+        assert code == 1 and err.startswith(f"error: {out}: can not be written (") and ".tmp" not in err
 
 
 @pytest.mark.parametrize("arguments", ["list envs", "list policies", "list controllers", "list robots", "bench"])

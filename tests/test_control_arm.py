@@ -30,6 +30,7 @@ def robot_file(folder: Path, model: str, toml: str) -> str:
 def test_circle(state, payload):
     document = run_trial(Trial("arm", "track", seconds=3.0, state=state, conditions=Conditions(payload=payload)))
     assert document["tracking_rms"]["position"] < (1e-3 if payload else 5e-4)
+    assert document["circle"]["radius"] == 0.1
     assert document["limits_exceeded"] == 0
     assert document["faults"]["fallback_ticks"] == 0
 
@@ -76,6 +77,37 @@ def test_any_arm_draws_the_circle(tmp_path, arm):
     assert document["tracking_rms"]["position"] < 1e-3
     assert document["limits_exceeded"] == 0
     assert document["faults"]["fallback_ticks"] == 0
+
+
+#: Four joints, a stroke of 18 cm: its hand comes no more than 10 cm further down.
+SCARA = """
+<mujoco><compiler angle="radian"/><worldbody>
+  <body pos="0 0 .45"><joint name="a1" axis="0 0 1" range="-2.4 2.4" damping="1" armature=".05"/>
+    <geom type="capsule" fromto="0 0 0 .3 0 0" size=".04" mass="4"/>
+    <body pos=".3 0 0"><joint name="a2" axis="0 0 1" range="-2.5 2.5" damping="1" armature=".03"/>
+      <geom type="capsule" fromto="0 0 .05 .25 0 .05" size=".035" mass="2.5"/>
+      <body name="quill" pos=".25 0 .05"><joint name="z" type="slide" axis="0 0 -1" range="0 .18" damping="20"/>
+        <geom type="cylinder" size=".012 .1" mass=".5"/>
+        <body pos="0 0 -.1"><joint name="r" axis="0 0 1" range="-6.3 6.3" damping=".1" armature=".005"/>
+          <geom type="box" size=".03 .015 .02" mass=".3"/><site name="tip" pos="0 0 -.03"/></body></body></body></body>
+</worldbody><actuator><motor joint="a1" ctrlrange="-60 60"/><motor joint="a2" ctrlrange="-30 30"/>
+  <motor joint="z" ctrlrange="-150 150"/><motor joint="r" ctrlrange="-5 5"/></actuator></mujoco>"""
+SCARA_TOML = 'model = "robot.xml"\nkind = "arm"\n[robot]\nhome = [0.4, 0.8, 0.08, 0.0]\nvelocity_limits = 3.0\n'
+
+
+def test_the_circle_is_as_large_as_the_arm_reaches(tmp_path):
+    document = run_trial(Trial(robot_file(tmp_path, SCARA, SCARA_TOML), "track", seconds=2.0))
+    assert 0.02 < document["circle"]["radius"] < 0.05
+    assert document["circle"]["off"] < 0.05
+    assert document["limits_exceeded"] == 0
+
+
+def test_links_inside_each_other_are_refused(tmp_path):
+    """They rub, whatever the controller does."""
+    post = '<body name="post"><geom type="cylinder" size=".07 .2" pos="0 0 .25" mass="20"/></body>'
+    robot = robot_file(tmp_path, SCARA.replace("<worldbody>", "<worldbody>" + post), SCARA_TOML)
+    with pytest.raises(UsageError, match="inside each other at home and would jam"):
+        ArmSession(Trial(robot, "track"))
 
 
 def test_what_the_model_says_need_not_be_said_again():

@@ -342,3 +342,21 @@ def test_files_that_are_not_there(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="did you mean 'walker'"):
         Trial("menagerie:wlker", "trot")
     assert Trial("menagerie:walker", "stand").machine() is not None
+
+
+@pytest.mark.parametrize(
+    ("lights", "headlight", "ambient"),
+    [
+        ("", "", 0.3),
+        ('<light pos="0 0 3"/>', "", 0.3),
+        ('<light pos="0 0 3"/><light pos="1 0 3"/>', "", 0.1),
+        ('<light pos="0 0 3"/>', '<headlight ambient="0.2 0.2 0.2"/>', 0.2),
+    ],
+)
+def test_a_robot_is_filmed_in_enough_light(tmp_path, lights, headlight, ambient):
+    """A single light leaves most of it dark; who thought of light is let be."""
+    ground = f'<worldbody>{lights}<geom type="plane" size="2 2 .1"/>'
+    model = WALKER.replace("<worldbody>", f"<visual>{headlight}</visual>{ground}")
+    model = load_machine(robot_file(tmp_path, model)).nominal()
+    assert model.vis.headlight.ambient == pytest.approx([ambient] * 3)
+    assert (model.tex_type == int(mujoco.mjtTexture.mjTEXTURE_SKYBOX)).sum() == 1

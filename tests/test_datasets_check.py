@@ -248,6 +248,20 @@ def test_a_dataset_without_episodes_has_no_problem(tmp_path, image_dtype):
     assert check(tmp_path).problems == []
 
 
+def test_statistics_that_nobody_needs_may_be_missing(tmp_path):
+    """Of times and numbers of frames, as in datasets made by hand; those of the others have to be there."""
+    write(tmp_path, None)
+    stats = json.loads((tmp_path / "meta/stats.json").read_text())
+    needed = {key: stats[key] for key in ("observation.state", "action", "next.done")}
+    (tmp_path / "meta/stats.json").write_text(json.dumps(needed))
+    report = check(tmp_path)
+    assert report.problems == []
+    (warning,) = report.warnings
+    assert "has no statistics of timestamp, frame_index, episode_index, index, task_index" in warning
+    (tmp_path / "meta/stats.json").write_text(json.dumps(needed | {"action": {}}))
+    assert any("'mean' of 'action'" in problem for problem in check(tmp_path).problems)
+
+
 def test_unknown_columns_are_refused_with_what_exists(tmp_path):
     write(tmp_path, "video")
     dataset = Dataset.open(tmp_path)

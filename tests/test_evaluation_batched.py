@@ -19,6 +19,7 @@ from robotics.policies.checkpoint import load_policy, save_policy
 from robotics.policies.dit import DiT
 from robotics.policies.dit_config import DiTConfig
 from robotics.policies.schedule import Execution
+from robotics.reinforcement.train import train as train_by_reward
 from robotics.vocabulary import ENVIRONMENT_STATE, STATE
 from tests.toy import TOY_ID
 
@@ -157,7 +158,7 @@ def test_episodes_come_as_they_end_and_time_is_shared(run):
 @pytest.mark.parametrize(
     ("policy", "options", "message"),
     [
-        ("zero", {"copies": 2}, "trained policies that predict chunks; give zero --workers"),
+        ("zero", {"copies": 2}, "trained policies; give zero --workers"),
         ("run", {"copies": 2, "workers": 2}, "--workers 2 contradicts --copies 2"),
         ("run", {"copies": 0}, "--copies 0: at least one"),
         ("zero", {"execution": Execution(delay=1)}, "zero predicts no chunks"),
@@ -175,6 +176,17 @@ def test_actions_mean_what_they_did_in_demonstrations_that_asked_for_nothing():
     with pytest.raises(UsageError, match="--action-mode ee contradicts run: its actions mean 'joint'"):
         source.agent(env)
     env.close()
+
+
+def test_copies_of_a_policy_learned_from_reward_give_what_serial_episodes_give(tmp_path):
+    options = {"copies": 4, "rollout": 16, "steps": 64, "batch_size": 32, "layers": (16,), "eval_episodes": 1}
+    train_by_reward("ppo", ENV, tmp_path / "run", options=options | {"env_kwargs": {"action_mode": "ee"}})
+    serial = bench(ENV, str(tmp_path / "run"), 5, 1_000_000)
+    batched = bench(ENV, str(tmp_path / "run"), 5, 1_000_000, copies=2)
+    assert np.allclose(columns(batched), columns(serial), rtol=1e-5, atol=0)
+    assert len(set(columns(serial)[:, 3])) == 5
+    with pytest.raises(UsageError, match="predicts no chunks"):
+        bench(ENV, str(tmp_path / "run"), 2, 1_000_000, copies=2, execution=Execution(delay=1))
 
 
 def test_an_environment_without_native_copies(toy_policy):

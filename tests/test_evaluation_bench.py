@@ -125,6 +125,8 @@ def test_expert_where_there_is_none():
 def test_a_policy_for_other_actions_is_refused(toy_policy):
     with pytest.raises(UsageError, match=r"gives actions of shape \(2,\), the environment takes \(1,\)"):
         bench("Pendulum-v1", str(toy_policy), 1, 1_000_000)
+    with pytest.raises(UsageError, match=r"the environment takes choices \(Discrete\)"):
+        bench("CartPole-v1", str(toy_policy), 1, 1_000_000)
 
 
 class NanAgent:

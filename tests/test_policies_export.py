@@ -162,7 +162,7 @@ def test_a_file_that_does_something_else_is_not_written(folder, tmp_path, capsys
 def test_what_can_not_be_exported(folder, tmp_path, capsys, monkeypatch):
     out = str(tmp_path / "policy.onnx")
     assert main(["export", "--policy", "expert", "--out", out]) == 2
-    assert "expert predicts no chunks" in capsys.readouterr().err
+    assert "expert is no network; export takes a trained policy" in capsys.readouterr().err
     assert main(["export", "--policy", str(folder), "--out", str(tmp_path)]) == 2
     assert "is a folder" in capsys.readouterr().err
     monkeypatch.setattr(export_module, "find_spec", lambda name: None if name == "onnxruntime" else object())

@@ -183,6 +183,16 @@ def test_time_budget_ends_a_training(toy_dataset, tmp_path):
 # -- when things go wrong -------------------------------------------------------------------------------------------
 
 
+def test_hours_on_a_cpu_are_said_early(toy_dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("robotics.training.loop.LONG_S", 0.01)  # as if this much were an hour
+    toy_run(toy_dataset, tmp_path / "run")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "hours to go on this CPU" in line]
+    assert "fewer --steps, a --time-budget, --preset small or a GPU" in line
+    monkeypatch.setattr("robotics.training.loop.LONG_S", 3600.0)
+    toy_run(toy_dataset, tmp_path / "again")
+    assert "hours to go" not in capsys.readouterr().err
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(toy_dataset, tmp_path):
     run = toy_run(toy_dataset, tmp_path / "run", training_options={"steps": 10})
     before = weights(run)

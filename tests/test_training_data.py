@@ -171,13 +171,17 @@ def test_datasets_that_do_not_fit_together(tmp_path, other, message):
     paths = [written(tmp_path / "a", mode="joint"), written(tmp_path / "b", **{"mode": "joint", **other})]
     with pytest.raises(UsageError, match=message) as caught:
         toy_run(paths, tmp_path / "run")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "--inputs" not in str(caught.value)  # no choice of inputs mends it
     assert not (tmp_path / "run").exists()
 
 
 def test_a_column_that_only_one_dataset_has(toy_dataset, tmp_path):
-    with pytest.raises(UsageError, match=r"'observation.environment_state' is of shape \(2,\) in .* and absent in .*b"):
-        toy_run([toy_dataset, written(tmp_path / "b", state=2, fps=10, robot="point")], tmp_path / "run")
+    """What both have, those may choose."""
+    paths = [toy_dataset, written(tmp_path / "b", state=2, fps=10, robot="point")]
+    message = r"'observation.environment_state' is of shape \(2,\) in .* and absent in .*b; choose .*: --inputs state$"
+    with pytest.raises(UsageError, match=message):
+        toy_run(paths, tmp_path / "run")
+    toy_run(paths, tmp_path / "run", inputs="state", training_options={"steps": 2})
 
 
 def test_one_policy_for_two_tasks_reads_the_instruction(tmp_path):

@@ -1,5 +1,6 @@
 """Learning from reward: what a run leaves behind, how it goes on, and what is refused."""
 
+import json
 import shutil
 
 import gymnasium as gym
@@ -14,10 +15,13 @@ from robotics.environments import make_env
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.agents import open_policy
 from robotics.evaluation.bench import bench
+from robotics.policies.export import open_exported
+from robotics.policies.export_check import PARITY
 from robotics.reinforcement.algorithms import make_model
 from robotics.reinforcement.checkpoint import NORMALIZATION, OPTIMIZERS, restore
 from robotics.reinforcement.config import RLConfig
 from robotics.reinforcement.copies import Copies, drawn_worlds
+from robotics.reinforcement.export import ActionFunction
 from robotics.reinforcement.interface import Interface
 from robotics.reinforcement.train import train
 from robotics.reports.page import write_report
@@ -134,6 +138,48 @@ def test_ppo_gets_better(tmp_path):
     assert bench(CARTPOLE, str(run), 10, 1_000_000)["return_mean"] > 5 * random
 
 
+@pytest.mark.parametrize("form", ["onnx", "torchscript"])
+@pytest.mark.parametrize("kind", ["ppo", "sac", "choices"])
+def test_a_policy_is_exported_with_all_that_belongs_to_it(tmp_path, capsys, cartpole, kind, form):
+    """From what the environment observes to what it takes: the agent's own actions, out of the file."""
+    if kind == "choices":
+        env_id, run = CARTPOLE, cartpole
+    else:
+        env_id, options = PENDULUM, {"learning_starts": 20, "buffer_size": 200, "gradient_steps": 1, "log_std": 0.0}
+        run = brief_run(kind, PENDULUM, tmp_path / "run", **options)
+    out = tmp_path / "policy"
+    command = ["export", "--policy", str(run), "--format", form, "--out", str(out), "--repeat", "3"]
+    assert main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["max_difference"] <= PARITY and set(document["action_ms"]) == {"torch", form}
+    env, exported, actions = make_env(env_id), open_exported(form, out), []
+    agent = open_policy(str(run)).agent(env)
+    observation, _ = env.reset(seed=0)
+    for _ in range(20):
+        (action,) = exported({"state": np.float32(observation)[None]})
+        np.testing.assert_allclose(action, agent.act(observation), atol=1e-5)
+        actions.append(np.copy(action))
+        observation, _, terminated, *_ = env.step(env.action_space.sample())
+        if terminated:
+            observation, _ = env.reset()
+    assert kind == "choices" or np.std(actions) > 1e-4
+    assert main([*command, "--overwrite"]) == 0
+    assert "ms per action" in capsys.readouterr().out
+
+
+def test_what_hardly_changes_is_exported_exactly(cartpole):
+    """A number that the training saw no change of has the largest scale there is: float32 alone would round by 6e-4."""
+    function = ActionFunction(str(cartpole))
+    function.mean[0] = mean = torch.tensor(1.2345678)
+    offset = 1.2345678 - float(mean)
+    function.rest[0], function.scale[0] = offset, 1e4
+    function.network = torch.nn.Identity()
+    function.choices, function.low, function.range = None, torch.tensor(-1.0), torch.tensor(2.0)
+    seen = torch.tensor([[float(mean) + 1e-5, 0.0, 0.0, 0.0]])
+    expected = (float(seen[0, 0]) - 1.2345678) * 1e4
+    assert float(function(seen)[0, 0]) == pytest.approx(expected, abs=1e-6)
+
+
 # -- going on ---------------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +226,7 @@ def test_a_time_budget_is_of_all_calls(tmp_path, capsys, kind):
     run = brief_run(kind, PENDULUM, tmp_path / "run", **options)
     first = standing(run)
     assert 0 < first.step < 10**7 and 1.0 <= first.elapsed_s < 10.0
+    assert "--eval-episodes 2, comes on top" in capsys.readouterr().err
     assert f"{first.step} of 10000000 steps (ended by the time budget of 1 s)" in write_report([run]).read_text()
     capsys.readouterr()
     brief_run(kind, PENDULUM, run, resume=True, **options)

@@ -9,7 +9,7 @@ from typing import Any
 
 from robotics.cli.execution import ExecutionField, ExecutionOptions, executed
 from robotics.errors import UsageError
-from robotics.evaluation.circumstances import target_in_words
+from robotics.evaluation.circumstances import calibration_in_words, target_in_words
 from robotics.evaluation.seeds import fingerprint, refuse_seed_beside_exam
 from robotics.outputs import require_writable, write_json
 
@@ -136,11 +136,11 @@ def describe(document: dict[str, Any], target: Path | None = None) -> str:
 
 
 def _calibrated(arm: dict[str, Any]) -> str:
-    about = "promoted" if arm["calibration"]["promoted"] else "NOT promoted"
+    about = calibration_in_words(arm["calibration"])
     if arm["success_rate"] is None:
         return f"calibrated   not reported by this environment ({about})"
     low, high = arm["success_ci95"]
-    return f"calibrated   {arm['success_rate']:.1%}  [{low:.1%}, {high:.1%}] in the {about} model, same seeds"
+    return f"calibrated   {arm['success_rate']:.1%}  [{low:.1%}, {high:.1%}] on the same seeds, in a model {about}"
 
 
 def document_of(options: Options) -> Path:

@@ -110,6 +110,16 @@ def _targets(targets: dict[str, Any] | None) -> list[str]:
     return [f"targets      {given - len(missed)} of {given} met{by}"]
 
 
+def _circle(circle: dict[str, float] | None) -> list[str]:
+    """How well hands kept to their circles, of a task that has some."""
+    from robotics.control.circle import FOLLOWED
+
+    if circle is None:
+        return []
+    kept = "followed" if circle["off"] <= FOLLOWED else f"NOT followed: off by {circle['off']:.0%} of it"
+    return [f"circle       of {circle['radius']:.3g} m in radius, {kept}"]
+
+
 def _error(name: str, value: float) -> str:
     """One tracking error with its unit, which the end of its name tells."""
     return f"{name} {value:.4g} {UNITS.get(name.rpartition('_')[2], 'm')}"
@@ -127,6 +137,7 @@ def describe(document: dict[str, Any], goes: bool = True) -> str:
         f"{document['robot']}: {document['task']} for {document['seconds']} s",
         *([_velocity(document)] if moves else []),  # not of an arm that stands fast
         "rms error    " + ", ".join(_error(name, value) for name, value in document["tracking_rms"].items()),
+        *_circle(document.get("circle")),
         *_targets(document.get("targets")),
         f"speed        {document['realtime_factor']:.2f} x real time",
         f"limits       exceeded in {document['limits_exceeded']} ticks",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """Collect, train, bench, record and report, on one task."""
+    """Collect, train, bench, compare with a hidden twin, record and report, on one task."""
 
     out: Path = Path("runs/demo")
     """Folder of everything that comes out."""

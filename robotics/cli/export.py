@@ -15,7 +15,7 @@ class Options:
     """A trained policy as one file for other runtimes, checked against the policy, with a latency table."""
 
     policy: Path
-    """A run or a checkpoint folder."""
+    """A run or a checkpoint folder, of act, dit, diffuser or bc: observations -> chunk; of ppo or sac: -> action."""
     out: Path
     """The file to write."""
     format: Literal["onnx", "torchscript"] = "onnx"
@@ -29,16 +29,26 @@ class Options:
 
 
 def run(options: Options) -> None:
-    from robotics.evaluation.agents import open_policy
+    _check(options)
+    document = _export(_function(str(options.policy)), options)
+    print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document, options.out))
+
+
+def _function(policy: str) -> Any:
+    """The `PolicyFunction` of a trained policy; UsageError for what was not trained."""
+    from robotics.evaluation.agents import BUILT_IN, open_policy
+
+    source = open_policy(policy)
+    if policy in BUILT_IN:
+        raise UsageError(f"{policy} is no network; export takes a trained policy")
+    if source.execution is None:
+        from robotics.reinforcement.export import ActionFunction
+
+        return ActionFunction(policy)
     from robotics.policies.checkpoint import load_policy
     from robotics.policies.export import ChunkFunction
 
-    _check(options)
-    if open_policy(str(options.policy)).execution is None:
-        raise UsageError(f"{options.policy} predicts no chunks; export takes a policy trained on demonstrations")
-    function = ChunkFunction(load_policy(options.policy))
-    document = _export(function, options)
-    print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document, options.out))
+    return ChunkFunction(load_policy(policy))
 
 
 def _check(options: Options) -> None:
@@ -90,7 +100,8 @@ def _export(function: Any, options: Options) -> dict[str, Any]:
         "bytes": options.out.stat().st_size,
         "inputs": {name: [1, *shape] for name, shape in function.inputs.items()},
         "max_difference": difference,
-        "chunk_ms": times,
+        "gives": function.gives,
+        f"{function.gives}_ms": times,
     }
 
 
@@ -99,6 +110,7 @@ def describe(document: dict[str, Any], out: Path) -> str:
     lines = [f"{out}: {document['bytes'] / 1e6:.1f} MB"]
     lines.append("inputs       " + ", ".join(f"{name} {tuple(shape)}" for name, shape in document["inputs"].items()))
     lines.append(f"parity       differs by at most {document['max_difference']:.1e} from the policy, 20 random inputs")
-    lines += ["", "ms per chunk   median     99 %", "-" * 31]
-    lines += [f"{name:<12} {time['p50']:>8.2f} {time['p99']:>8.2f}" for name, time in document["chunk_ms"].items()]
+    gives = document["gives"]
+    lines += ["", f"{'ms per ' + gives:<14} median     99 %", "-" * 31]
+    lines += [f"{name:<12} {time['p50']:>8.2f} {time['p99']:>8.2f}" for name, time in document[f"{gives}_ms"].items()]
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from robotics.errors import RoboticsError, UsageError, unknown_name
 
 #: Command -> what it does, in the order in which a newcomer needs them.
 COMMANDS = {
-    "demo": "the whole story in one go: collect -> train -> bench -> record -> report",
+    "demo": "the whole story in one go: collect -> train -> bench -> hidden twin -> record -> report",
     "list": "what exists: envs, policies, controllers, robots, factors",
     "collect": "expert demonstrations as a LeRobotDataset v3.0",
     "data": "check, repair or describe a dataset",
@@ -117,6 +117,7 @@ def parse(options_type: type, arguments: list[str], program: str) -> Any:
                 prog=program,
                 description=_summary(options_type),
                 return_unknown_args=True,
+                config=(tyro.conf.DisallowNone,),  # leaving an option out is how nothing is said
             )
     except SystemExit as stop:
         if stop.code in (0, None):  # --help

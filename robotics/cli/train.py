@@ -29,8 +29,8 @@ class Options:
     """Folder of the dataset; several, by commas or by repeating the option, for one policy of all their tasks. Those
     of the run when it is resumed and none is given."""
     preset: str | None = None
-    """small (when not given): minutes on two CPU cores; paper: as published, for a GPU; pixels: from cameras, for a GPU
-    (act, dit)."""
+    """small (when not given): minutes on two CPU cores from vectors, hours from cameras; paper: as published, for a
+    GPU; pixels: from cameras, for a GPU (act, dit)."""
     inputs: str | None = None
     """Observations to use, by commas (state,environment_state,top); all of the dataset's when not given."""
     steps: int | None = None
@@ -56,7 +56,8 @@ class Options:
     ema_decay: float | None = None
     """Cap of the decay of the averaged weights; 0 evaluates the raw ones."""
     time_budget: str | None = None
-    """Stop after this much training, over all calls: 90s, 30m, 8h."""
+    """Stop after this much training, over all calls: 90s, 30m, 8h. With --eval-env the evaluation at the end comes on
+    top."""
     save_every: int | None = None
     """Steps between checkpoints."""
     eval_env: str | None = None

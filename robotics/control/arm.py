@@ -11,8 +11,9 @@ import mujoco
 import numpy as np
 
 from robotics.control import overlay
+from robotics.control.circle import Circle, judged, within_reach
 from robotics.control.machine import Machine, embedded
-from robotics.control.plant import UNTOUCHED, hang, place_joints, substeps
+from robotics.control.plant import UNTOUCHED, hang, place_joints, require_apart, substeps
 from robotics.control.session import beyond_limits, rms, settled
 from robotics.control.trial import Conditions, Trial
 from robotics.controllers.arm_mpc import ArmMPCSettings
@@ -27,8 +28,8 @@ from robotics.envs.robots.panda import ARM, arm_margin, arm_scene
 Array = np.ndarray
 
 EMBEDDED = embedded("arm", ARM, arm_scene)
-#: The circle of `track`: radius [m], rounds per second, and how long it takes to come up to speed [s].
-RADIUS, RATE, RAMP_S = 0.1, 0.5, 1.0
+#: The circle of `track`: radius where the arm reaches that far [m], and rounds per second.
+RADIUS, RATE = 0.1, 0.5
 #: How long `reach` gives the hand for each target, and what counts as having reached it [s], [m].
 REACH_S, REACHED = 3.0, 0.002
 #: `avoid`: to and fro between home and a place to its left [m], past a ball half way a little above the straight line.
@@ -54,6 +55,8 @@ class ArmSession:
     def __init__(self, trial: Trial, settings: ArmSettings = SETTINGS) -> None:
         self.trial = trial
         machine = trial.machine() or EMBEDDED
+        if machine is not EMBEDDED:
+            require_apart(machine.nominal(), machine.spec)
         scene = partial(_with_ball, machine) if trial.task == "avoid" else partial(machine.scene, None)
         nominal = scene().compile()
         table = arm_margin(nominal).pairs if machine is EMBEDDED else ()
@@ -72,6 +75,9 @@ class ArmSession:
         self.controller.reset(self.plant.truth()[0])
         self._home = Reference(*self.controller.model.pose(self.hand))
         self._target = self._home
+        self._circle = Circle(self._home.position, self._home.quat, RADIUS, RATE)
+        if trial.task == "track":
+            self._circle = within_reach(self._circle, self._imagined, self.hand)
         self.timing_ms: defaultdict[str, list[float]] = defaultdict(list)
         self.limits_exceeded = 0
         self._tick = 0
@@ -103,7 +109,7 @@ class ArmSession:
     def _plan(self) -> None:
         now = self._tick * self.period_s
         if self.trial.task == "track":
-            self.controller.follow({self.hand: lambda t: self._on_circle(now + t)})
+            self.controller.follow({self.hand: lambda t: self._circle.at(now + t)})
             return
         if self.trial.task in ("reach", "avoid") and self._tick >= self._next_at:
             self._next_at = self._tick + round(self.patience_s / self.period_s)
@@ -112,21 +118,6 @@ class ArmSession:
             self._target = self._somewhere() if self.trial.task == "reach" else self._beyond()
             self._targets += 1
         self.controller.plan({self.hand: HandTarget(self._target.position, self._target.quat, 0.02)})
-
-    def _on_circle(self, t: float) -> Reference:
-        """The hand on its circle through where it began, in the plane of y and z, coming up to speed smoothly."""
-        u = min(t / RAMP_S, 1.0)
-        omega = 2 * math.pi * RATE
-        angle = omega * (RAMP_S * (u**3 - 0.5 * u**4) + max(t - RAMP_S, 0.0))  # the integral of 3 u^2 - 2 u^3
-        rate = omega * (3 * u**2 - 2 * u**3)
-        change = omega * 6 * u * (1 - u) / RAMP_S
-        c, s = math.cos(angle), math.sin(angle)
-        velocity, acceleration = np.zeros(6), np.zeros(6)
-        velocity[1:3] = RADIUS * rate * np.array([c, -s])
-        acceleration[1:3] = RADIUS * (change * np.array([c, -s]) - rate**2 * np.array([s, c]))
-        return Reference(
-            self._home.position + RADIUS * np.array([0.0, s, c - 1.0]), self._home.quat, velocity, acceleration
-        )
 
     def _somewhere(self) -> Reference:
         """A pose that the hand has for random joint positions, one time in five twice as far away as that."""
@@ -154,7 +145,7 @@ class ArmSession:
         model, (q, v) = self.controller.model, self.plant.truth()
         self.limits_exceeded += beyond_limits(model, torque, q, v)
         now = self._tick * self.period_s
-        wanted = self._on_circle(now) if self.trial.task == "track" else self._target
+        wanted = self._circle.at(now) if self.trial.task == "track" else self._target
         position, quat = self.plant.hand()
         self._errors.append(np.array([*(wanted.position - position), *log_between(quat, wanted.quat)]))
         self._velocities.append(self.plant.hand_velocity())
@@ -169,7 +160,7 @@ class ArmSession:
     def draw(self, scene: mujoco.MjvScene) -> None:
         """The circle or the target, and where the hand is planned to be over the horizon."""
         if self.trial.task == "track":
-            around = [self._on_circle(RAMP_S + k / 40 / RATE).position for k in range(41)]
+            around = [self._circle.at(1 + k / 40 / RATE).position for k in range(41)]
             overlay.path(scene, np.array(around), overlay.TARGET, 0.002)
         else:
             overlay.ball(scene, self._target.position, overlay.TARGET)
@@ -190,6 +181,8 @@ class ArmSession:
             },
             "position": self.plant.hand()[0].tolist(),
         }
+        if self.trial.task == "track":
+            results["circle"] = judged(self._circle.radius, results["tracking_rms"])
         if self._ball:
             results["clearance"] = round(self._clearance, 4)
         if self.trial.task in ("reach", "avoid"):

@@ -12,7 +12,7 @@ from robotics.control import overlay
 from robotics.control.box_path import BoxPath
 from robotics.control.camera import NAME, film
 from robotics.control.carry import Carry
-from robotics.control.circle import Circle
+from robotics.control.circle import Circle, judged
 from robotics.control.hands import OTHERS, SETTINGS, HandsSession, hand_errors, hand_tracking
 from robotics.control.hands_plant import BOX, BOX_HALF, BOX_MASS, HandsPlant, add_box, add_box_on_stand, hang_payload
 from robotics.control.machine import embedded
@@ -80,6 +80,7 @@ class Track:
     """Each hand draws an upright circle of 5 cm, once in two seconds, against the other one's sense: ours level before
     the table, those of others down from where they are at home."""
 
+    RADIUS = 0.05
     TOPS: ClassVar = {"left": np.array([-0.15, 0, 0.25]), "right": np.array([0.15, 0, 0.25])}
 
     def __init__(self, session: HandsSession) -> None:
@@ -88,7 +89,7 @@ class Track:
         self._circles = {}
         for hand, sign in zip(session.hands, (1, -1), strict=True):
             top, quat = (self.TOPS[hand], LEVEL[hand]) if session.known else pose(hand)
-            self._circles[hand] = Circle(top, quat, radius=0.05, rate=0.5 * sign, starts_at=1.0)
+            self._circles[hand] = Circle(top, quat, self.RADIUS, rate=0.5 * sign, starts_at=1.0)
         self._errors: list[Array] = []
 
     def plan(self) -> None:
@@ -117,7 +118,8 @@ class Track:
 
     def results(self) -> dict[str, Any]:
         tracking = hand_tracking(self._s.hands, settled(self._errors, self._s.period_s))
-        return {"velocity_mean": [0.0, 0.0, 0.0], "tracking_rms": tracking}
+        circle = judged(self.RADIUS, tracking)
+        return {"velocity_mean": [0.0, 0.0, 0.0], "tracking_rms": tracking, "circle": circle}
 
 
 def _milestones(start: Reference, side: float) -> Sequence[Reference]:

@@ -1,13 +1,21 @@
 """A circle that a hand draws, begun smoothly."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from robotics.controllers.model import NominalModel
+from robotics.controllers.reaching import reach
 from robotics.controllers.tasks import Reference
 
 Array = np.ndarray
+
+#: A circle is followed by a hand that is off by no more than this share of its radius (rms).
+FOLLOWED = 0.1
+#: Tries to make a circle smaller that a hand does not reach, and by how much each; at how many places it is tried.
+_SMALLER, _BY, _PLACES = 12, 0.8, 16
 
 
 def turned(t: float, rate: float, ramp_s: float) -> tuple[float, float, float]:
@@ -37,3 +45,30 @@ class Circle:
         velocity[:3] = self.radius * rate * along
         acceleration[:3] = self.radius * (change * along + rate**2 * inwards)
         return Reference(self.top + self.radius * np.array([0.0, s, c - 1.0]), self.quat, velocity, acceleration)
+
+
+def within_reach(circle: Circle, robot: NominalModel, hand: str) -> Circle:
+    """The circle, or one as large as the hand of `robot` (at home) reaches all around, however it is turned there; the
+    circle itself where it reaches none of those."""
+    smaller = circle
+    for _ in range(_SMALLER):
+        if _reached(smaller, robot, hand):
+            return smaller
+        smaller = replace(smaller, radius=_BY * smaller.radius)
+    return circle
+
+
+def _reached(circle: Circle, robot: NominalModel, hand: str) -> bool:
+    q: Array | None = np.array(robot.spec.home)
+    for angle in np.linspace(0, 2 * math.pi, _PLACES, endpoint=False):
+        place = circle.top + circle.radius * np.array([0.0, math.sin(angle), math.cos(angle) - 1.0])
+        q = reach(robot, {hand: (place, circle.quat)}, q, turned=False)
+        if q is None:
+            return False
+    return True
+
+
+def judged(radius: float, tracking: Mapping[str, float]) -> dict[str, float]:
+    """What a document says of circles: their radius [m], and by how much of it the worse hand was off (rms)."""
+    worst = max(error for name, error in tracking.items() if name.endswith("position"))
+    return {"radius": radius, "off": worst / radius}

@@ -8,7 +8,7 @@ import numpy as np
 
 from robotics.control import overlay
 from robotics.control.camera import NAME, film
-from robotics.control.circle import turned
+from robotics.control.circle import judged, turned
 from robotics.control.hands import OTHERS, SETTINGS, HandsSession, hand_errors, hand_tracking
 from robotics.control.hands_plant import HandsPlant, hang_payload
 from robotics.control.machine import embedded
@@ -107,9 +107,11 @@ class Track:
             overlay.path(scene, self._s.controller.planned(hand, np.linspace(0, 0.4, 10)), overlay.PLAN)
 
     def results(self) -> dict[str, Any]:
+        tracking = hand_tracking(self._s.hands, settled(self._errors, self._s.period_s))
         return {
             "velocity_mean": settled(self._velocities, self._s.period_s).mean(axis=0).tolist(),
-            "tracking_rms": hand_tracking(self._s.hands, settled(self._errors, self._s.period_s)),
+            "tracking_rms": tracking,
+            "circle": judged(self.RADIUS, tracking),
             "base": self._s.plant.truth()[0][:3].tolist(),
         }
 

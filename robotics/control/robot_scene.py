@@ -14,6 +14,8 @@ from robotics.errors import UsageError
 
 #: A tick takes 200 steps of this one; shorter ones make no robot better, and no trial ends [s].
 _SHORTEST_STEP = 1e-5
+#: Diffuse and ambient light of the camera's own lamp: MuJoCo's, which is dark beside a single light, and our robots'.
+_USUAL_LAMP, _BRIGHT_LAMP = ([0.4] * 3, [0.1] * 3), ([0.5] * 3, [0.3] * 3)
 #: Fields of a compiled model that an MJCF or URDF file gives directly.
 _NUMBERS = (
     *("qpos0", "body_pos", "body_quat", "body_mass", "body_inertia", "geom_pos", "geom_size", "geom_friction"),
@@ -98,11 +100,16 @@ def _limit(scene: mujoco.MjSpec, limits: Any, named: Any) -> None:
 
 def _surround(scene: mujoco.MjSpec) -> None:
     grounds = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
-    if not any(geom.type in grounds for geom in scene.worldbody.geoms):
+    skybox = mujoco.mjtTexture.mjTEXTURE_SKYBOX
+    if not any(texture.type == skybox or texture.name == "sky" for texture in scene.textures):
         add_sky(scene)
+    if not any(geom.type in grounds for geom in scene.worldbody.geoms):
         floor = scene.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
         floor.material, floor.rgba = floor_material(scene), [1, 1, 1, 1]
         floor.contype = floor.conaffinity = 1  # whatever the model's own geoms are by default
+    lamp = scene.visual.headlight
+    if len(scene.lights) <= 1 and np.allclose([lamp.diffuse, lamp.ambient], _USUAL_LAMP):  # nobody thought of films
+        lamp.diffuse, lamp.ambient = _BRIGHT_LAMP
     if not scene.lights:
         sun = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL  # wherever the robot goes
         scene.worldbody.add_light(type=sun, pos=[0, 0, 4], dir=[0.2, 0.3, -1], diffuse=[0.6] * 3)

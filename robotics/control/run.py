@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from robotics.control.circle import FOLLOWED
 from robotics.control.session import Session
 from robotics.control.trial import Trial, option
 from robotics.envs.base import UNSTABLE
@@ -126,7 +127,10 @@ def _caption(trial: Trial, session: Session, outcome: _Outcome) -> Caption:
     detail = f"{moving if moves else ''}seed {trial.seed}{_asked(trial)}"
     if outcome.fell:
         return Caption(title, detail, f"failed after {outcome.simulated_s:.1f} s", False)
-    targets = session.results().get("targets", {})
+    results = session.results()
+    circle, targets = results.get("circle", {}), results.get("targets", {})
+    if circle.get("off", 0.0) > FOLLOWED:
+        return Caption(title, detail, f"off its circle by {circle['off']:.0%} of the radius", False)
     if targets.get("missed_m"):
         met = targets["given"] - len(targets["missed_m"])
         return Caption(title, detail, f"{met} of {targets['given']} targets met in {outcome.simulated_s:.1f} s", False)

@@ -10,6 +10,7 @@ import numpy as np
 from robotics.datasets.copied_actions import copied_actions
 from robotics.datasets.episode_check import episode_problems
 from robotics.datasets.episodes import Episode
+from robotics.datasets.features import DEFAULT_FEATURES
 from robotics.datasets.layout import STATS
 from robotics.datasets.leftovers import leftovers
 from robotics.datasets.reader import Dataset
@@ -49,7 +50,7 @@ def check(root: Path) -> Report:
             bar.advance()
     if not problems:  # statistics of a damaged dataset can only differ
         problems += [*file_problems(dataset), *_stats_problems(dataset, measured)]
-    warnings = list(_leftover_warnings(dataset))
+    warnings = [*_leftover_warnings(dataset), *_untold_stats(dataset)]
     if not problems:
         warnings += copied_actions(dataset)
     return Report(Path(root), len(dataset.episodes), dataset.info.frames, problems, warnings)
@@ -84,7 +85,8 @@ def _stats_problems(dataset: Dataset, measured: DatasetStats) -> Iterator[str]:
     path = dataset.root / STATS
     for key in measured:
         if key not in dataset.stats:
-            yield f"{path}: has no statistics of '{key}'"
+            if key not in DEFAULT_FEATURES:
+                yield f"{path}: has no statistics of '{key}'"
             continue
         noted = dataset.stats[key]
         for name in ("min", "max", "mean", "std", "count"):
@@ -94,6 +96,13 @@ def _stats_problems(dataset: Dataset, measured: DatasetStats) -> Iterator[str]:
         if any((low > high + 1e-9).any() for low, high in pairwise(quantiles)):
             yield f"{path}: the quantiles of '{key}' do not increase"
     yield from _image_stats_problems(dataset, path)
+
+
+def _untold_stats(dataset: Dataset) -> Iterator[str]:
+    """Of times and numbers of frames nobody needs statistics; LeRobot's own writer notes them."""
+    missing = [key for key in DEFAULT_FEATURES if key not in dataset.stats] if dataset.episodes else []
+    if missing:
+        yield f"{dataset.root / STATS}: has no statistics of {', '.join(missing)}; nothing here needs them"
 
 
 def _image_stats_problems(dataset: Dataset, path: Path) -> Iterator[str]:

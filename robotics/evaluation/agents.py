@@ -131,10 +131,12 @@ def environment_options(config: "PolicyConfig", policy: str) -> dict[str, Any]:
     return kwargs
 
 
-def require_fit(policy: str, config: "PolicyConfig", shape: tuple[int, ...] | None, rate: float | None) -> None:
-    """UsageError when a policy was made for actions of another shape or another control rate [Hz]."""
-    if shape != (config.action_dim,):
-        raise UsageError(f"{policy} gives actions of shape ({config.action_dim},), the environment takes {shape}")
+def require_fit(policy: str, config: "PolicyConfig", actions: gym.Space, rate: float | None) -> None:
+    """UsageError when a policy was made for other `actions` or another control rate [Hz]."""
+    if actions.shape != (config.action_dim,):
+        kind = type(actions).__name__
+        takes = {"Box": f"{actions.shape}", "Discrete": "choices (Discrete)"}.get(kind, kind)
+        raise UsageError(f"{policy} gives actions of shape ({config.action_dim},), the environment takes {takes}")
     if rate and config.fps and abs(rate - config.fps) > 1e-6:
         raise UsageError(f"{policy} was trained at {config.fps:g} Hz, the environment runs at {rate:g} Hz")
 
@@ -202,7 +204,7 @@ class _Trained:
         from robotics.policies.packing import packed
 
         policy = packed(load_policy(path))
-        require_fit(path, policy.config, env.action_space.shape, control_rate(env))
+        require_fit(path, policy.config, env.action_space, control_rate(env))
         self._executor, self._words = ChunkExecutor(policy, execution), dict[str, np.ndarray]()
 
     @property

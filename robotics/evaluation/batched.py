@@ -1,5 +1,5 @@
 """Success of a trained policy over many seeds, many episodes at a time: physics stepped natively, and one network pass
-for all copies that want a chunk."""
+for all copies that want an answer."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -11,12 +11,12 @@ import numpy as np
 
 from robotics.environments import make_vector
 from robotics.errors import UsageError
-from robotics.evaluation.agents import environment_options, require_fit
+from robotics.evaluation.agents import environment_options, open_policy, require_fit, reward_learner
 from robotics.evaluation.one_thread import one_thread
 from robotics.evaluation.rollout import Episode
 from robotics.evaluation.smoothness import squared_jerk
 from robotics.policies.base import Policy
-from robotics.policies.checkpoint import load_policy
+from robotics.policies.checkpoint import find_pretrained, load_policy
 from robotics.policies.language import TASK, word_ids
 from robotics.policies.packing import packed
 from robotics.policies.playback import Playback
@@ -42,26 +42,63 @@ def batched_episodes(
 ) -> Generator[tuple[int, Episode], None, None]:
     """(place in `seeds`, episode) as the episodes of a trained policy end, in `copies` copies of the environment.
 
-    `policy` is a run, a checkpoint, or the network itself. What comes out is what serial episodes of the same seeds
-    give, up to the rounding of batched matrix products, which a long episode can amplify; the same `copies` give the
-    same numbers. Times are each episode's share of what the copies took together.
+    `policy` is a run, a checkpoint, or a network that predicts chunks. What comes out is what serial episodes of the
+    same seeds give, up to the rounding of batched matrix products, which a long episode can amplify; the same `copies`
+    give the same numbers. Times are each episode's share of what the copies took together.
 
     Raises UsageError where environment, policy and execution do not fit each other.
     """
     if copies < 1:
         raise UsageError(f"--copies {copies}: at least one is needed")
-    name = "the policy" if isinstance(policy, Policy) else str(policy)
-    network = policy.eval() if isinstance(policy, Policy) else packed(load_policy(policy))
-    config = network.config
-    schedule = schedule_for(execution or Execution(), config, name)
-    kwargs = {**environment_options(config, name), **(env_kwargs or {})}
+    by_reward = not isinstance(policy, Policy) and reward_learner(find_pretrained(policy))
+    mind = _Rewarded(str(policy), execution) if by_reward else _Chunks(policy, execution)
+    kwargs = {**mind.env_kwargs, **(env_kwargs or {})}
     env: Any = make_vector(env_id, max(1, min(copies, len(seeds))), autoreset_mode="Disabled", **kwargs)
     try:
-        require_fit(name, config, env.single_action_space.shape, env.prototype.control_hz)
+        mind.join(env)
         with one_thread():
-            yield from _Fleet(env, network, schedule, seeds).episodes()
+            yield from _Fleet(env, mind, seeds).episodes()
     finally:
         env.close()
+
+
+class _Chunks:
+    """A network that predicts chunks."""
+
+    def __init__(self, policy: str | Path | Policy, execution: Execution | None) -> None:
+        self._name = "the policy" if isinstance(policy, Policy) else str(policy)
+        self._network = policy.eval() if isinstance(policy, Policy) else packed(load_policy(policy))
+        self.schedule = schedule_for(execution or Execution(), self._network.config, self._name)
+        self.env_kwargs = environment_options(self._network.config, self._name)
+
+    def join(self, env: Any) -> None:
+        """UsageError where it does not fit `env`."""
+        require_fit(self._name, self._network.config, env.single_action_space, env.prototype.control_hz)
+
+    def answer(self, seen: Mapping[str, np.ndarray], asking: "Sequence[_Begun]") -> np.ndarray:
+        """A chunk for each of those that ask, (B, H, A)."""
+        words = {TASK: np.stack([episode.words for episode in asking])}
+        playbacks = [episode.playback for episode in asking]
+        return predict_chunks(self._network, self.schedule, to_dataset(seen) | words, playbacks)
+
+
+class _Rewarded:
+    """A policy learned from reward: its chunks are one action long."""
+
+    schedule = Schedule("open_loop", chunk_size=1, steps=1, delay=0)
+
+    def __init__(self, policy: str, execution: Execution | None) -> None:
+        self._name, self.env_kwargs = policy, open_policy(policy, execution).env_kwargs
+
+    def join(self, env: Any) -> None:
+        """UsageError where it does not fit `env`."""
+        from robotics.reinforcement.agent import LearnedAgent
+
+        self._agent = LearnedAgent(self._name, env.prototype)
+
+    def answer(self, seen: Mapping[str, np.ndarray], asking: "Sequence[_Begun]") -> np.ndarray:
+        """An action for each of those that ask, (B, 1, A)."""
+        return self._agent.act_in_copies(seen, len(asking))[:, None]
 
 
 @dataclass
@@ -82,11 +119,11 @@ class _Begun:
 class _Fleet:
     """Copies of one environment, each in an episode of its own; one that is finished begins the next."""
 
-    def __init__(self, env: Any, policy: Policy, schedule: Schedule, seeds: Sequence[int]) -> None:
-        self._env, self._policy, self._schedule = env, policy, schedule
+    def __init__(self, env: Any, mind: _Chunks | _Rewarded, seeds: Sequence[int]) -> None:
+        self._env, self._mind = env, mind
         self._waiting = list(reversed(list(enumerate(seeds))))
         self._running: list[_Begun | None] = [None] * env.num_envs
-        self._actions = np.zeros((env.num_envs, policy.config.action_dim), np.float32)
+        self._actions = np.zeros(env.action_space.shape, np.float32)
         self._observation: Mapping[str, np.ndarray] = {}
 
     def episodes(self) -> Iterator[tuple[int, Episode]]:
@@ -95,7 +132,7 @@ class _Fleet:
             started = time.perf_counter()
             broken = self._act(running)
             observation, reward, terminated, truncated, info = self._env.step(self._actions)
-            self._observation = to_dataset(observation)
+            self._observation = observation
             over = terminated | truncated
             share = (time.perf_counter() - started) / len(running)
             for copy, episode in running:
@@ -117,13 +154,13 @@ class _Fleet:
         self._env.watched = self._asking() & ~free
         self._env.watched[list(begun)] = True
         observation, _ = self._env.reset(seed=seeds, options={"reset_mask": free})
-        self._observation = to_dataset(observation)
+        self._observation = observation
         instructions = self._env.prototype.instructions(self._env.state)
         share = (time.perf_counter() - started) / len(freed)
         for copy in freed:
             self._running[copy] = None
         for copy, (number, seed) in begun.items():
-            playback, words = Playback(self._schedule, seed), word_ids(instructions[copy])
+            playback, words = Playback(self._mind.schedule, seed), word_ids(instructions[copy])
             self._running[copy] = _Begun(number, seed, playback, words, self._env.faults_of(copy), share)
 
     def _act(self, running: Sequence[tuple[int, _Begun]]) -> set[int]:
@@ -132,8 +169,7 @@ class _Fleet:
         if asking := [(copy, episode) for copy, episode in running if episode.playback.asks()]:
             chosen = [copy for copy, _ in asking]
             seen = {key: values[chosen] for key, values in self._observation.items()}
-            seen[TASK] = np.stack([episode.words for _, episode in asking])
-            chunks = predict_chunks(self._policy, self._schedule, seen, [episode.playback for _, episode in asking])
+            chunks = self._mind.answer(seen, [episode for _, episode in asking])
             for (_, episode), chunk in zip(asking, chunks, strict=True):
                 episode.playback.give(chunk)
         for copy, episode in running:

@@ -11,7 +11,7 @@ import numpy as np
 
 from robotics.environments import control_rate, make_env
 from robotics.errors import UsageError
-from robotics.evaluation.agents import AgentSource, open_policy
+from robotics.evaluation.agents import BUILT_IN, AgentSource, open_policy
 from robotics.evaluation.one_thread import one_thread
 from robotics.evaluation.rollout import FAULTS, Episode, run_episode
 from robotics.evaluation.seeds import evaluation_seeds, fingerprint, refuse_training_seeds
@@ -73,8 +73,8 @@ def bench(
     if workers > 1 and copies > 1:
         raise UsageError(f"--workers {workers} contradicts --copies {copies}: copies run side by side in one process")
     source = open_policy(policy, execution)
-    if copies > 1 and source.execution is None:
-        raise UsageError(f"--copies {copies} is for trained policies that predict chunks; give {policy} --workers")
+    if copies > 1 and policy in BUILT_IN:
+        raise UsageError(f"--copies {copies} is for trained policies; give {policy} --workers")
     seeds = evaluation_seeds(episodes, seed, exam)
     if not allow_training_seeds:
         refuse_training_seeds(seeds, source.trained_on, policy)
@@ -83,7 +83,7 @@ def bench(
     if target is not None or calibration is not None:
         from robotics.sim2real.places import place
 
-        there, about = place(env_id, target, calibration)
+        there, about = place(env_id, target, calibration, kwargs)
         kwargs, shown = kwargs | there, shown | about
     control_hz = _control_rate(env_id, kwargs, source)
     results: dict[int, Episode] = {}

@@ -8,24 +8,39 @@ import numpy as np
 from robotics.reinforcement.checkpoint import load_policy
 
 #: As Stable-Baselines3 normalises: clipped to so many standard deviations, which are at least so large.
-_CLIP, _EPSILON = 10.0, 1e-8
+CLIP, EPSILON = 10.0, 1e-8
+
+
+class LearnedPolicy:
+    """Acts by the mean of the policy, on observations normalised as in training."""
+
+    def __init__(self, path: str) -> None:
+        self.document, self.network, self.statistics = load_policy(path)
+        self.mean = np.asarray(self.statistics.mean)
+        self.scale = 1 / np.sqrt(np.asarray(self.statistics.var) + EPSILON)
+
+    def actions(self, observation: Any, batch: tuple[int, ...] = ()) -> Any:
+        """The environment's actions (*batch, k), or choices (*batch), for what it observes."""
+        interface = self.document.interface
+        flat = np.clip((interface.flat(observation, batch) - self.mean) * self.scale, -CLIP, CLIP)
+        chosen, _ = self.network.predict(flat.astype(np.float32), deterministic=True)
+        return interface.action(chosen)
 
 
 class LearnedAgent:
-    """Acts by the mean of the policy, on observations normalised as in training."""
+    """The `Agent` of a policy; UsageError for an environment that it was not trained in."""
 
     def __init__(self, path: str, env: gym.Env) -> None:
-        document, self._policy, statistics = load_policy(path)
-        document.interface.require(env, path)
-        self._interface = document.interface
-        self._mean = np.asarray(statistics.mean)
-        self._scale = 1 / np.sqrt(np.asarray(statistics.var) + _EPSILON)
+        self._policy = LearnedPolicy(path)
+        self._policy.document.interface.require(env, path)
 
     def reset(self, env: gym.Env, seed: int) -> None:
         pass
 
     def act(self, observation: Any) -> Any:
-        flat = (self._interface.flat(observation) - self._mean) * self._scale
-        chosen, _ = self._policy.predict(np.clip(flat, -_CLIP, _CLIP).astype(np.float32), deterministic=True)
-        action = self._interface.action(chosen)
-        return int(action) if self._interface.choices is not None else action
+        action = self._policy.actions(observation)
+        return int(action) if self._policy.document.interface.choices is not None else action
+
+    def act_in_copies(self, observation: Any, copies: int) -> Any:
+        """The actions (copies, k) for what as many environments observe."""
+        return self._policy.actions(observation, (copies,))

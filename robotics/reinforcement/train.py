@@ -25,7 +25,7 @@ from robotics.training.evaluation import Evaluation
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import require_device
 from robotics.training.run_folder import CONFIG, read_run, require_steps_ahead
-from robotics.training.time_budget import used_up
+from robotics.training.time_budget import on_top, used_up
 from robotics.versions import versions
 
 #: More than so many threads lose more by waiting for each other than they win, in networks this small.
@@ -68,6 +68,8 @@ def train(
         if config.time_budget_s is not None and spent >= config.time_budget_s:
             print(used_up(spent, config.time_budget_s), file=sys.stderr)
             return int(model.num_timesteps)
+        if config.time_budget_s is not None:
+            print(on_top(config.eval_episodes), file=sys.stderr)
         metrics = MetricsLog(out, model.num_timesteps)
         model.set_logger(Logger(None, [_Lines(metrics)]))
         keeper = _Keeper(out, document, config, normalized, spent)

@@ -50,7 +50,7 @@ from typing import Any
 import numpy as np
 
 from robotics.errors import UsageError
-from robotics.evaluation.agents import AgentSource, open_policy
+from robotics.evaluation.agents import BUILT_IN, AgentSource, open_policy
 from robotics.evaluation.paired import (
     Pairs,
     bootstrap_difference,
@@ -141,10 +141,8 @@ def gap(request: Request, out: Path, *, overwrite: bool = False) -> dict[str, An
     sources = [open_policy(policy, request.execution) for policy in request.policies]
     for source in sources:
         refuse_training_seeds(seeds, source.trained_on, source.policy)
-        if request.copies > 1 and source.execution is None:
-            raise UsageError(
-                f"--copies {request.copies} is for trained policies that predict chunks, not {source.policy}"
-            )
+        if request.copies > 1 and source.policy in BUILT_IN:
+            raise UsageError(f"--copies {request.copies} is for trained policies, not {source.policy}")
     target = None if request.target is None else open_target(request.target, request.env)
     labels = Counter(source.label for source in sources)
     policies, results = list[_Policy](), list[dict[str, Any]]()

@@ -126,7 +126,7 @@ def choose_inputs(dataset: Dataset, asked: str | None) -> list[str]:
         raise DataError(f"{dataset.root}: holds no observation.* column to train on")
     if asked is None:
         return there
-    short = {key.removeprefix("observation.").removeprefix("images."): key for key in there}
+    short = {short_name(key): key for key in there}
     chosen = []
     for name in (part.strip() for part in asked.split(",")):
         if not name:
@@ -137,6 +137,22 @@ def choose_inputs(dataset: Dataset, asked: str | None) -> list[str]:
     if not chosen:
         raise UsageError(f"--inputs names nothing; available: {', '.join(short)}")
     return sorted(set(chosen))
+
+
+def shared_inputs(datasets: Sequence[Dataset]) -> list[str]:
+    """Short names of the observations that all datasets have, in one shape."""
+    first, *others = (dataset.features for dataset in datasets)
+    return sorted(
+        short_name(key)
+        for key, feature in first.items()
+        if key.startswith("observation.")
+        and all(key in other and other[key]["shape"] == feature["shape"] for other in others)
+    )
+
+
+def short_name(key: str) -> str:
+    """What `--inputs` calls a column: `observation.images.top` -> `top`."""
+    return key.removeprefix("observation.").removeprefix("images.")
 
 
 def instructions_of(datasets: Sequence[Dataset]) -> list[str]:

@@ -8,6 +8,7 @@ from robotics.environments import control_rate, make_env, observation_spaces, ta
 from robotics.errors import DataError, UsageError
 from robotics.evaluation.agents import environment_options
 from robotics.policies.base import PolicyConfig
+from robotics.training.data import shared_inputs
 from robotics.vocabulary import ACTION, dataset_key
 
 #: What is said about one side: its name, and its value.
@@ -15,12 +16,15 @@ Side = tuple[str, Any]
 
 
 def require_same_kind(datasets: Sequence[Dataset], inputs: Sequence[str]) -> None:
-    """UsageError naming two datasets that one policy can not learn from, and what differs between them."""
+    """UsageError naming two datasets that one policy can not learn from, what differs between them, and the inputs that
+    they share where these alone would do."""
     first = datasets[0]
     for other in datasets[1:]:
         for name, before, now in _differences(_described(first, inputs), _described(other, inputs)):
+            shared = [] if _differ(first, other) else shared_inputs(datasets)
+            cure = f"; choose what they share: --inputs {','.join(shared)}" if shared else ""
             raise UsageError(
-                f"datasets do not fit together: {name} is {before} in {first.root} and {now} in {other.root}"
+                f"datasets do not fit together: {name} is {before} in {first.root} and {now} in {other.root}{cure}"
             )
 
 
@@ -53,6 +57,11 @@ def require_env_fit(env_id: str, config: PolicyConfig, owner: str) -> None:
 def action_mode(dataset: Dataset) -> str | None:
     """What the actions of the dataset mean, where `robotics collect` noted it."""
     return dataset.provenance.get("env_kwargs", {}).get("action_mode")
+
+
+def _differ(first: Dataset, other: Dataset) -> bool:
+    """Whether two datasets are of different kinds whatever is observed."""
+    return any(_differences(_described(first, []), _described(other, [])))
 
 
 def _described(dataset: Dataset, inputs: Sequence[str]) -> dict[str, Any]:

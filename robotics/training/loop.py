@@ -27,7 +27,10 @@ from robotics.training.finite import require_finite, require_finite_weights
 from robotics.training.memory import is_out_of_memory, largest_fitting, release, too_large
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import learning_rate, make_accelerator, make_optimizer, require_compiler
-from robotics.training.time_budget import used_up
+from robotics.training.time_budget import LONG_S, takes_hours, used_up
+
+#: Steps that are timed for what all of them will take.
+_TIMED = 8
 
 
 class Evaluate(Protocol):
@@ -98,6 +101,7 @@ class Trainer:
             print(used_up(counters.elapsed_s, config.time_budget_s), file=sys.stderr)
         log = MetricsLog(self.run_folder, counters.step) if self.accelerator.is_main_process else None
         session, before, stop = time.monotonic(), counters.elapsed_s, False
+        first, warm_s = counters.step, 0.0
         try:
             with interrupt_flag() as interrupted, progress("train", self._steps_left(), "steps") as bar:
                 self._evaluate(evaluate, log)  # what an interruption left out
@@ -106,6 +110,10 @@ class Trainer:
                     elapsed_s = before + time.monotonic() - session
                     counters.elapsed_s, stop = self._agree(elapsed_s, interrupted.is_set())
                     bar.advance(note=self._log(log, rate))
+                    if counters.step == first + 1:
+                        warm_s = elapsed_s  # the first step of a session takes longer than others
+                    elif counters.step == first + 1 + _TIMED:
+                        self._warn_of_hours((elapsed_s - warm_s) / _TIMED)
                     if counters.step % config.save_every == 0 or self._evaluation_due(evaluate):
                         self._save(evaluate, log)
                 self._save(None if stop else evaluate, log)
@@ -204,6 +212,14 @@ class Trainer:
             return
         if evaluate.lacks(folder):
             log.write(step, **evaluate(folder.resolve(), step))
+
+    def _warn_of_hours(self, step_s: float) -> None:
+        """Say early what a CPU will take long for, where it will, at `step_s` seconds a step."""
+        left_s = step_s * (self.config.steps - self.counters.step)
+        if self.config.time_budget_s is not None:
+            left_s = min(left_s, self.config.time_budget_s - self.counters.elapsed_s)
+        if self.accelerator.is_main_process and self.accelerator.device.type == "cpu" and left_s > LONG_S:
+            print(takes_hours(left_s, step_s, bool(self.policy.config.image_shapes)), file=sys.stderr)
 
     def _evaluation_due(self, evaluate: Evaluate | None) -> bool:
         return evaluate is not None and self.counters.step % self.config.eval_every == 0

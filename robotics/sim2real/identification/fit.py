@@ -40,7 +40,7 @@ SIMPLEX, SIMPLEX_PART, LOOKS = 0.2, 0.15, 30
 STEP = 0.02
 #: A residual whose differences to the two sides differ by more than this jumps.
 JUMP = 0.01
-#: Of the last descent. Where a joint hits its end, or a torque jumps with its command, coarse differences lead a descent
+#: Of the last descent. Where a joint hits its end, or a torque jumps with its command, coarse differences lead one
 #: to where nothing seems to be better, 14 % of a friction and 9 % of a damping off.
 FINE_STEP = 0.002
 #: Change of the unknowns and of the error, relative, at which a descent ends: the first ones, and the last.
