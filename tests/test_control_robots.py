@@ -52,6 +52,39 @@ def test_any_quadruped_trots(tmp_path, variant):
     assert document["faults"]["fallback_ticks"] == 0
 
 
+def puppy() -> str:
+    """4 kg on legs of 24 cm."""
+    legs, motors = [], []
+    for leg, x, y in (("FL", 0.12, 1), ("FR", 0.12, -1), ("RL", -0.12, 1), ("RR", -0.12, -1)):
+        bone = 'fromto="0 0 0 0 0 -.12" contype="0" conaffinity="0"'
+        legs.append(f"""
+          <body pos="{x} {0.05 * y} 0"><joint name="{leg}_ab" axis="1 0 0" range="-.8 .8"/>
+            <geom type="sphere" size=".025" mass=".15" contype="0" conaffinity="0"/>
+            <body pos="0 {0.03 * y} 0"><joint name="{leg}_hip" axis="0 1 0" range="-1.5 2.5"/>
+              <geom type="capsule" {bone} size=".014" mass=".2"/>
+              <body pos="0 0 -.12"><joint name="{leg}_knee" axis="0 1 0" range="-2.6 -.3"/>
+                <geom type="capsule" {bone} size=".009" mass=".06"/>
+                <geom name="{leg}_foot" type="sphere" size=".016" pos="0 0 -.12" mass=".02"/>
+              </body></body></body>""")
+        motors += [f'<motor joint="{leg}_{joint}" ctrlrange="-6 6"/>' for joint in ("ab", "hip", "knee")]
+    return f"""
+    <mujoco model="puppy"><compiler angle="radian" autolimits="true"/><option timestep="0.002"/>
+      <default><joint armature=".003" damping=".05"/></default>
+      <worldbody><body name="torso"><freejoint name="root"/>
+        <geom type="box" size=".12 .06 .03" mass="2.2"/>{"".join(legs)}</body></worldbody>
+      <actuator>{"".join(motors)}</actuator>
+    </mujoco>"""
+
+
+def test_short_legs_walk_by_the_speeds_they_have_unless_told(tmp_path):
+    """They swing faster than those of the robot that the gaits were made for: held to 20 rad/s they fall in 4 s."""
+    robot = robot_file(tmp_path, puppy(), f"[robot]\nhome = {[0.0, 0.7, -1.4] * 4}\n")
+    document = run_trial(Trial(robot, "walk", Twist(vx=0.2), seconds=5.0))
+    assert not document["fell"]
+    assert document["velocity_mean"] == pytest.approx([0.2, 0, 0], abs=0.04)
+    assert document["limits_exceeded"] == 0
+
+
 def test_what_the_model_says_need_not_be_said_again():
     spec = load_machine(str(ROBOTS / "walker.toml")).spec
     assert spec.feet == ("LF_SHANK_foot", "RF_SHANK_foot", "LH_SHANK_foot", "RH_SHANK_foot")

@@ -127,6 +127,18 @@ def test_several_runs_are_compared(folder, toy_policy, tmp_path):
     assert text.count("<section>") == 2
 
 
+def test_results_of_one_environment_are_judged_against_each_other(folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    document = json.loads((folder / "bench-expert-1000000.json").read_text())
+    for episode in document["episodes"]:
+        episode["success"] = False
+    bad = {"policy_label": "lazy", "success_rate": 0.0, "success_ci95": [0.0, 0.6]}
+    write_json(tmp_path / "other" / "bench-lazy-1.json", document | bad)
+    text = without_plotly(write_report([folder, tmp_path / "other"], tmp_path / "page.html"))
+    count = len(document["episodes"])
+    assert f"<b>other: lazy</b> against <b>{folder.name}: expert</b>, {count} shared seeds: " in text
+
+
 def test_what_is_shown_can_not_run(folder, tmp_path):
     document = json.loads((folder / "bench-expert-1000000.json").read_text())
     document["policy_label"] = document["env"] = "<script>alert(1)</script><img src=x onerror=alert(1)>"

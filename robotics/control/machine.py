@@ -9,7 +9,7 @@ A robot file::
     base = "root"
     joints = ["LF_HAA", "LF_HFE", …]
     home = [0.0, 0.4, -0.8, …]
-    velocity_limits = 12.0          # one for all, or one per joint [rad/s]; 20 unless given
+    velocity_limits = 12.0          # one for all, or one per joint [rad/s]; 20 unless given, 30 of legs
     torque_limits = 80.0            # only where the model has none [N m]
     feet = ["LF_FOOT", "RF_FOOT", "LH_FOOT", "RH_FOOT"]   # geoms or bodies, front left to rear right
 

@@ -11,7 +11,9 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from robotics.errors import UsageError
+from robotics.evaluation.bench_document import Bench
 from robotics.evaluation.circumstances import circumstances
+from robotics.evaluation.comparison import Method, compare
 from robotics.outputs import write_atomically
 from robotics.reports.charts import learning_chart, script, success_chart
 from robotics.reports.content import LOSSES, RETURN, SUCCESS, RunContent, read_content
@@ -57,10 +59,21 @@ def render(runs: list[RunContent]) -> str:
         sections=[_section(title, run) for title, run in zip(titles, runs, strict=True)],
         compared=compared,
         comparison=Markup(success_chart([(f"{title}: {bench.label}", bench) for title, bench in compared])),
+        verdicts=_verdicts(compared),
         plotly=Markup(script()),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         versions=versions(),
     )
+
+
+def _verdicts(compared: Sequence[tuple[str, Bench]]) -> list[dict[str, Any]]:
+    """Every result against the first one of its environment, as `robotics compare` has it."""
+    found: list[dict[str, Any]] = []
+    for env in dict.fromkeys(bench.document["env"] for _, bench in compared):
+        there = [(f"{title}: {bench.label}", bench) for title, bench in compared if bench.document["env"] == env]
+        if len(there) > 1:
+            found += compare([Method(label, (bench,)) for label, bench in there])["comparisons"]
+    return found
 
 
 def _titles(runs: list[RunContent]) -> list[str]:
