@@ -373,9 +373,12 @@ def test_every_copy_learns_in_a_world_of_its_own(tmp_path):
         train("ppo", REACH, tmp_path / "run", options={"ranges": "mjlab", "steps": 64})
 
 
-def test_an_end_by_time_or_success_is_not_the_end_of_rewards():
-    """Bootstrapping: the learner gets the last observation, and is told that more would have come."""
+@pytest.mark.parametrize("ours", [True, False])
+def test_an_end_by_time_or_success_is_not_the_end_of_rewards(monkeypatch, ours):
+    """Bootstrapping: the learner gets the last observation, and is told that more would have come. What success ends
+    in somebody else's environment, where each step may cost something, ends there."""
     copies = Copies("tests.toy:toy/Point-v0", 2, 0, {})
+    monkeypatch.setattr(copies, "_ours", ours)
     assert list(copies.interface.inputs) == ["environment_state", "state"]
     flat, seen = copies.reset(), []
     for _ in range(150):
@@ -385,7 +388,7 @@ def test_an_end_by_time_or_success_is_not_the_end_of_rewards():
         seen += [(index, infos[index]) for index in np.flatnonzero(done)]
     assert {index for index, _ in seen} == {0, 1}
     for index, info in seen:
-        assert info["TimeLimit.truncated"] and info["is_success"] == (index == 0)
+        assert info["TimeLimit.truncated"] == (ours or index == 1) and info["is_success"] == (index == 0)
         last = info["terminal_observation"]
         assert (np.linalg.norm(last[2:] - last[:2]) < 0.05) == (index == 0)
     copies.close()

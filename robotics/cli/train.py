@@ -56,8 +56,8 @@ class Options:
     ema_decay: float | None = None
     """Cap of the decay of the averaged weights; 0 evaluates the raw ones."""
     time_budget: str | None = None
-    """Stop after this much training, over all calls: 90s, 30m, 8h. With --eval-env the evaluation at the end comes on
-    top."""
+    """Stop after this much training, over all calls: 90s, 30m, 8h. Of --eval-env's evaluations those on the way count,
+    the one at the end comes on top."""
     save_every: int | None = None
     """Steps between checkpoints."""
     eval_env: str | None = None

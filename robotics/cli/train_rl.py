@@ -19,7 +19,8 @@ class Options:
     steps: int | None = None
     """Control steps of all copies together."""
     time_budget: str | None = None
-    """Stop after this much training, over all calls: 90s, 30m, 8h. The evaluation at the end comes on top."""
+    """Stop after this much training, over all calls: 90s, 30m, 8h. Evaluations on the way count, the one at the end
+    comes on top."""
     copies: int | None = None
     """Environments side by side."""
     lr: float | None = None

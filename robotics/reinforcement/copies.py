@@ -40,6 +40,7 @@ class Copies(VecEnv):
             self.env = SyncVectorEnv(one, autoreset_mode=AutoresetMode.SAME_STEP)
         spaces = self.env.single_observation_space, self.env.single_action_space
         self.interface = Interface.of(*spaces, env_id)
+        self._ours = is_ours(env_id)
         super().__init__(num_envs, self.interface.observation_space, self.interface.action_space)
         self._first_seed: int | None = seed
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
@@ -63,10 +64,11 @@ class Copies(VecEnv):
         for index in np.flatnonzero(done).tolist():
             episode: dict[str, Any] = {"r": float(self._returns[index]), "l": int(self._lengths[index]), "t": 0.0}
             success = None if successes is None else bool(successes[index])
+            goes_on = bool(truncated[index] and not terminated[index]) or (self._ours and success is True)
             infos[index] = {
                 "episode": episode,
                 "terminal_observation": self.interface.flat(info["final_obs"][index]),
-                "TimeLimit.truncated": bool(truncated[index] and not terminated[index]) or success is True,
+                "TimeLimit.truncated": goes_on,
             }
             if success is not None:
                 infos[index]["is_success"] = success

@@ -3,16 +3,21 @@
 import math
 import os
 import shutil
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 
 from robotics.errors import UsageError
 from robotics.policies.base import Policy
 from robotics.training.config import TrainConfig
 
 _PRECISIONS = {"fp32": "no", "bf16": "bf16"}
+#: For how long processes wait for the first one, which alone decodes datasets, asks the expert and measures: NCCL's own
+#: ten minutes would end a training amid a round of DAgger.
+LONGEST_WAIT = timedelta(days=1)
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
@@ -25,7 +30,11 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     if device is not None and device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
-    return Accelerator(cpu=device is not None and device.type == "cpu", mixed_precision=_PRECISIONS[config.precision])
+    return Accelerator(
+        cpu=device is not None and device.type == "cpu",
+        mixed_precision=_PRECISIONS[config.precision],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
+    )
 
 
 def make_optimizer(policy: Policy, config: TrainConfig) -> torch.optim.AdamW:
