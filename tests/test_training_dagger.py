@@ -94,6 +94,26 @@ def test_alone_they_do_what_they_do():
     assert not columns(0.0).success and not columns(0.0).frames[INTERVENTION].any()
 
 
+def test_who_samples_begins_no_two_turns_alike():
+    """The first one as where it is tested; the others by seeds of their own, the same each time."""
+
+    class Noted(Wrong):
+        def __init__(self):
+            self.seeds = []
+
+        def reset(self, env, seed):
+            self.seeds.append(seed)
+
+    env, learners = make_env(TOY_ID), (Noted(), Noted())
+    for learner in learners:
+        relabelled(env, learner, turns(0.0), 3)
+    env.close()
+    first, second = (learner.seeds for learner in learners)
+    assert first == second
+    assert first[0] == 3
+    assert len(set(first)) == len(first) > 3
+
+
 def test_an_episode_depends_on_its_seed_alone():
     env = make_env(TOY_ID)
     first = relabelled(env, Wrong(), turns(0.5), 3).frames

@@ -29,6 +29,8 @@ from robotics.vocabulary import ACTION, to_dataset
 
 #: Keeps the draw of who acts apart from the environment's, which is seeded with the same number.
 TURNS_STREAM = 0xDA66
+#: Of what the learner samples by when it takes over again: by its first noise it would do in every turn as in the first.
+TAKING_OVER_STREAM = 0xDA70
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def relabelled(env: gym.Env, learner: Agent, turns: Relabelling, seed: int) -> D
     teacher = Teacher(env)
     teacher.reset()
     task = instruction(env, turns.env_id)
-    draw = np.random.default_rng((seed, TURNS_STREAM))
+    draw, again = (np.random.default_rng((seed, stream)) for stream in (TURNS_STREAM, TAKING_OVER_STREAM))
+    learns_by = seed
     columns: dict[str, list[Any]] = defaultdict(list)
     done = success = expert_acts = False
     left = 0
@@ -76,7 +79,8 @@ def relabelled(env: gym.Env, learner: Agent, turns: Relabelling, seed: int) -> D
             if expert_acts and not before:
                 teacher.take_over()
             if not expert_acts:
-                learner.reset(env, seed)
+                learner.reset(env, learns_by)
+                learns_by = int(again.integers(2**62))
         if not expert_acts:
             teacher.watch()
         label = np.asarray(teacher.act(observation))
