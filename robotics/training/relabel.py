@@ -29,7 +29,7 @@ from robotics.vocabulary import ACTION, to_dataset
 
 #: Keeps the draw of who acts apart from the environment's, which is seeded with the same number.
 TURNS_STREAM = 0xDA66
-#: Of what the learner samples by when it takes over again: by its first noise it would do in every turn as in the first.
+#: What a learner samples by when it takes over again: by its first noise it would do in every turn what it did then.
 TAKING_OVER_STREAM = 0xDA70
 
 
