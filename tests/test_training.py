@@ -219,7 +219,9 @@ def test_a_column_that_is_not_finite_is_named(toy_dataset, monkeypatch):
         TrainingData.load([Dataset.open(toy_dataset)], ["observation.state"])
 
 
-def test_interrupt_saves_a_checkpoint_and_leaves_130(toy_dataset, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_saves_a_checkpoint_and_leaves_130(toy_dataset, tmp_path, how):
+    """By a user, or by a cluster that wants its machine back."""
     run = tmp_path / "run"
     command = [sys.executable, "-m", "robotics.cli.main", "train", "act", "--data", str(toy_dataset), "--out", str(run)]
     process = subprocess.Popen([*command, "--steps", "1000000"], stderr=subprocess.PIPE, text=True)
@@ -227,7 +229,7 @@ def test_interrupt_saves_a_checkpoint_and_leaves_130(toy_dataset, tmp_path):
     deadline = time.monotonic() + 60
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors

@@ -91,8 +91,8 @@ class Trainer:
     def train(self, evaluate: Evaluate | None = None, share: float = 1.0) -> Counters:
         """Take the steps that are left of a `share` of the training, within the time budget; returns where it stands.
 
-        A Ctrl-C ends the step, saves a checkpoint and raises KeyboardInterrupt. RoboticsError when the loss or the
-        gradient stops being finite, and when memory runs out: nothing is saved then.
+        A Ctrl-C or a SIGTERM ends the step, saves a checkpoint and raises KeyboardInterrupt. RoboticsError when the
+        loss or the gradient stops being finite, and when memory runs out: nothing is saved then.
         """
         config, counters = self.config, self.counters
         self._share = share
@@ -256,18 +256,20 @@ def _stream(seed: int, step: int, process: int) -> int:
 
 @contextmanager
 def interrupt_flag() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into a flag, so that a step is never cut in half; the second one interrupts at once."""
+    """Turns the first Ctrl-C, or a cluster's SIGTERM, into a flag, so that a step is never cut in half; the second one
+    interrupts at once."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
 
-    def raise_flag(*_: object) -> None:
+    def raise_flag(number: int, _: object) -> None:
         flag.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(number, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, raise_flag)
+    before = {number: signal.signal(number, raise_flag) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield flag
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
