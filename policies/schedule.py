@@ -37,7 +37,8 @@ class Execution:
     - `receding_horizon`: execute the first `n_action_steps` of each chunk. What happens without a mode.
     - `temporal_ensembling`: average everything that was predicted for now (`ensemble_decay`).
     - `naive_async`: go on with the last chunk while the next is computed, then jump to it.
-    - `rtc`: as `naive_async`, the next chunk guided to agree with the last one (`max_guidance`, `masking`).
+    - `rtc`: as `naive_async`, the next chunk guided to agree with the last one (`max_guidance`, `masking`), of which at
+      least half is left to agree with unless `n_action_steps` says otherwise.
     - `rtc_training`: as `naive_async`, the next chunk continuing the committed actions by a policy trained for that.
 
     `delay` [control steps] lies between asking for a chunk and having it. The robot stands before an episode begins, so
@@ -160,6 +161,8 @@ def schedule_for(execution: Execution, config: "PolicyConfig", policy: str = "th
                 f"n_action_steps {steps} is outside {least} … {most}: with delay {delay} a chunk of {chunk_size} lasts "
                 "no longer, and a chunk is not asked for before the last one is there"
             )
+        if mode == "rtc":  # of a chunk that is executed whole nothing would be left
+            n_action_steps = min(n_action_steps, chunk_size // 2)
         n_action_steps = min(max(n_action_steps, least), most)
     given = {name: getattr(execution, name) for name in ("ensemble_decay", "max_guidance", "masking", "unstick")}
     given = {name: value for name, value in given.items() if value is not None}

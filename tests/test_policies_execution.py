@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from robotics.policies.act_config import ActConfig
 from robotics.policies.base import Policy
 from robotics.policies.execution import ChunkExecutor
 from robotics.policies.normalization import Normalizer
-from robotics.policies.schedule import Execution
+from robotics.policies.schedule import Execution, schedule_for
 from robotics.policies.standstill import Standstill
 from robotics.vocabulary import ACTION, ENVIRONMENT_STATE, STATE
 
@@ -100,6 +101,15 @@ def test_without_a_number_of_steps_a_late_chunk_is_used_as_far_as_it_reaches():
     assert ChunkExecutor(Clock(n_action_steps=5), Execution("naive_async", delay=2)).schedule.steps == 3
     assert ChunkExecutor(Clock(n_action_steps=1), Execution("naive_async", delay=2)).schedule.steps == 2
     assert ChunkExecutor(Clock(n_action_steps=2), Execution("naive_async", delay=1)).schedule.steps == 2
+
+
+@pytest.mark.parametrize(("delay", "steps"), [(0, 3), (1, 3), (3, 3)])
+def test_real_time_chunks_have_something_to_agree_with(delay, steps):
+    """Of a policy whose chunks are executed whole: it would be guided by nothing, and be open loop in all but name."""
+    config = SimpleNamespace(type="dit", objective="flow", chunk_size=6, n_action_steps=6)
+    assert schedule_for(Execution("rtc", delay=delay), config).steps == steps
+    assert schedule_for(Execution("rtc", 6, 0), config).steps == 6
+    assert schedule_for(Execution("naive_async", delay=delay), config).steps == 6 - delay
 
 
 def test_true_zeros_are_averaged_too():
