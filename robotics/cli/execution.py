@@ -19,7 +19,7 @@ class ExecutionOptions:
     delay: int = 0
     """Control steps between asking the policy for a chunk and having it."""
     n_action_steps: int | None = None
-    """Actions executed of each chunk; the policy's own number when not given."""
+    """Actions executed of each chunk; the policy's own number when not given, by rtc at most half of the chunk."""
     unstick: float | None = None
     """Noise on what is seen while nothing around the robot moves, 0.3 for example [standard deviations of the data]:
     a policy that always answers the same stays where its answer leads nowhere."""
