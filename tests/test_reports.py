@@ -121,6 +121,13 @@ def test_measurements_of_one_policy_are_told_apart(folder, tmp_path):
         write_report([tmp_path])
 
 
+def test_a_policy_that_plays_chunks_is_shown_by_what_an_inference_takes(folder, tmp_path):
+    document = json.loads((folder / "bench-expert-1000000.json").read_text())
+    ms = {"p50": 0.004, "p99": 2.5, "inference_p50": 2.25, "inference_p99": 2.75}
+    write_json(tmp_path / "bench-dit-1.json", document | {"policy_ms": ms})
+    assert "2.25 / 2.75 a chunk</td>" in without_plotly(write_report([tmp_path]))
+
+
 def test_several_runs_are_compared(folder, toy_policy, tmp_path):
     text = without_plotly(write_report([folder, toy_policy], tmp_path / "page.html"))
     assert "Comparison" in text
