@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar, Protocol
 
 import gymnasium as gym
@@ -12,6 +11,7 @@ import numpy as np
 
 from robotics.envs.eyes import Eye
 from robotics.envs.rendering import Camera
+from robotics.envs.reset_options import ResetOptions
 from robotics.envs.state import SerialState, Simulation, State
 from robotics.envs.worlds import Altered, SensedState, World
 from robotics.errors import UsageError, unknown_name
@@ -82,7 +82,7 @@ class Judgement:
         return {"success": bool(self.success[index]), **{k: float(v[index]) for k, v in self.terms.items()}}
 
 
-class MujocoTask(gym.Env[Observation, Array]):
+class MujocoTask(ResetOptions, gym.Env[Observation, Array]):
     """One task: a scene, its random instances, its observation, reward and success; and its serial environment.
 
     A task gives the constants and the methods under "what a task gives". Those that take a `State` work on n
@@ -251,40 +251,6 @@ class MujocoTask(gym.Env[Observation, Array]):
     @abstractmethod
     def expert(self) -> Expert:
         """A fresh teacher for this task."""
-
-    @staticmethod
-    def refuse_options(options: Mapping[str, Any], *known: str) -> None:
-        """UsageError for a reset option that is not among the `known`."""
-        for name in options:
-            if name not in known:
-                raise unknown_name("reset option", name, known)
-
-    @staticmethod
-    def pose_option(options: Mapping[str, Any], name: str, drawn: Sequence[float]) -> list[float]:
-        """The x, y and yaw [m, rad] of a reset option, or those that were `drawn` where it is not given."""
-        try:
-            x, y, yaw = (float(value) for value in options.get(name, drawn))
-        except (TypeError, ValueError):
-            x = y = yaw = np.nan
-        if not np.isfinite([x, y, yaw]).all():
-            raise UsageError(f"reset option {name} {options[name]!r}: give x, y and yaw, three numbers [m, rad]")
-        return [x, y, yaw]
-
-    @staticmethod
-    def name_option(options: Mapping[str, Any], name: str, drawn: str, choices: Collection[str]) -> str:
-        """The reset option, one of the `choices`, or the one that was `drawn` where it is not given."""
-        chosen = options.get(name, drawn)
-        if not isinstance(chosen, str) or chosen not in choices:
-            raise unknown_name(name, chosen, choices)
-        return chosen
-
-    @staticmethod
-    def number_option(options: Mapping[str, Any], name: str, drawn: float) -> float:
-        """The reset option, one number, or the one that was `drawn` where it is not given."""
-        number = options.get(name, drawn)
-        if isinstance(number, bool) or not isinstance(number, Real):
-            raise UsageError(f"reset option {name} {number!r}: give one number")
-        return float(number)
 
     # -- what the serial and the vector environment share ---------------------------------------------------------
 

@@ -44,7 +44,11 @@ class Circle:
         velocity, acceleration = np.zeros(6), np.zeros(6)
         velocity[:3] = self.radius * rate * along
         acceleration[:3] = self.radius * (change * along + rate**2 * inwards)
-        return Reference(self.top + self.radius * np.array([0.0, s, c - 1.0]), self.quat, velocity, acceleration)
+        return Reference(self.place(angle), self.quat, velocity, acceleration)
+
+    def place(self, angle: float) -> Array:
+        """Where it is (3,) [m] at this angle [rad] from its top."""
+        return self.top + self.radius * np.array([0.0, math.sin(angle), math.cos(angle) - 1.0])
 
 
 def within_reach(circle: Circle, robot: NominalModel, hand: str) -> Circle:
@@ -61,8 +65,7 @@ def within_reach(circle: Circle, robot: NominalModel, hand: str) -> Circle:
 def _reached(circle: Circle, robot: NominalModel, hand: str) -> bool:
     q: Array | None = np.array(robot.spec.home)
     for angle in np.linspace(0, 2 * math.pi, _PLACES, endpoint=False):
-        place = circle.top + circle.radius * np.array([0.0, math.sin(angle), math.cos(angle) - 1.0])
-        q = reach(robot, {hand: (place, circle.quat)}, q, turned=False)
+        q = reach(robot, {hand: (circle.place(angle), circle.quat)}, q, turned=False)
         if q is None:
             return False
     return True

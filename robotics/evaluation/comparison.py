@@ -6,9 +6,9 @@ training comes out otherwise, which the episodes of one never show. Several comp
 for being several (Holm); intervals are not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -21,7 +21,10 @@ from robotics.evaluation.paired import Pairs, bootstrap_difference, mcnemar_exac
 from robotics.evaluation.power import episodes_unpaired, seeds_to_show
 from robotics.evaluation.sequential import anytime_p
 from robotics.evaluation.statistics import Interval, bootstrap_mean, wilson
-from robotics.evaluation.unpaired import exact_p, newcombe
+from robotics.evaluation.unpaired import exact_p, newcombe, square_and_add
+
+#: Per training of a method, the results of its episodes.
+Episodes: TypeAlias = Sequence[Sequence[float]]
 
 SCHEMA = 1
 #: Below this a difference is called one.
@@ -129,21 +132,25 @@ def _of_trainings(first: Method, second: Method) -> dict[str, Any]:
     counts = [sum(len(bench.document["episodes"]) for bench in method.benches) for method in (first, second)]
     document |= {"paired": False, "n": counts, "left_out": [0, 0]}
     if first.says_success and second.says_success:
-        a, b = first.of_each("success"), second.of_each("success")
-        p, welch = _welch(a, b)
-        low, high = _apart(_mean(b), _rate_over(b), _mean(a), _rate_over(a))
-        document |= {"difference": _mean(b) - _mean(a), "test": "Welch's t test of the trainings", "p": p}
-        document["difference_ci95"] = [min(low, welch[0]), max(high, welch[1])]
-    a, b = first.of_each("return"), second.of_each("return")
-    _, welch = _welch(a, b)
-    low, high = _apart(_mean(b), _over(b), _mean(a), _over(a))
-    return document | {
-        "return_difference": _mean(b) - _mean(a),
-        "return_difference_ci95": [min(low, welch[0]), max(high, welch[1])],
-    }
+        difference, interval, p = _between(first.of_each("success"), second.of_each("success"), _rate_over)
+        document |= {"difference": difference, "difference_ci95": interval}
+        document |= {"test": "Welch's t test of the trainings", "p": p}
+    difference, interval, _ = _between(first.of_each("return"), second.of_each("return"), _over)
+    return document | {"return_difference": difference, "return_difference_ci95": interval}
 
 
-def _welch(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> tuple[float, Interval]:
+def _between(
+    first: Episodes, second: Episodes, over: Callable[[Episodes], Interval]
+) -> tuple[float, list[float], float]:
+    """The difference of two methods, second minus first, its interval, with that of each `over` its trainings and no
+    narrower than Welch's, and Welch's p-value."""
+    a, b = _mean(first), _mean(second)
+    p, welch = _welch(first, second)
+    low, high = square_and_add(b, over(second), a, over(first))
+    return b - a, [min(low, welch[0]), max(high, welch[1])], p
+
+
+def _welch(first: Episodes, second: Episodes) -> tuple[float, Interval]:
     """p-value that both methods have one mean over trainings, and the interval of their difference, second minus first
     (Welch 1947): from two or three trainings the bootstrap claims one in four to one in ten differences that are none.
 
@@ -195,7 +202,7 @@ def _returns(second: list[float], first: list[float], paired: bool) -> dict[str,
         bounds = (
             bootstrap_difference(second, first, rng)
             if paired
-            else _apart(b, bootstrap_mean(second, rng), a, bootstrap_mean(first, rng))
+            else square_and_add(b, bootstrap_mean(second, rng), a, bootstrap_mean(first, rng))
         )
     return {"return_difference": b - a, "return_difference_ci95": bounds and list(bounds)}
 
@@ -223,31 +230,22 @@ def verdict(one: dict[str, Any]) -> str:
     return text
 
 
-def _mean(by_training: Sequence[Sequence[float]]) -> float:
+def _mean(by_training: Episodes) -> float:
     """Every training counts the same."""
     return float(np.mean([np.mean(episodes) for episodes in by_training]))
 
 
-def _over(by_training: Sequence[Sequence[float]]) -> Interval:
+def _over(by_training: Episodes) -> Interval:
     return bootstrap_hierarchy(by_training, np.random.default_rng(0))
 
 
-def _rate_over(by_training: Sequence[Sequence[float]]) -> Interval:
+def _rate_over(by_training: Episodes) -> Interval:
     """Interval of a success rate: never narrower than that of so many episodes, also where all trainings agree."""
     low, high = wilson(int(sum(map(sum, by_training))), sum(map(len, by_training)))
     if len(by_training) == 1:
         return low, high
     least, most = _over(by_training)
     return min(low, least), max(high, most)
-
-
-def _apart(second: float, of_second: Interval, first: float, of_first: Interval) -> Interval:
-    """Interval of the difference of two independent means, second minus first: half widths add in squares."""
-    (low, high), (below, above) = of_second, of_first
-    return (
-        second - first - float(np.hypot(second - low, above - first)),
-        second - first + float(np.hypot(high - second, first - below)),
-    )
 
 
 def _by_seed(bench: Bench) -> dict[Any, dict[str, Any]]:

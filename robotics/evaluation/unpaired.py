@@ -17,12 +17,15 @@ def newcombe(first: Counts, second: Counts, confidence: float = 0.95) -> Interva
     The square-and-add of two Wilson intervals (Newcombe 1998, Statistics in Medicine 17:873, method 10).
     """
     rate_1, rate_2 = _rate(first), _rate(second)
-    low_1, high_1 = wilson(*first, confidence)
-    low_2, high_2 = wilson(*second, confidence)
-    difference = rate_1 - rate_2
+    return square_and_add(rate_1, wilson(*first, confidence), rate_2, wilson(*second, confidence))
+
+
+def square_and_add(first: float, of_first: Interval, second: float, of_second: Interval) -> Interval:
+    """Interval of the difference of two independent numbers, first minus second, from the interval of each."""
+    (low_1, high_1), (low_2, high_2), difference = of_first, of_second, first - second
     return (
-        difference - math.hypot(rate_1 - low_1, high_2 - rate_2),
-        difference + math.hypot(high_1 - rate_1, rate_2 - low_2),
+        difference - math.hypot(first - low_1, high_2 - second),
+        difference + math.hypot(high_1 - first, second - low_2),
     )
 
 

@@ -29,7 +29,7 @@ def actuators_of(robot: str, model: mujoco.MjModel) -> tuple[dict[str, int], dic
     found: dict[str, int] = {}
     unknown: dict[str, str] = {}
     for joint, actuators in _by_joint(model).items():
-        servos = [a for a in actuators if _is_servo(model, a)]
+        servos = [a for a in actuators if is_servo(model, a)]
         chosen = servos or [a for a in actuators if _is_motor(model, a)]
         if len(chosen) > 1:
             kind, both = "position servos" if servos else "motors", " and ".join(_name(model, a) for a in chosen[:2])
@@ -58,7 +58,8 @@ def _by_joint(model: mujoco.MjModel) -> dict[str, list[int]]:
     return found
 
 
-def _is_servo(model: mujoco.MjModel, actuator: int) -> bool:
+def is_servo(model: mujoco.MjModel, actuator: int) -> bool:
+    """Whether the command is a position."""
     fixed, affine = model.actuator_gaintype[actuator] == _FIXED, model.actuator_biastype[actuator] == _AFFINE
     return bool(fixed and affine and model.actuator_biasprm[actuator, 1] < 0)
 

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from robotics.errors import UsageError, unknown_name
-from robotics.sim2real.identification.actuators import actuators_of
+from robotics.sim2real.identification.actuators import actuators_of, is_servo
 
 #: Robots of this repository that logs can be about -> module, function of their scene and its arguments, and name of
 #: the `RobotSpec` with the home position; arms are held by servos, as they are where commands of theirs are logged.
@@ -64,7 +64,7 @@ class Subject:
     def is_servo(self, joint: str) -> bool:
         """Whether the command of this joint is a position."""
         actuator = self.actuators.get(joint)
-        return actuator is not None and self.model.actuator_biasprm[actuator, 1] < 0
+        return actuator is not None and is_servo(self.model, actuator)
 
     def damping(self, joint: int) -> tuple[float, float]:
         """Viscous damping [N m s/rad, N s/m] of this joint itself, and of its servo."""
@@ -128,7 +128,7 @@ def _embedded(name: str) -> mujoco.MjSpec:
         for joint, position in zip(robot.joints, robot.home, strict=True):
             qpos[model.joint(joint).qposadr] = position
             for actuator in np.flatnonzero(model.actuator_trnid[:, 0] == model.joint(joint).id):
-                ctrl[actuator] = position if model.actuator_biasprm[actuator, 1] < 0 else 0.0
+                ctrl[actuator] = position if is_servo(model, int(actuator)) else 0.0
         spec.add_key(name="home", qpos=qpos, ctrl=ctrl)
     return spec
 
