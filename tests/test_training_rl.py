@@ -1,7 +1,9 @@
 """Learning from reward: what a run leaves behind, how it goes on, and what is refused."""
 
 import json
+import os
 import shutil
+import signal
 
 import gymnasium as gym
 import numpy as np
@@ -181,6 +183,25 @@ def test_what_hardly_changes_is_exported_exactly(cartpole):
 
 
 # -- going on ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["ppo", "sac"])
+def test_an_interrupted_run_keeps_what_it_learned(tmp_path, monkeypatch, kind):
+    """By a cluster that wants its machine back, long before the next checkpoint is due."""
+    run, step, steps = tmp_path / "run", Copies.step_wait, iter(range(1, 1000))
+
+    def interrupted(copies):
+        if next(steps) == 16:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(copies)
+
+    monkeypatch.setattr(Copies, "step_wait", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        brief_run(kind, PENDULUM, run)
+    assert (standing(run).step, signal.getsignal(signal.SIGTERM)) == (16 * BRIEF["copies"], before)
+    assert bench(PENDULUM, str(run), 1, 1_000_000)["episodes"]
+    assert train(kind, PENDULUM, run, options=BRIEF, resume=True) == BRIEF["steps"]
 
 
 def test_a_resumed_run_goes_on_from_where_it_stood(tmp_path):

@@ -1,6 +1,7 @@
 """From an environment to a run folder by reward: `robotics train ppo|sac`."""
 
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -22,6 +23,7 @@ from robotics.reinforcement.config import NEAR_SIGHTED, PRESETS, RLConfig
 from robotics.reinforcement.copies import Copies, drawn_worlds, is_ours
 from robotics.training.checkpoints import has_checkpoint
 from robotics.training.evaluation import Evaluation
+from robotics.training.interruption import interrupt_flag
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import require_device
 from robotics.training.run_folder import CONFIG, read_run, require_steps_ahead
@@ -40,7 +42,7 @@ def train(
     """Train `kind` (ppo, sac) in `env_id` into the run folder `out`; returns the steps done in all.
 
     `options` are fields of RLConfig that differ from the preset. Evaluation runs on seeds apart from the reported ones.
-    Interrupted, it leaves a checkpoint of where it stood. A time budget ends it behind an update, the first one of a
+    Interrupted, by a Ctrl-C or a SIGTERM, it leaves a checkpoint of where it stood. A time budget ends it behind an update, the first one of a
     call at the earliest.
 
     Raises UsageError for settings or environments that do not fit, DataError for a damaged run.
@@ -80,15 +82,16 @@ def train(
             keeper.bar, keeper.metrics = bar, metrics
             try:
                 every = config.copies if kind == "sac" else 1  # sac counts episodes, which end all at once
-                with suppress(_TimeIsUp):
-                    left = config.steps - model.num_timesteps
-                    model.learn(left, keeper, log_interval=every, reset_num_timesteps=False)
-                keeper.save(evaluate=True)
-            except KeyboardInterrupt:
-                keeper.save(evaluate=False)
-                raise
+                with interrupt_flag() as keeper.interrupted:
+                    with suppress(_TimeIsUp):
+                        left = config.steps - model.num_timesteps
+                        model.learn(left, keeper, log_interval=every, reset_num_timesteps=False)
+                    stopped = keeper.interrupted.is_set()
+                    keeper.save(evaluate=not stopped)
             finally:
                 metrics.close()
+        if stopped:
+            raise KeyboardInterrupt
     finally:
         copies.close()
     return int(model.num_timesteps)
@@ -121,6 +124,7 @@ class _Keeper(BaseCallback):
 
     bar: Progress
     metrics: MetricsLog
+    interrupted: threading.Event
 
     def __init__(
         self, run: Path, document: PolicyDocument, config: RLConfig, copies: VecNormalize, spent_s: float
@@ -147,7 +151,7 @@ class _Keeper(BaseCallback):
         self._began = self._shown = self._saved = self._measured = self.num_timesteps
 
     def _on_step(self) -> bool:
-        return True
+        return not self.interrupted.is_set()
 
     def _on_rollout_start(self) -> None:  # after an update, for either algorithm
         if self.num_timesteps > self._began and not self.time_left:

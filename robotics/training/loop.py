@@ -1,12 +1,8 @@
 """The one training loop, for every policy: batches in, checkpoints out, exact to the bit when resumed on a CPU."""
 
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +20,7 @@ from robotics.training.checkpoints import Counters, load_checkpoint, save_checkp
 from robotics.training.config import TrainConfig
 from robotics.training.data import Sampler, TrainingData
 from robotics.training.finite import require_finite, require_finite_weights
+from robotics.training.interruption import interrupt_flag
 from robotics.training.memory import is_out_of_memory, largest_fitting, release, too_large
 from robotics.training.metrics import MetricsLog
 from robotics.training.optimization import learning_rate, make_accelerator, make_optimizer, require_compiler
@@ -252,24 +249,3 @@ class Trainer:
 def _stream(seed: int, step: int, process: int) -> int:
     """The torch seed of one step in one process."""
     return int(np.random.SeedSequence((seed, step, process)).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-@contextmanager
-def interrupt_flag() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C, or a cluster's SIGTERM, into a flag, so that a step is never cut in half; the second one
-    interrupts at once."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-
-    def raise_flag(number: int, _: object) -> None:
-        flag.set()
-        signal.signal(number, signal.default_int_handler)
-
-    before = {number: signal.signal(number, raise_flag) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield flag
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
