@@ -42,8 +42,8 @@ def train(
     """Train `kind` (ppo, sac) in `env_id` into the run folder `out`; returns the steps done in all.
 
     `options` are fields of RLConfig that differ from the preset. Evaluation runs on seeds apart from the reported ones.
-    Interrupted, by a Ctrl-C or a SIGTERM, it leaves a checkpoint of where it stood. A time budget ends it behind an update, the first one of a
-    call at the earliest.
+    Interrupted, by a Ctrl-C or a SIGTERM, it leaves a checkpoint of where it stood. A time budget ends it behind an
+    update, the first one of a call at the earliest.
 
     Raises UsageError for settings or environments that do not fit, DataError for a damaged run.
     """
