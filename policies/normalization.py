@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from robotics.errors import UsageError
+from robotics.vocabulary import ACTION
 
 Mode = Literal["mean_std", "min_max"]
 
 #: Smallest divisor [unit of the data]: what hardly changes in the data must not amplify noise (ACT, utils.py). Without
 #: it the tilt of a block on a table, a few thousandths, would be stretched over [−1, 1].
 MIN_SCALE = 1e-2
+#: The same of an action: nothing trembles in what was commanded, and steps of a hand are of millimetres.
+MIN_ACTION_SCALE = 1e-3
 
 
 class Normalizer(nn.Module):
@@ -38,7 +41,8 @@ class Normalizer(nn.Module):
         else:
             low, high = values.min(0), values.max(0)
             offset, scale = (high + low) / 2, (high - low) / 2
-        for name, statistic in (("offset", offset), ("scale", np.maximum(scale, MIN_SCALE))):
+        smallest = MIN_ACTION_SCALE if key == ACTION else MIN_SCALE
+        for name, statistic in (("offset", offset), ("scale", np.maximum(scale, smallest))):
             buffer = self.get_buffer(_buffer(key, name))
             buffer.copy_(torch.from_numpy(statistic).to(buffer))
 

@@ -160,6 +160,17 @@ def test_normalisation_is_undone(mode):
     assert normal[:, 3].abs().max() < 0.5  # nor is what trembles
 
 
+@pytest.mark.parametrize("mode", ["mean_std", "min_max"])
+def test_actions_of_millimetres_count_as_much_as_others(mode):
+    """Steps of a hand, beside a gripper; what is constant stays so."""
+    normalizer = Normalizer({ACTION: 3}, mode)
+    steps = np.random.default_rng(0).uniform(-1, 1, (100, 3)) * [0.003, 1.0, 1e-7]
+    normalizer.fit(ACTION, steps)
+    spread = normalizer.normalize(ACTION, torch.from_numpy(steps).float()).std(0)
+    assert float(spread[0]) == pytest.approx(float(spread[1]), rel=0.2)
+    assert spread[2] < 1e-3
+
+
 def test_inputs_that_would_share_their_statistics_are_refused():
     with pytest.raises(UsageError, match=r"'observation.a_b' and 'observation.a.b' differ by dots and underscores"):
         Normalizer({"observation.a_b": 2, "observation.a.b": 3}, "mean_std")
