@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 
-from robotics.controllers.arms import ArmCerebellum
+from robotics.controllers.arms import ArmCerebellum, ArmSettings
 from robotics.envs.hands import HandTask, as_in
 from robotics.envs.robots import Actuation
 from robotics.envs.robots.aloha import ALOHA, CLOSED, OPEN, SIDES, aloha_scene, collision_margin, nominal_model
@@ -26,6 +26,12 @@ class BimanualTask(HandTask):
         return spec
 
     @classmethod
-    def make_cerebellum(cls, solver: str = "daqp", believed: mujoco.MjModel | None = None) -> ArmCerebellum:
+    def make_cerebellum(
+        cls,
+        solver: str = "daqp",
+        believed: mujoco.MjModel | None = None,
+        period_s: float = ArmSettings.wbc_period_s,
+    ) -> ArmCerebellum:
         model = as_in(believed, nominal_model())
-        return ArmCerebellum(model, ALOHA, collision_margin(model), solver=solver)
+        settings = ArmSettings(wbc_period_s=period_s)
+        return ArmCerebellum(model, ALOHA, collision_margin(model), settings, solver)

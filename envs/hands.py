@@ -8,7 +8,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 
-from robotics.controllers.arms import ArmCerebellum, HandTarget, ServoTargets
+from robotics.controllers.arms import ArmCerebellum, ArmSettings, HandTarget, ServoTargets
 from robotics.controllers.model import NominalModel
 from robotics.controllers.motors import servo_gains, servo_zeros
 from robotics.controllers.robot_spec import RobotSpec
@@ -26,7 +26,8 @@ class HandTask(MujocoTask):
     * `joint`: absolute targets of the joint servos [rad] and the fingers' distance from the middle [m], in the order of
       `SPEC.joints`. The servos are MuJoCo's own actuators; nothing else runs inside the step.
     * `ee` (8 per hand): position [m], orientation quaternion wxyz and fingers' distance [m]. The cerebellum runs inside
-      the step: Cartesian MPC at 50 Hz, torque-level whole-body control at 500 Hz.
+      the step: Cartesian MPC at 50 Hz, torque-level whole-body control in every physics step (500 Hz, unless the task
+      takes longer ones).
 
     `state` begins with the same joint positions as in `joint`, measured.
     """
@@ -39,8 +40,16 @@ class HandTask(MujocoTask):
 
     @classmethod
     @abstractmethod
-    def make_cerebellum(cls, solver: str = "daqp", believed: mujoco.MjModel | None = None) -> ArmCerebellum:
-        """The robot's controller with a nominal model of its own, or of the robot as the scene `believed` has it."""
+    def make_cerebellum(
+        cls,
+        solver: str = "daqp",
+        believed: mujoco.MjModel | None = None,
+        period_s: float = ArmSettings.wbc_period_s,
+    ) -> ArmCerebellum:
+        """The robot's controller with a nominal model of its own, or of the robot as the scene `believed` has it.
+
+        It is asked for torques every `period_s` [s]. Asked less often, it moves the hands slower than it believes.
+        """
 
     @abstractmethod
     def build_robot(self, actuation: Actuation) -> mujoco.MjSpec:
@@ -78,7 +87,9 @@ class HandTask(MujocoTask):
         return gym.spaces.Box(low.astype(np.float32), high.astype(np.float32))
 
     def make_executor(self) -> Executor | None:
-        return HandExecutor(self.model, self.make_cerebellum()) if self.action_mode == "ee" else None
+        if self.action_mode != "ee":
+            return None
+        return HandExecutor(self.model, self.make_cerebellum(period_s=self.model.opt.timestep))
 
     def place_robot(self, simulation: Simulation) -> None:
         """The robot at its home, at rest, holding itself there."""
@@ -97,7 +108,7 @@ class HandTask(MujocoTask):
 
 
 class HandExecutor:
-    """Carries out `ee` actions by the cerebellum."""
+    """Carries out `ee` actions by the cerebellum, whose period is the physics step."""
 
     def __init__(self, model: mujoco.MjModel, cerebellum: ArmCerebellum) -> None:
         joints = cerebellum.model.spec.joints

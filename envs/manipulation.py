@@ -1,6 +1,7 @@
 """Tasks of the 7-DoF arm: its scene, its controller, and the objects that lie on its table."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -37,10 +38,15 @@ class ArmTask(HandTask):
         return arm_scene(actuation)
 
     @classmethod
-    def make_cerebellum(cls, solver: str = "daqp", believed: mujoco.MjModel | None = None) -> ArmCerebellum:
+    def make_cerebellum(
+        cls,
+        solver: str = "daqp",
+        believed: mujoco.MjModel | None = None,
+        period_s: float = ArmSettings.wbc_period_s,
+    ) -> ArmCerebellum:
         model = as_in(believed, nominal_arm())
         margin = CollisionMargin(arm_margin(model).pairs, cls.CLEARANCE)
-        return ArmCerebellum(model, ARM, margin, SETTINGS, solver=solver)
+        return ArmCerebellum(model, ARM, margin, replace(SETTINGS, wbc_period_s=period_s), solver)
 
 
 def add_object(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import gymnasium as gym
 import mujoco
@@ -57,9 +58,15 @@ class MobileTask(HandTask):
         return spec
 
     @classmethod
-    def make_cerebellum(cls, solver: str = "daqp", believed: mujoco.MjModel | None = None) -> MobileCerebellum:
+    def make_cerebellum(
+        cls,
+        solver: str = "daqp",
+        believed: mujoco.MjModel | None = None,
+        period_s: float = ArmSettings.wbc_period_s,
+    ) -> MobileCerebellum:
         model = as_in(believed, nominal_model())
-        return MobileCerebellum(model, MOBILE_ALOHA, collision_margin(model), SETTINGS, solver, base=BASE)
+        settings = replace(SETTINGS, wbc_period_s=period_s)
+        return MobileCerebellum(model, MOBILE_ALOHA, collision_margin(model), settings, solver, base=BASE)
 
     def make_action_space(self) -> gym.spaces.Box:
         hands = super().make_action_space()
@@ -69,7 +76,9 @@ class MobileTask(HandTask):
         return gym.spaces.Box(np.concatenate([-speed, hands.low]), np.concatenate([speed, hands.high]))
 
     def make_executor(self) -> Executor | None:
-        return MobileExecutor(self.model, self.make_cerebellum()) if self.action_mode == "ee" else None
+        if self.action_mode != "ee":
+            return None
+        return MobileExecutor(self.model, self.make_cerebellum(period_s=self.model.opt.timestep))
 
     def place_base(self, simulation: Simulation, x: float, y: float, yaw: float) -> None:
         """After `place_robot`: the base to somewhere on the floor [m, rad]."""
