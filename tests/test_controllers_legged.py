@@ -355,6 +355,22 @@ def test_it_goes_where_it_is_told(task, twist, tolerance, state):
 
 
 @pytest.mark.parametrize(
+    ("task", "vx"), [("pace", 0.5), ("pace", 1.0), ("bound", 0.3), ("bound", 1.0), ("gallop", 0.3)]
+)
+def test_gaits_that_swing_the_body_keep_its_height(task, vx):
+    """A body may also hop on straight legs, as fast and far too high: at a shorter period it does."""
+    document = run_trial(Trial("quadruped", task, Twist(vx=vx), seconds=4.0))
+    assert not document["fell"]
+    assert document["velocity_mean"][0] == pytest.approx(vx, abs=0.06 + 0.06 * vx)
+    assert abs(document["height_error"]) < 0.04
+
+
+def test_it_paces_on_when_it_is_pushed():
+    document = run_trial(Trial("quadruped", "pace", Twist(vx=1.0), seconds=3.5, conditions=Conditions(push=20.0)))
+    assert not document["fell"]
+
+
+@pytest.mark.parametrize(
     "conditions",
     [{"push": 15.0}, {"payload": 8.0}, {"slope": 0.2}, {"slope": -0.2}, {"delay_s": 0.004}, {"friction": 0.5}],
 )

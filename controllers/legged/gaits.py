@@ -95,8 +95,8 @@ GAITS = {
         Gait("stand", 0.5, 1.0, (0.0, 0.0, 0.0, 0.0)),
         Gait("trot", 0.36, 0.5, (0.0, 0.5, 0.5, 0.0), running_duty=0.4),
         Gait("walk", 0.6, 0.75, (0.0, 0.5, 0.75, 0.25)),
-        Gait("pace", 0.24, 0.5, (0.0, 0.5, 0.0, 0.5), to_the_plan=True, width=0.2),
-        Gait("bound", 0.24, 0.5, (0.0, 0.0, 0.5, 0.5), to_the_plan=True),
+        Gait("pace", 0.33, 0.5, (0.0, 0.5, 0.0, 0.5), to_the_plan=True, width=0.2),
+        Gait("bound", 0.27, 0.5, (0.0, 0.0, 0.5, 0.5), to_the_plan=True),
         Gait("gallop", 0.3, 0.5, (0.0, 0.1, 0.5, 0.6), lift=0.8),
     )
 }
