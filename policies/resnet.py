@@ -1,8 +1,9 @@
 """ResNet-18 (He et al. 2016) with GroupNorm, as a map from images to a grid of features.
 
-Parameters carry torchvision's names, so that ImageNet weights load where a user has them (the convolutions are the
-same; the affine weights of `bn*` then belong to a GroupNorm). GroupNorm, because batch statistics and an exponential
-moving average of the weights do not fit together (Chi et al. 2023, Diffusion Policy, §"Visual encoder").
+Parameters carry torchvision's names, so that ImageNet weights load where a user has them, by `train --weights FILE`
+(the convolutions are the same; the affine weights of `bn*` then belong to a GroupNorm). GroupNorm, because batch
+statistics and an exponential moving average of the weights do not fit together (Chi et al. 2023, Diffusion Policy,
+§"Visual encoder").
 """
 
 import torch

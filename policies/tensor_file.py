@@ -17,12 +17,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     write_atomically(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
 
 
-def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def read_tensors(path: Path, expected: Mapping[str, Tensor], besides: bool = False) -> dict[str, Tensor]:
     """The tensors in `path`, on the CPU: the same names, shapes and types as `expected`, all finite.
+
+    With `besides` there may be others, which are left out.
 
     Raises DataError naming `path` and the first thing that is wrong with it.
     """
     tensors = _read(path)
+    if besides:
+        tensors = {name: tensor for name, tensor in tensors.items() if name in expected}
     for problem, names in (("lacks", set(expected) - set(tensors)), ("has unknown", set(tensors) - set(expected))):
         if names:
             first, rest = min(names), f" and {len(names) - 1} more" if len(names) > 1 else ""

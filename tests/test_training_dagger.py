@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import asdict
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from robotics.datasets.check import check
+from robotics.datasets.collect import collect
 from robotics.datasets.demonstration import Source
 from robotics.datasets.reader import Dataset
 from robotics.environments import make_env
@@ -21,6 +23,7 @@ from robotics.sim2real.posterior import Posterior
 from robotics.sim2real.targets import InTarget
 from robotics.training import dagger
 from robotics.training.data import INTERVENTION, TrainingData, choose_inputs
+from robotics.training.frames import Frames
 from robotics.training.relabel import Relabelling, relabelled
 from tests.datasets_toy import contents
 from tests.runs import toy_data, toy_run
@@ -200,6 +203,72 @@ def test_a_round_that_was_interrupted_goes_on_to_the_same_end(run, data, tmp_pat
     first, second = load_policy(run).state_dict(), load_policy(other).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert contents(run / "dagger") == contents(other / "dagger")
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+SEEING = {"inputs": "top", "training_options": ROUNDS | {"steps": 3, "batch_size": 4}}
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    root = tmp_path_factory.mktemp("dagger") / "seen"
+    collect(TOY_ID, 3, 0, root, env_kwargs={"cameras": ("top",), "image_size": (16, 16)})
+    return root
+
+
+@pytest.fixture(scope="module")
+def read_anew(seen, tmp_path_factory):
+    """The weights of a training that reads all pictures again in every round."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Frames, "of", lambda *_: [])
+        run = toy_run(seen, tmp_path_factory.mktemp("anew") / "run", **SEEING)
+    return load_policy(run).state_dict()
+
+
+def placed(frames):
+    return SEEING | {"training_options": SEEING["training_options"] | {"frames": frames}}
+
+
+def equal(weights, run):
+    other = load_policy(run).state_dict()
+    return all(torch.equal(weights[name], other[name]) for name in weights)
+
+
+@pytest.mark.parametrize("frames", ["memory", "disk"])
+def test_a_round_decodes_its_own_episodes_alone(seen, read_anew, own_cache, tmp_path, monkeypatch, frames):
+    """Each once in the whole training, which learns what it would from pictures that are read again."""
+    decoded, decode = Counter(), Dataset.episode_images
+
+    def counted(dataset, episode, key):
+        decoded[dataset.root.name, episode.index] += 1
+        return decode(dataset, episode, key)
+
+    monkeypatch.setattr(Dataset, "episode_images", counted)
+    run = toy_run(seen, tmp_path / "run", **placed(frames))
+    assert decoded == {("seen", 0): 1, ("seen", 1): 1, ("seen", 2): 1} | {("dagger", n): 1 for n in range(4)}
+    assert equal(read_anew, run)
+
+
+@pytest.mark.parametrize(("frames", "count"), [("memory", 2), ("disk", 4)])
+def test_a_round_with_pictures_that_was_interrupted_goes_on_to_the_same_end(
+    seen, read_anew, own_cache, tmp_path, monkeypatch, frames, count
+):
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(dagger.DatasetWriter, "commit", interrupted_after(count))
+        with pytest.raises(KeyboardInterrupt):
+            toy_run(seen, run, **placed(frames))
+    toy_run(seen, run, resume=True, **placed(frames))
+    assert equal(read_anew, run)
+
+
+# -- more rounds ------------------------------------------------------------------------------------------------------
 
 
 def test_a_finished_training_takes_a_round_more(run, data, tmp_path):

@@ -2,6 +2,8 @@
 
 import os
 import re
+import tracemalloc
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from tests.runs import toy_run
 from tests.toy import TOY_ID
 
 CPU = torch.device("cpu")
+CAMERA = datasets_toy.CAMERA
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +52,16 @@ def written(root, task="push", state=3, fps=datasets_toy.FPS, robot="toy", mode=
         frames[name] = np.array(values)[:, None]
     with DatasetWriter.create(root, fps, features, robot) as writer:
         writer.append(frames, task, {"env_kwargs": {"action_mode": mode} if mode else {}})
+    return root
+
+
+def grow(root, lengths):
+    """A dataset with a camera and episodes of `lengths`, of which those are added that it lacks."""
+    if not root.exists():
+        DatasetWriter.create(root, datasets_toy.FPS, datasets_toy.features("image"), "toy")
+    with DatasetWriter.resume(root) as writer:
+        for length in lengths[writer.info.episodes :]:
+            writer.append(datasets_toy.frames(np.random.default_rng(length), length, images=True), "push")
     return root
 
 
@@ -86,15 +99,136 @@ def test_writing_to_mapped_images_changes_no_file(seen):
     assert np.array_equal(mapped_images(dataset, key), dataset.images(key))
 
 
-def test_a_dataset_that_grew_is_decoded_anew_and_the_old_file_goes(tmp_path):
+def counted(monkeypatch):
+    """How often `Dataset.episode_images` decodes, by folder and episode."""
+    decoded, decode = Counter(), Dataset.episode_images
+
+    def noted(dataset, episode, key):
+        decoded[dataset.root.name, episode.index] += 1
+        return decode(dataset, episode, key)
+
+    monkeypatch.setattr(Dataset, "episode_images", noted)
+    return decoded
+
+
+def test_a_dataset_that_grew_is_decoded_where_it_is_new_and_the_old_file_goes(tmp_path, monkeypatch):
     root = tmp_path / "data"
-    key = "observation.images.top"
-    collect(TOY_ID, 1, 0, root, env_kwargs={"cameras": ("top",)})
-    mapped_images(Dataset.open(root), key)
-    collect(TOY_ID, 2, 0, root, env_kwargs={"cameras": ("top",)}, resume=True)
-    dataset = Dataset.open(root)
-    assert np.array_equal(mapped_images(dataset, key), dataset.images(key))
+    decoded = counted(monkeypatch)
+    for lengths in ((4, 5), (4, 5, 96)):  # frames of one digit, and of three
+        grow(root, lengths)
+        mapped = mapped_images(Dataset.open(root), CAMERA)
+    assert decoded == {("data", 0): 1, ("data", 1): 1, ("data", 2): 1}
+    assert np.array_equal(mapped, Dataset.open(root).images(CAMERA))
     assert len(list(cache_folder().glob("*.npy"))) == 1
+
+
+def test_a_dataset_whose_beginning_changed_is_decoded_anew(tmp_path, monkeypatch):
+    root = tmp_path / "data"
+    grow(root, (4, 5))
+    mapped_images(Dataset.open(root), CAMERA)
+    grow(root, (4, 5, 6))
+    os.utime(root / Dataset.open(root).episodes[0].data_file, ns=(1, 1))
+    decoded = counted(monkeypatch)
+    mapped_images(Dataset.open(root), CAMERA)
+    assert decoded == {("data", number): 1 for number in range(3)}
+    assert len(list(cache_folder().glob("*.npy"))) == 1
+
+
+def test_an_interrupted_decoding_of_what_is_new_leaves_nothing_that_counts(tmp_path, monkeypatch):
+    root = tmp_path / "data"
+    grow(root, (4, 5))
+    mapped_images(Dataset.open(root), CAMERA)
+    grow(root, (4, 5, 6))
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "episode_images", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            mapped_images(Dataset.open(root), CAMERA)
+    grow(root, (4, 5, 6, 7))
+    dataset = Dataset.open(root)
+    assert np.array_equal(mapped_images(dataset, CAMERA), dataset.images(CAMERA))
+    assert len([path for path in cache_folder().iterdir() if path.suffix != ".lock"]) == 1
+
+
+PLACES = ("device", "memory", "disk")
+
+
+@pytest.mark.parametrize("later", PLACES)
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_held_of_datasets_that_grew_is_not_read_again(tmp_path, monkeypatch, place, later):
+    """Also where other room was left for what came later; one of the datasets, and the same twice."""
+    roots, inputs = [tmp_path / "a", tmp_path / "b"], ["observation.state", CAMERA]
+    for root in roots:
+        grow(root, (4, 7, 5))
+    decoded, data = counted(monkeypatch), None
+    for lengths, where in (((4, 7, 5), place), ((4, 7, 5, 3), later), ((4, 7, 5, 3, 6), later)):
+        grow(roots[1], lengths)
+        datasets = [Dataset.open(roots[number]) for number in (0, 1, 0)]
+        before, data = data, TrainingData.load(datasets, inputs, CPU, where, data)
+        if before is not None and later != "disk":  # where they lie
+            assert all(data.images[CAMERA].parts[n] is before.images[CAMERA].parts[n] for n in range(2))
+    again = later == "disk" != place  # a file holds a dataset from its beginning
+    times = [(root, number) for root, count in (("a", 3), ("b", 5)) for number in range(count)]
+    first = 1 if place == "disk" else 2  # without a file, for each time that a dataset is named
+    assert decoded == {(root, number): (first if root == "a" else 1 + (again and number < 3)) for root, number in times}
+    anew = TrainingData.load(datasets, inputs, CPU, "memory")
+    order = np.random.default_rng(0).permutation(len(anew))
+    kept, read = (one.batch(order, 3) for one in (data, anew))
+    assert all(torch.equal(kept[key], read[key]) for key in read)
+
+
+def test_places_are_chosen_for_what_is_new(tmp_path, monkeypatch):
+    sizes, root = [], tmp_path / "data"
+    monkeypatch.setattr("robotics.training.data.choose_place", lambda wanted, size, _: sizes.append(size) or "memory")
+    data = None
+    for lengths in ((4, 7), (4, 7, 5), (4, 7, 5)):
+        grow(root, lengths)
+        data = TrainingData.load([Dataset.open(root)], [CAMERA], CPU, "auto", data)
+    assert sizes == [11 * 16 * 24 * 3, 5 * 16 * 24 * 3, 0]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_images_on_their_way_to_the_device_are_in_memory_an_episode_at_a_time(tmp_path, cached):
+    """What numpy holds at most; torch holds what arrived."""
+    dataset = Dataset.open(grow(tmp_path / "data", (600,) * 8))
+    if cached:
+        mapped_images(dataset, CAMERA)
+    TrainingData.load([dataset], [CAMERA], CPU, "device")  # what is loaded at first counts not
+    tracemalloc.start()
+    data = TrainingData.load([dataset], [CAMERA], CPU, "device")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(data.images[CAMERA].parts) == 1
+    assert most < 3 * 600 * 16 * 24 * 3 < data.images[CAMERA].parts[0].images.nbytes / 2
+
+
+def test_a_device_may_hold_more_than_memory(tmp_path, monkeypatch):
+    dataset = Dataset.open(grow(tmp_path / "data", (4, 7, 5)))
+    memory = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 10 * 16 * 24 * 3}
+    with monkeypatch.context() as patch:
+        patch.setattr("robotics.outputs.os.sysconf", memory.__getitem__)
+        TrainingData.load([dataset], [CAMERA], CPU, "device")
+        with pytest.raises(RoboticsError, match=r"needs 0\.0 GB in memory, this machine has"):
+            TrainingData.load([dataset], [CAMERA], CPU, "memory")
+        memory["SC_PHYS_PAGES"] = 6 * 16 * 24 * 3  # less than the longest episode, which must pass
+        with pytest.raises(RoboticsError, match="in memory"):
+            TrainingData.load([dataset], [CAMERA], CPU, "device")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+)
+def test_a_place_without_room_is_one_line(tmp_path, monkeypatch, refusal):
+    def empty(*_, **__):
+        raise refusal
+
+    dataset = Dataset.open(grow(tmp_path / "data", (4, 7, 5)))
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(
+        RoboticsError, match=r"--frames device: the images of 'observation\.images\.top' take"
+    ) as caught:
+        TrainingData.load([dataset], [CAMERA], CPU, "device")
+    assert "\n" not in str(caught.value) and "give --frames disk" in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", ["cut", "other"])

@@ -52,10 +52,12 @@ class Options:
 
 def run(options: Options) -> None:
     refuse_seed_beside_exam(options.seed, options.exam)
+    from robotics.evaluation.agents import open_policy
     from robotics.evaluation.bench import bench
 
     execution = options.how.asked()
-    target = _target(options)
+    device = open_policy(options.policy, execution, options.how.device).device
+    target = _target(options, device)
     measure = partial(
         bench,
         options.env,
@@ -66,6 +68,7 @@ def run(options: Options) -> None:
         workers=options.workers,
         copies=options.copies,
         execution=execution,
+        device=device,
         env_kwargs={} if options.action_mode is None else {"action_mode": options.action_mode},
         target=options.target,
         allow_training_seeds=options.allow_training_seeds,
@@ -143,26 +146,27 @@ def _calibrated(arm: dict[str, Any]) -> str:
     return f"calibrated   {arm['success_rate']:.1%}  [{low:.1%}, {high:.1%}] on the same seeds, in a model {about}"
 
 
-def document_of(options: Options) -> Path:
-    """Where the document goes: what is measured otherwise has another name."""
+def document_of(options: Options, device: str = "cpu") -> Path:
+    """Where the document of a policy that acts on `device` goes: what is measured otherwise has another name."""
     assert options.out is not None
     how = options.how
     steps = "" if how.n_action_steps is None else f"steps{how.n_action_steps}"
     late = f"delay{how.delay}" if how.delay else ""
     shaken = "" if how.unstick is None else f"unstick{how.unstick:g}"
+    on = "" if device == "cpu" else _harmless(device)
     place = "" if options.target is None else "on-" + _harmless(options.target.removesuffix(".json"))
     beside = "" if options.calibration is None else "calibrated"
-    execution = "-".join(part for part in (how.execution, steps, late, shaken, place, beside) if part)
+    execution = "-".join(part for part in (how.execution, steps, late, shaken, on, place, beside) if part)
     return options.out / document_name(options.policy, options.seed, options.exam, execution)
 
 
-def _target(options: Options) -> Path | None:
+def _target(options: Options, device: str) -> Path | None:
     """Where the document goes; UsageError when it is there already, or can not be."""
     if options.out is None:
         return None
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"--out {options.out} is a file; a folder is needed")
-    target = document_of(options)
+    target = document_of(options, device)
     if target.exists() and not options.overwrite:
         raise UsageError(f"{target} exists: give --overwrite to replace it, or another --out")
     require_writable(options.out)

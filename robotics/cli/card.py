@@ -54,6 +54,7 @@ def run(options: Options) -> None:
         severity=options.severity,
         exam=options.exam,
         execution=execution,
+        device=options.how.device,
         workers=options.workers,
     )
     page = write_card(document, prepare_folder(*folder, overwrite=options.overwrite))

@@ -11,7 +11,7 @@ from robotics.policies.schedule import Execution, in_words
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """How a policy's chunks become actions."""
+    """How a policy's chunks become actions, and what computes them."""
 
     execution: str | None = None
     """How chunks become actions: open_loop, receding_horizon (default), temporal_ensembling, naive_async, rtc or
@@ -23,6 +23,9 @@ class ExecutionOptions:
     unstick: float | None = None
     """Noise on what is seen while nothing around the robot moves, 0.3 for example [standard deviations of the data]:
     a policy that always answers the same stays where its answer leads nowhere."""
+    device: str = "cpu"
+    """Where the network acts: auto, cpu, cuda, cuda:N or mps; each rounds in its own way, and long episodes amplify
+    that."""
 
     def asked(self) -> Execution:
         """The same, checked. UsageError where options contradict each other."""
@@ -34,5 +37,6 @@ ExecutionField = Annotated[ExecutionOptions, tyro.conf.arg(name="")]
 
 
 def executed(document: Mapping[str, Any]) -> list[str]:
-    """A line that says how chunks were executed, where a document does."""
-    return ["execution    " + in_words(document["execution"])] if document.get("execution") else []
+    """Lines that say how chunks were executed, and on what device, where a document does."""
+    lines = ["execution    " + in_words(document["execution"])] if document.get("execution") else []
+    return lines + ([f"device       {document['device']}"] if document.get("device", "cpu") != "cpu" else [])

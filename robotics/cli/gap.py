@@ -79,10 +79,12 @@ def run(options: Options) -> None:
         copies=options.copies,
         env_kwargs={} if options.action_mode is None else {"action_mode": options.action_mode},
         execution=execution,
+        device=options.how.device,
     )
     document = gap(request, options.out, overwrite=options.overwrite)
     if options.films and options.target is not None:
-        film_gap(document, open_target(options.target, options.env).env_kwargs(), options.out, options.films)
+        there = open_target(options.target, options.env).env_kwargs()
+        film_gap(document, there, options.out, options.films, options.how.device)
     page = write_gap_page(options.out)
     print(json.dumps(document, indent=2, allow_nan=False) if options.json else describe(document, page))
 
@@ -95,7 +97,8 @@ def describe(document: dict[str, Any], written: Path) -> str:
     lines = [f"{document['env']}, {seeds}, randomisation off; {where}", *executed(document)]
     for one in document["policies"]:
         checked, planned = counted(one["determinism"]["seeds"], "seed"), one["plan"]
-        lines.append(f"{one['label']}: same seed, same episode, bit for bit ({checked}, run twice)")
+        on = "" if one["device"] == "cpu" else f"network on {one['device']}; "
+        lines.append(f"{one['label']}: {on}same seed, same episode, bit for bit ({checked}, run twice)")
         lines += [f"  {note}" for note in planned["notes"]]
         tell = "tells" if planned["seeds"] == 1 else "tell"
         lines.append(f"  {counted(planned['seeds'], 'seed')} {tell} differences of about ±{planned['half_width']:.0%}")

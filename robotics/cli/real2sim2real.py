@@ -77,6 +77,7 @@ def run(options: Options) -> None:
         episodes=options.episodes,
         seed=options.seed,
         execution=execution,
+        device=options.how.device,
         workers=options.workers,
         copies=options.copies,
     )

@@ -55,7 +55,13 @@ def run(options: Options) -> None:
         there, about = place(options.env, options.target, options.calibration, kwargs)
         env_kwargs |= there
     episode = record(
-        shot, options.out, overwrite=options.overwrite, env_kwargs=env_kwargs, execution=execution, about=about
+        shot,
+        options.out,
+        overwrite=options.overwrite,
+        env_kwargs=env_kwargs,
+        execution=execution,
+        device=options.how.device,
+        about=about,
     )
     outcome = {True: "success", False: "failed", None: f"return {episode.return_:.2f}"}[episode.success]
     print(f"{options.out}: {outcome} after {episode.length} steps", file=sys.stderr)

@@ -33,6 +33,9 @@ class Options:
     GPU; pixels: from cameras, for a GPU (act, dit)."""
     inputs: str | None = None
     """Observations to use, by commas (state,environment_state,top); all of the dataset's when not given."""
+    weights: str | None = None
+    """Begin at the weights of this run or checkpoint, whose architecture, inputs and normalisation are taken over
+    (fine-tuning); or with the image network of this .safetensors file, by torchvision's names of a resnet18."""
     steps: int | None = None
     """Optimiser steps in all."""
     batch_size: int | None = None

@@ -1,14 +1,17 @@
 """Decoded images of a camera as one array in a file that is mapped into memory: decoded once, read in any order.
 
 The file lies in the user's cache, never in the dataset. Its name holds a fingerprint of the dataset's files, so that
-one that was made from something else is not found, and it appears whole or not at all.
+one that was made from something else is not found, and it appears whole or not at all. When a dataset has grown, its
+file becomes the beginning of the new one, and only the new episodes are decoded.
 """
 
 import fcntl
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +33,7 @@ def is_cached(dataset: Dataset, key: str) -> bool:
 
 
 def mapped_images(dataset: Dataset, key: str) -> np.ndarray:
-    """All images uint8 (N, h, w, 3) of a camera, mapped from the cache; decodes them into it at first.
+    """All images uint8 (N, h, w, 3) of a camera, mapped from the cache; decodes those into it that are not there yet.
 
     What is written to the array stays in this process. Files that an earlier state of the dataset left are removed.
     Raises DataError for an image that is missing or damaged, RoboticsError when the disk is too small.
@@ -40,22 +43,56 @@ def mapped_images(dataset: Dataset, key: str) -> np.ndarray:
     with _locked(path):  # another training may be decoding the same: wait for it
         images = _opened(path, shape)
         if images is None:
-            for outdated in path.parent.glob(f"{_place(path)}-*.npy"):
-                outdated.unlink()
-            require_room(path.parent, float(np.prod(shape)), f"the decoded images of '{key}'")
-            publish(path, lambda temporary: _decode(dataset, key, temporary))
+            begun, count = _begun(dataset, key)
+            for outdated in path.parent.glob(f"*{_place(path)}-*"):  # and what an interrupted decoding left
+                if outdated != begun:
+                    outdated.unlink()
+            missing = sum(episode.length for episode in dataset.episodes[count:])
+            require_room(path.parent, float(missing * np.prod(shape[1:])), f"the decoded images of '{key}'")
+            publish(path, lambda temporary: _decode(dataset, key, temporary, begun, count))
             images = _opened(path, shape)
     assert images is not None
     return images
 
 
-def _decode(dataset: Dataset, key: str, path: Path) -> None:
-    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=_shape(dataset, key))
-    with progress(f"decode {key}", len(dataset.episodes), "episodes") as bar:
-        for episode in dataset.episodes:
+def _begun(dataset: Dataset, key: str) -> tuple[Path | None, int]:
+    """The file of what the dataset was before it grew, and of how many of its episodes; None, 0 where there is none."""
+    frame = _shape(dataset, key)[1:]
+    for path in cache_folder().glob(f"{_place(_path(dataset, key))}-*.npy"):
+        for count, episode in enumerate(dataset.episodes, 1):
+            if _opened(path, (episode.stop, *frame)) is not None and path == _path(_first(dataset, count), key):
+                return path, count
+    return None, 0
+
+
+def _first(dataset: Dataset, count: int) -> Dataset:
+    """The dataset as it was when it held so many episodes."""
+    episodes = dataset.episodes[:count]
+    info = dataset.info.with_totals(count, episodes[-1].stop, dataset.info.tasks)
+    return replace(dataset, info=info, episodes=episodes)
+
+
+def _decode(dataset: Dataset, key: str, path: Path, begun: Path | None, count: int) -> None:
+    """Write the images to `path`; the file `begun`, which becomes it, holds those of the first `count` episodes."""
+    shape = _shape(dataset, key)
+    if begun is not None:
+        os.replace(begun, path)
+        images = _lengthened(path, shape)
+    else:
+        images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    with progress(f"decode {key}", len(dataset.episodes) - count, "episodes") as bar:
+        for episode in dataset.episodes[count:]:
             images[episode.start : episode.stop] = dataset.episode_images(episode, key)
             bar.advance()
     images.flush()
+
+
+def _lengthened(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """The array file in `path` with more along its first axis, for which numpy leaves room in its header."""
+    with open(path, "r+b") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + math.prod(shape))
+    return np.lib.format.open_memmap(path, mode="r+")
 
 
 def _opened(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:

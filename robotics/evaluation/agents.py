@@ -10,10 +10,10 @@ import gymnasium as gym
 import numpy as np
 
 from robotics.environments import control_rate, instruction, observation_dict, taken_by, usual_option
-from robotics.errors import DataError, UsageError, unknown_name
+from robotics.errors import UsageError, unknown_name
 from robotics.outputs import read_json
 from robotics.policies.schedule import Execution, schedule_for
-from robotics.training.run_folder import CONFIG, read_run, run_of
+from robotics.training.run_folder import CONFIG, training_seeds
 from robotics.vocabulary import camera_of, to_dataset
 
 if TYPE_CHECKING:  # at run time it would load torch
@@ -51,12 +51,14 @@ class AgentSource:
         env_kwargs: what the policy needs of its environment: cameras and their size, the meaning of actions.
         trained_on: seeds of the demonstrations it learned from.
         execution: how its chunks become actions; None for one that predicts no chunks.
+        device: where its network acts.
     """
 
     policy: str
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     trained_on: tuple[int, ...] = ()
     execution: Execution | None = None
+    device: str = "cpu"
 
     @property
     def label(self) -> str:
@@ -67,6 +69,21 @@ class AgentSource:
     def told(self) -> dict[str, Any]:
         """What was asked of its execution, for documents; empty where nothing was."""
         return {} if self.execution is None else self.execution.told()
+
+    @property
+    def device_title(self) -> str:
+        """What documents call the device."""
+        if self.device == "cpu":
+            return self.device
+        from robotics.training.optimization import device_title
+
+        return device_title(self.device)
+
+    @property
+    def circumstances(self) -> dict[str, Any]:
+        """How and where it acts other than usually, for documents; empty where nothing was asked."""
+        execution = {"execution": self.told} if self.told else {}
+        return execution | ({} if self.device == "cpu" else {"device": self.device_title})
 
     def options(self, env_id: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
         """What to make environment `env_id` with, what is `given` included. UsageError for other actions."""
@@ -93,17 +110,22 @@ class AgentSource:
             from robotics.reinforcement.agent import LearnedAgent
 
             return LearnedAgent(self.policy, env)
-        return _Trained(self.policy, env, self.execution)
+        return _Trained(self.policy, env, self.execution, self.device)
 
 
-def open_policy(policy: str, execution: Execution | None = None) -> AgentSource:
+def open_policy(policy: str, execution: Execution | None = None, device: str = "cpu") -> AgentSource:
     """What `policy` names: expert, random, zero, a run, a checkpoint or a `pretrained_model` folder.
 
-    Cheap: reads configurations, no weights. UsageError for a name that is nothing, and for an `execution` that it has
-    no use for or no room in its chunk; DataError for a damaged folder.
+    `device` is where its network acts: auto (the fastest it can act on), cpu, cuda, cuda:N or mps. The same seed gives
+    the same episode on one device; on another it may not, since they round differently.
+
+    Cheap: reads configurations, no weights. UsageError for a name that is nothing, for an `execution` or a `device`
+    that it has no use for, a device that is not there, and no room in its chunk; DataError for a damaged folder.
     """
+    there = "cpu" if device == "cpu" else _on_this_machine(device)
     if policy in BUILT_IN:
         _refuse(execution, policy)
+        _refuse_device(device, policy, "it has no network")
         return AgentSource(policy)
     if not Path(policy).exists():
         raise unknown_name("policy", policy, BUILT_IN, "or give a run or checkpoint folder")
@@ -112,10 +134,12 @@ def open_policy(policy: str, execution: Execution | None = None) -> AgentSource:
     folder = find_pretrained(policy)
     if reward_learner(folder):
         _refuse(execution, policy)
-        return AgentSource(policy, dict(read_json(folder / CONFIG).get("env_kwargs", {})), _training_seeds(folder))
+        _refuse_device(device, policy, "its network is small")
+        return AgentSource(policy, dict(read_json(folder / CONFIG).get("env_kwargs", {})), training_seeds(folder))
     config = read_policy_config(folder)
     schedule_for(execution or Execution(), config, policy)
-    return AgentSource(policy, environment_options(config, policy), _training_seeds(folder), execution or Execution())
+    options = environment_options(config, policy)
+    return AgentSource(policy, options, training_seeds(folder), execution or Execution(), there)
 
 
 def environment_options(config: "PolicyConfig", policy: str) -> dict[str, Any]:
@@ -146,6 +170,17 @@ def _refuse(execution: Execution | None, policy: str) -> None:
         raise UsageError(
             f"{policy} predicts no chunks: leave out --execution, --delay, --n-action-steps and --unstick, or {policy}"
         )
+
+
+def _on_this_machine(device: str) -> str:
+    from robotics.training.optimization import fastest_device
+
+    return fastest_device(device)
+
+
+def _refuse_device(device: str, policy: str, why: str) -> None:
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"--device {device}: {policy} acts on the CPU, {why}; leave it out")
 
 
 def reward_learner(folder: Path) -> bool:
@@ -198,12 +233,12 @@ class _Zero:
 
 
 class _Trained:
-    def __init__(self, path: str, env: gym.Env, execution: Execution | None) -> None:
+    def __init__(self, path: str, env: gym.Env, execution: Execution | None, device: str) -> None:
         from robotics.policies.checkpoint import load_policy
         from robotics.policies.execution import ChunkExecutor
         from robotics.policies.packing import packed
 
-        policy = packed(load_policy(path))
+        policy = packed(load_policy(path, device))
         require_fit(path, policy.config, env.action_space, control_rate(env))
         self._executor, self._words = ChunkExecutor(policy, execution), dict[str, np.ndarray]()
 
@@ -220,14 +255,3 @@ class _Trained:
 
     def act(self, observation: Any) -> np.ndarray:
         return self._executor.act(to_dataset(observation_dict(observation)) | self._words)
-
-
-def _training_seeds(folder: Path) -> tuple[int, ...]:
-    """Seeds behind a checkpoint, from the run folder above it; none for a checkpoint that was moved out of its run."""
-    run = run_of(folder)
-    if run is None:
-        return ()
-    try:
-        return tuple(int(seed) for seed in read_run(run)["data"].get("seeds", []))
-    except (AttributeError, TypeError, ValueError):
-        raise DataError(f"{run / CONFIG}: its list of seeds is damaged") from None

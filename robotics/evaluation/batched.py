@@ -38,20 +38,22 @@ def batched_episodes(
     *,
     copies: int = 32,
     execution: Execution | None = None,
+    device: str = "cpu",
     env_kwargs: Mapping[str, Any] | None = None,
 ) -> Generator[tuple[int, Episode], None, None]:
     """(place in `seeds`, episode) as the episodes of a trained policy end, in `copies` copies of the environment.
 
-    `policy` is a run, a checkpoint, or a network that predicts chunks. What comes out is what serial episodes of the
-    same seeds give, up to the rounding of batched matrix products, which a long episode can amplify; the same `copies`
-    give the same numbers. Times are each episode's share of what the copies took together.
+    `policy` is a run or a checkpoint, which acts on `device`, or a network that predicts chunks, which acts where it
+    lies. What comes out is what serial episodes of the same seeds give, up to the rounding of batched matrix products,
+    which a long episode can amplify; the same `copies` give the same numbers. Times are each episode's share of what
+    the copies took together.
 
     Raises UsageError where environment, policy and execution do not fit each other.
     """
     if copies < 1:
         raise UsageError(f"--copies {copies}: at least one is needed")
     by_reward = not isinstance(policy, Policy) and reward_learner(find_pretrained(policy))
-    mind = _Rewarded(str(policy), execution) if by_reward else _Chunks(policy, execution)
+    mind = _Rewarded(str(policy), execution) if by_reward else _Chunks(policy, execution, device)
     kwargs = {**mind.env_kwargs, **(env_kwargs or {})}
     env: Any = make_vector(env_id, max(1, min(copies, len(seeds))), autoreset_mode="Disabled", **kwargs)
     try:
@@ -65,9 +67,9 @@ def batched_episodes(
 class _Chunks:
     """A network that predicts chunks."""
 
-    def __init__(self, policy: str | Path | Policy, execution: Execution | None) -> None:
+    def __init__(self, policy: str | Path | Policy, execution: Execution | None, device: str) -> None:
         self._name = "the policy" if isinstance(policy, Policy) else str(policy)
-        self._network = policy.eval() if isinstance(policy, Policy) else packed(load_policy(policy))
+        self._network = policy.eval() if isinstance(policy, Policy) else packed(load_policy(policy, device))
         self.schedule = schedule_for(execution or Execution(), self._network.config, self._name)
         self.env_kwargs = environment_options(self._network.config, self._name)
 

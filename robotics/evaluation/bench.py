@@ -53,6 +53,7 @@ def bench(
     workers: int = 1,
     copies: int = 1,
     execution: Execution | None = None,
+    device: str = "cpu",
     env_kwargs: Mapping[str, Any] | None = None,
     target: str | None = None,
     calibration: Path | None = None,
@@ -62,8 +63,8 @@ def bench(
 
     Episode i uses `seed` + i, or the i-th seed of the secret `exam`. What is measured does not depend on `workers`
     (processes), only how long it takes. With `copies` above one they run side by side in one process, the network
-    answering for all at once, as `evaluation.batched` says. `target` is a place other than the simulation as it is
-    (`sim2real.targets`), `calibration` a model that an identification found.
+    answering for all at once, as `evaluation.batched` says. `device` is where it answers (`open_policy`). `target` is a
+    place other than the simulation as it is (`sim2real.targets`), `calibration` a model that an identification found.
 
     Raises UsageError for names that do not exist, and for seeds that a trained policy has learned from.
     """
@@ -72,7 +73,7 @@ def bench(
             raise UsageError(f"{option} {number}: at least one is needed")
     if workers > 1 and copies > 1:
         raise UsageError(f"--workers {workers} contradicts --copies {copies}: copies run side by side in one process")
-    source = open_policy(policy, execution)
+    source = open_policy(policy, execution, device)
     if copies > 1 and policy in BUILT_IN:
         raise UsageError(f"--copies {copies} is for trained policies; give {policy} --workers")
     seeds = evaluation_seeds(episodes, seed, exam)
@@ -97,8 +98,7 @@ def bench(
     document = {"schema": SCHEMA, "env": env_id, "policy": policy, "policy_label": source.label}
     document |= shown
     document |= {"seed": seed} if exam is None else {"seed": None, "exam": fingerprint(exam)}
-    if source.told:
-        document["execution"] = source.told
+    document |= source.circumstances
     if copies > 1:
         document["copies"] = copies
     in_order_of_seeds = [results[number] for number in range(episodes)]
@@ -117,9 +117,8 @@ def _episodes(
     if copies > 1:
         from robotics.evaluation.batched import batched_episodes
 
-        done = batched_episodes(
-            env_id, source.policy, seeds, copies=copies, execution=source.execution, env_kwargs=kwargs
-        )
+        how: dict[str, Any] = {"execution": source.execution, "device": source.device, "env_kwargs": kwargs}
+        done = batched_episodes(env_id, source.policy, seeds, copies=copies, **how)
         with closing(done):
             yield done
         return

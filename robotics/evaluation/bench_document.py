@@ -57,6 +57,7 @@ def require_circumstances(path: Path, document: dict[str, Any]) -> None:
     for name, table in tables.items():
         require(isinstance(table, dict), path, f"{name} is no table")
     require(isinstance(tables["target"].get("values", {}), dict), path, "target.values is no table")
+    require(isinstance(document.get("device") or "", str), path, f"device is {document.get('device')!r}, no name")
 
 
 def _check_episode(path: Path, number: int, episode: Any) -> None:

@@ -7,8 +7,10 @@ from robotics.policies.schedule import in_words
 
 
 def circumstances(document: Mapping[str, Any]) -> list[str]:
-    """What a document of a bench or a film says of its `execution`, `target` and `calibration`, for people."""
+    """What a document of a bench or a film says of `execution`, `device`, `target` and `calibration`, for people."""
     found = [in_words(document["execution"])] if document.get("execution") else []
+    if device := document.get("device"):
+        found.append(f"network on {device}")
     if (target := document.get("target")) and target.get("kind") != "simulation":
         found.append(f"on {target_in_words(target)}")
     if calibration := document.get("calibration"):

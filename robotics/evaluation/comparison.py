@@ -263,7 +263,7 @@ def _differ(first: Method, second: Method) -> list[str]:
     several = len(first.benches) + len(second.benches) > 2
     for bench in (*first.benches[1:], *second.benches):
         b, of = bench.document, f" of {bench.file}" if several else ""
-        measured = ("target", "calibration", "execution", "env_kwargs")
+        measured = ("target", "calibration", "execution", "device", "env_kwargs")
         found += [f"{name}{of}" for name in measured if (a.get(name) or None) != (b.get(name) or None)]
         of_a, of_b = (one.get("versions") or {} for one in (a, b))
         others = sorted(name for name in of_a.keys() & of_b.keys() if of_a[name] != of_b[name])

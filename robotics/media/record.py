@@ -47,18 +47,20 @@ def record(
     overwrite: bool = False,
     env_kwargs: Mapping[str, Any] | None = None,
     execution: Execution | None = None,
+    device: str = "cpu",
     about: Mapping[str, Any] | None = None,
 ) -> Episode:
     """Film one episode into `out` (MP4, H.264) and describe it in a JSON file beside it; returns the episode.
 
-    `about` is what caption and description say of the place (`sim2real.places`) that `env_kwargs` makes.
+    `about` is what caption and description say of the place (`sim2real.places`) that `env_kwargs` makes; `device` is
+    where the policy's network acts (`open_policy`).
 
     Raises UsageError for names that do not exist, a camera or size the environment does not offer, or an `out` that is
     already there; RoboticsError when nothing can be rendered.
     """
     _check(shot, out, overwrite)
     render_kwargs = _render_kwargs(shot)
-    source = open_policy(shot.policy, execution)
+    source = open_policy(shot.policy, execution, device)
     _choose_backend()
     env = make_env(shot.env_id, **source.options(shot.env_id, env_kwargs), **render_kwargs)
     try:
@@ -74,7 +76,7 @@ def record(
 
             episode = run_episode(env, agent, shot.seed, keep_frame)
             bar.finish_early()
-            told = {**({"execution": source.told} if source.told else {}), **(about or {})}
+            told = {**source.circumstances, **(about or {})}
             caption = _caption(shot, env, source.label, told, episode, fps)
             develop(frames, caption, fps, shot.speed, out)
     finally:

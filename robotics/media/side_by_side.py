@@ -12,13 +12,14 @@ import numpy as np
 from robotics.environments import control_rate, instruction, make_env
 from robotics.errors import UsageError
 from robotics.evaluation.agents import AgentSource, open_policy
+from robotics.evaluation.circumstances import circumstances
 from robotics.evaluation.rollout import Episode, run_episode
 from robotics.media.caption import Caption
 from robotics.media.develop import STILL_S, USUAL_FPS
 from robotics.media.spool import FrameSpool
 from robotics.media.video import film
 from robotics.outputs import refuse_existing, require_room, require_writable, write_json
-from robotics.policies.schedule import Execution, in_words
+from robotics.policies.schedule import Execution
 
 #: Pictures per second at most: two episodes are drawn for one film, and drawing is what it costs.
 MAX_FPS = 25.0
@@ -41,6 +42,7 @@ def record_side_by_side(
     out: Path,
     *,
     execution: Execution | None = None,
+    device: str = "cpu",
     size: tuple[int, int] = (360, 480),
     overwrite: bool = False,
 ) -> tuple[Episode, Episode]:
@@ -54,7 +56,7 @@ def record_side_by_side(
     refuse_existing(out, overwrite)
     require_writable(out.parent)
     require_room(out.parent, 50e6, "the video")
-    source = open_policy(policy, execution)
+    source = open_policy(policy, execution, device)
     with FrameSpool() as left, FrameSpool() as right:
         takes = [
             _take(env_id, source, seed, side, size, spool) for side, spool in zip(sides, (left, right), strict=True)
@@ -84,7 +86,7 @@ def _take(env_id: str, source: AgentSource, seed: int, side: Side, size: tuple[i
         episode = run_episode(env, source.agent(env), seed, keep_frame)
         fps = control_hz / every
         outcome = "success" if episode.success else "failed" if episode.success is False else "not reported"
-        details = [source.label, f"seed {seed}", *([in_words(source.told)] if source.told else [])]
+        details = [source.label, f"seed {seed}", *circumstances(source.circumstances)]
         detail = " · ".join([*details, instruction(env, env_id)])
         return _Take(episode, Caption(side.name, detail, outcome, episode.success), fps)
     finally:
@@ -121,7 +123,7 @@ def _description(
         "env": env_id,
         "policy": source.policy,
         "policy_label": source.label,
-        **({"execution": source.told} if source.told else {}),
+        **source.circumstances,
         "seed": seed,
         "speed": 1.0,
         "outcome": " | ".join(take.caption.outcome for take in takes),

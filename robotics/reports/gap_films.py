@@ -10,7 +10,9 @@ from robotics.media.side_by_side import Side, record_side_by_side
 from robotics.policies.schedule import Execution
 
 
-def film_gap(document: Mapping[str, Any], target_kwargs: Mapping[str, Any], folder: Path, count: int) -> list[Path]:
+def film_gap(
+    document: Mapping[str, Any], target_kwargs: Mapping[str, Any], folder: Path, count: int, device: str = "cpu"
+) -> list[Path]:
     """Film up to `count` telling seeds of every policy into `folder`/videos; returns the films.
 
     `document` is a gap with a target, `target_kwargs` what its environment is made with besides (`Target.env_kwargs`).
@@ -18,13 +20,14 @@ def film_gap(document: Mapping[str, Any], target_kwargs: Mapping[str, Any], fold
     """
     own = dict(document["env_kwargs"])
     sides = Side("simulation", own), Side(target_in_words(document["target"]), {**own, **target_kwargs})
-    execution, films = Execution(**document["execution"]), []
+    how: dict[str, Any] = {"execution": Execution(**document["execution"]), "device": device}
+    films = []
     for one in document["policies"]:
         name = re.sub(r"[^\w.-]+", "_", one["label"])
         for place in telling_places(one["sim"]["success"], one["target"]["success"], count):
             seed = int(document["seed"]) + place
             film = folder / "videos" / f"{name}-seed-{seed}.mp4"
-            record_side_by_side(document["env"], one["policy"], seed, sides, film, execution=execution, overwrite=True)
+            record_side_by_side(document["env"], one["policy"], seed, sides, film, **how, overwrite=True)
             films.append(film)
     return films
 

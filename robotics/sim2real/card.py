@@ -57,19 +57,20 @@ def robustness_card(
     severity: float = 1.0,
     exam: str | None = None,
     execution: Execution | None = None,
+    device: str = "cpu",
     workers: int = 1,
 ) -> dict[str, Any]:
     """The card's document: success as it is and under every axis, paired by seed, with intervals and Holm's p-values.
 
     `severity` 1 is the end of the factors' ranges. What is measured does not depend on `workers`. Raises UsageError for
-    names that do not exist, environments that are not ours, an `execution` that the policy has no use for, and seeds
-    that it has learned from.
+    names that do not exist, environments that are not ours, an `execution` or `device` that the policy has no use for,
+    and seeds that it has learned from.
     """
     if workers < 1:
         raise UsageError(f"--workers {workers}: at least one is needed")
     if not 0 < severity <= 2:
         raise UsageError(f"--severity {severity:g}: within 0 … 2, where 1 is the end of the factors' ranges")
-    source = open_policy(policy, execution)
+    source = open_policy(policy, execution, device)
     seeds = evaluation_seeds(episodes, seed, exam)
     refuse_training_seeds(seeds, source.trained_on, policy)
     kwargs = source.options(env_id, None)
@@ -81,7 +82,7 @@ def robustness_card(
     nominal = Axis("as it is", "nominal", ((env_id, {}),))
     outcomes = _measure([nominal, *(axis for axis in tried if axis.missing is None)], source, kwargs, seeds, workers)
     document = {"schema": SCHEMA, "kind": KIND, "env": env_id, "policy": policy, "policy_label": source.label}
-    document |= {"execution": source.told} if source.told else {}
+    document |= source.circumstances
     document |= {"seed": seed if exam is None else None, "episodes": episodes, "severity": severity}
     document |= {"enough": episodes >= ENOUGH_EPISODES, "seeds": seeds if exam is None else list(range(episodes))}
     rows = [_row(axis, outcomes.get(axis.name), outcomes[nominal.name]) for axis in tried]

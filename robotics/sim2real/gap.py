@@ -10,7 +10,7 @@ own), all success in [0, 1]. An interval is null where all seeds agree, which do
      "target": null | {"kind": "hidden twin" | "factors", "env", "severity", "seed", "commitment", "values"},
      "ranges": null | preset,  "factors": [names with curves], "versions", "seconds", "not_modelled": [text],
      "policies": [{
-       "policy", "label",
+       "policy", "label", "device": where its network acted,
        "determinism": {"seeds", "worlds", "identical": true},
        "plan": {"seeds", "levels", "groups": text | null, "within": text | null, "curves": bool, "episodes", "seconds",
                 "half_width", "notes": [text]},
@@ -119,6 +119,7 @@ class Request:
     copies: int = 1
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     execution: Execution = field(default_factory=Execution)
+    device: str = "cpu"
 
 
 def gap(request: Request, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def gap(request: Request, out: Path, *, overwrite: bool = False) -> dict[str, An
         preset(request.ranges)
     budget_s = None if request.budget is None else parse_budget(request.budget)
     seeds = evaluation_seeds(request.episodes, request.seed)
-    sources = [open_policy(policy, request.execution) for policy in request.policies]
+    sources = [open_policy(policy, request.execution, request.device) for policy in request.policies]
     for source in sources:
         refuse_training_seeds(seeds, source.trained_on, source.policy)
         if request.copies > 1 and source.policy in BUILT_IN:
@@ -236,6 +237,7 @@ class _Policy:
         result: dict[str, Any] = {
             "policy": self._source.policy,
             "label": self._label,
+            "device": self._source.device_title,
             "determinism": checked,
             "plan": chosen.as_dict(),
             "sim": sim,

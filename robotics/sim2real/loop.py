@@ -5,6 +5,7 @@ seeds:
 
     {"schema": 1, "kind": "real2sim2real", "env", "policy", "label", "seed", "episodes", "versions",
      "execution": {setting: value},                 of chunks, by all arms; what was asked, empty where nothing was
+     "device": where networks acted in measuring,
      "target": as in gap.json,
      "logs": {"motions", "seconds", "dropout": {"value", "ci95", …}},     share of measurements that were lost
      "identification": {"promoted", "verdict", "parameters", "replay_rmse", "improvement"},    as in sysid.json
@@ -108,6 +109,7 @@ class Request:
     episodes: int = 50
     seed: int = 1_000_000
     execution: Execution = field(default_factory=Execution)
+    device: str = "cpu"
     workers: int = 1
     copies: int = 1
 
@@ -139,7 +141,7 @@ class _Loop:
         require_servo_robot(request.env)
         families = request.parameters or families_of(request.env)
         self.settings = Settings(families=families, fit_s=request.fit_seconds, starts=request.starts)
-        self.source = open_policy(request.policy, request.execution)
+        self.source = open_policy(request.policy, request.execution, request.device)
         self.recipe = _run_behind(request.policy)
         self.origin = origin_of(self.recipe, request.env)
         self.demonstrations = request.demonstrations or self.origin.episodes
@@ -181,7 +183,7 @@ class _Loop:
                 left_out[name] = str(error)
                 _say(f"{name} is left out: {error}")
                 continue
-            measured = self._measured(name, open_policy(str(run), self.request.execution))
+            measured = self._measured(name, open_policy(str(run), self.request.execution, self.request.device))
             arms[name] = {"what": what, **measured, "gain": gain(measured["target"], arms["before"]["target"])}
         arms["before"]["gain"] = None
         closed = closed_fraction(arms)
@@ -194,6 +196,7 @@ class _Loop:
             "seed": self.request.seed,
             "episodes": self.request.episodes,
             "execution": self.source.told,
+            "device": self.source.device_title,
             "target": self.target.public,
             "logs": logged,
             "identification": {
@@ -290,7 +293,9 @@ class _Loop:
         path, asked = self.out / REQUEST, {k: v for k, v in asdict(self.request).items() if k not in _FREE}
         asked = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
         asked |= {"execution": self.request.execution.told(), "behind": self.target.public}
-        older = {"execution": {}, "behind": self.target.public}  # what folders of earlier versions do not say
+        asked |= {"device": self.source.device_title}
+        # What folders of earlier versions do not say
+        older = {"execution": {}, "behind": self.target.public, "device": "cpu"}
         before = {**older, **read_json(path)} if path.exists() else asked
         if changed := [name for name in asked if before.get(name) != asked[name]]:
             name, (then, now) = changed[0], (before.get(changed[0]), asked[changed[0]])

@@ -103,6 +103,7 @@ class Trials:
         for world in dict.fromkeys(world for world, _ in trials):
             seeds = [seed for other, seed in trials if other == world]
             kwargs = {**self.env_kwargs, **({"world": world} if not world.nominal else {})}
-            options: dict[str, Any] = {"copies": self._copies, "execution": self.source.execution}
-            episodes = evaluate_batched(self.env_id, self.source.policy, seeds, env_kwargs=kwargs, **options)
+            how: dict[str, Any] = {"execution": self.source.execution, "device": self.source.device}
+            how |= {"copies": self._copies, "env_kwargs": kwargs}
+            episodes = evaluate_batched(self.env_id, self.source.policy, seeds, **how)
             yield from (((world, episode.seed), Outcome.of(episode)) for episode in episodes)

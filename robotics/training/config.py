@@ -1,9 +1,10 @@
 """How a policy is trained, whatever its family."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from robotics.errors import UsageError
+from robotics.policies.documents import CAME_LATER
 
 #: Where images lie during training: `auto` takes the first of the others that has room.
 Place = Literal["auto", "device", "memory", "disk"]
@@ -37,6 +38,8 @@ class TrainConfig:
     """Stop after this much training time [s], resumed sessions included."""
     compile: bool = False
     """Let torch.compile fuse the network: minutes at first, fewer and larger kernels then."""
+    weights: str | None = field(default=None, metadata=CAME_LATER)
+    """Begin at those of this run or checkpoint, or with the image network of this safetensors file; None: at random."""
     frames: Place = "auto"
     """Images on the device, in memory, or mapped from decoded files in the user's cache (disk)."""
     log_every: int = 50

@@ -1,6 +1,6 @@
 """The datasets in memory, and batches from them: a window of observation and future actions per frame."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,10 +50,13 @@ class TrainingData:
         inputs: Sequence[str],
         device: torch.device | None = None,
         place: Place = "auto",
+        earlier: "TrainingData | None" = None,
     ) -> "TrainingData":
         """Read the columns `inputs` and the actions onto `device`, images as `place` says.
 
-        Raises DataError for a value that is not finite, and for no frames.
+        Images that `earlier` holds of these datasets, which may have grown since, stay where they lie: only those of
+        new episodes are read. Raises DataError for a value that is not finite, and for no frames; RoboticsError where
+        there is no room.
         """
         device = device or torch.device("cpu")
         for dataset in datasets:
@@ -61,14 +64,17 @@ class TrainingData:
                 raise DataError(f"{dataset.root}: holds no complete episode to train on")
         vectors, cameras = _by_kind(inputs)
         frames = sum(dataset.info.frames for dataset in datasets)
-        sizes = {key: float(np.prod(datasets[0].features[key]["shape"])) * frames for key in inputs}
-        place = choose_place(place, sum(sizes[key] for key in cameras), device)
-        in_memory = [*vectors, *(cameras if place == "memory" else [])]
-        require_memory(sum(sizes[key] * (1 if camera_of(key) else 4) for key in in_memory), "the dataset")
+        numbers = {key: float(np.prod(datasets[0].features[key]["shape"])) for key in inputs}
+        vector_bytes, image_bytes = 4 * sum(numbers[key] for key in vectors), sum(numbers[key] for key in cameras)
+        longest = max(episode.length for dataset in datasets for episode in dataset.episodes)
+        at_once = frames if place == "memory" else longest  # elsewhere they go an episode at a time
+        require_memory(vector_bytes * frames + image_bytes * at_once, "the dataset")
+        held = {} if earlier is None else earlier.images
+        place = choose_place(place, image_bytes * (frames - _held(held, datasets)), device)
         texts = instructions_of(datasets)
         return cls(
             {key: _column(datasets, key).to(device) for key in vectors},
-            {key: Frames.load(datasets, key, place, device) for key in cameras},
+            {key: Frames.load(datasets, key, place, device, held.get(key)) for key in cameras},
             _column(datasets, ACTION).to(device),
             torch.from_numpy(_window_ends(datasets)).to(device),
             torch.from_numpy(np.concatenate([_tasks(dataset, texts) for dataset in datasets])).to(device),
@@ -163,6 +169,12 @@ def instructions_of(datasets: Sequence[Dataset]) -> list[str]:
 def _by_kind(inputs: Sequence[str]) -> tuple[list[str], list[str]]:
     """Vectors, cameras."""
     return [key for key in inputs if not camera_of(key)], [key for key in inputs if camera_of(key)]
+
+
+def _held(images: Mapping[str, Frames], datasets: Sequence[Dataset]) -> int:
+    """Frames of the datasets of which `images` holds every camera."""
+    of_each = [sum(len(part.images) for one in datasets for part in frames.of(one)) for frames in images.values()]
+    return min(of_each, default=0)
 
 
 def _column(datasets: Sequence[Dataset], key: str) -> Tensor:

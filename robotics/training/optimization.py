@@ -72,3 +72,18 @@ def require_device(name: str) -> torch.device | None:
     if name not in available:
         raise UsageError(f"--device {name} is not there; this machine has {', '.join(available)}")
     return torch.device(name)
+
+
+def fastest_device(name: str) -> str:
+    """The device asked for by its name; for `auto` the fastest that is here. UsageError when this machine lacks it."""
+    if require_device(name) is not None:
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def device_title(name: str) -> str:
+    """What documents call a device: its kind, and which one of that kind, whose rounding may be another."""
+    device = torch.device(name)
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

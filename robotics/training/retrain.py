@@ -1,6 +1,6 @@
 """A policy anew from other data, by the recipe of a run that exists."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,9 @@ from robotics.errors import UsageError
 from robotics.policies.documents import from_document
 from robotics.policies.registry import family
 from robotics.training.config import TrainConfig
+from robotics.training.initial_weights import settings_of
 from robotics.training.run_folder import CONFIG, read_run
 from robotics.training.train import train
-
-#: Of a policy's configuration, what comes from the data.
-_FROM_DATA = {"input_shapes", "action_dim", "fps", "robot_type", "action_mode"}
 
 
 def retrain(run: Path, data: Path, out: Path, *, steps: int | None = None, resume: bool = False) -> int:
@@ -36,9 +34,7 @@ def retrain(run: Path, data: Path, out: Path, *, steps: int | None = None, resum
         out,
         preset_name=document.get("preset", "small"),
         inputs=",".join(policy.input_shapes),
-        policy_options={
-            field.name: getattr(policy, field.name) for field in fields(kind) if field.name not in _FROM_DATA
-        },
+        policy_options=settings_of(policy),
         training_options=training,
         resume=resume,
     )

@@ -62,3 +62,14 @@ def run_of(folder: Path) -> Path | None:
         if (parent / CONFIG).is_file() and (parent / "checkpoints").is_dir():
             return parent
     return None
+
+
+def training_seeds(folder: Path) -> tuple[int, ...]:
+    """Seeds behind a checkpoint, from the run folder above it; none for a checkpoint that was moved out of its run."""
+    run = run_of(folder)
+    if run is None:
+        return ()
+    try:
+        return tuple(int(seed) for seed in read_run(run)["data"].get("seeds", []))
+    except (AttributeError, TypeError, ValueError):
+        raise DataError(f"{run / CONFIG}: its list of seeds is damaged") from None

@@ -20,8 +20,9 @@ from robotics.policies.registry import family, make_policy
 from robotics.training.checkpoints import checkpoint_bytes, has_checkpoint
 from robotics.training.config import FREE_TO_CHANGE, TrainConfig
 from robotics.training.dagger import Dagger, dagger_source
-from robotics.training.data import TrainingData, choose_inputs, instructions_of
+from robotics.training.data import TrainingData, choose_inputs, instructions_of, short_name
 from robotics.training.fit import action_mode, require_action, require_data_fit, require_env_fit, require_same_kind
+from robotics.training.initial_weights import begin_from, learned_policy, require_elsewhere, seeds_behind
 from robotics.training.loop import Counters, Evaluate, Trainer
 from robotics.training.optimization import make_accelerator, require_device
 from robotics.training.presets import USUAL, preset
@@ -65,6 +66,7 @@ def train(
         config, training = _resumed(out, datasets, name, preset_name, inputs, policy_options, training_options)
     else:
         config, training = _fresh(datasets, name, preset_name or USUAL, inputs, policy_options, training_options)
+        require_elsewhere(training.weights, out)
     require_same_kind(datasets, list(config.input_shapes))
     require_device(training.device)
     source = dagger_source(out if resume else None, datasets, config, training)
@@ -75,18 +77,19 @@ def train(
     accelerator = make_accelerator(training)
     torch.manual_seed(training.seed)
     policy = make_policy(config)
+    begun = resume and has_checkpoint(out)
+    learned = not begun and begin_from(training.weights, policy)
     require_room(out, checkpoint_bytes(policy) * 1.5, "checkpoints")
     with accelerator.main_process_first():  # one process makes the folder and decodes images, the others find them
         if accelerator.is_main_process:
             prepare_folder(out, "training run", (CONFIG,), resume=asked, overwrite=overwrite)
             begun_with = read_run(out) if resume else _document(name, preset_name or USUAL, datasets, config, training)
             write_json(out / CONFIG, {**begun_with, "training": asdict(training)})
-        begun = resume and has_checkpoint(out)
         dagger = Dagger(out, source, training, _seeds(datasets))
         spent_s = dagger.finish_round() if accelerator.is_main_process else 0.0
         dagger.read()
         frames = _load([*datasets, *dagger.datasets()], config, training, accelerator)
-    if not begun:  # else the statistics come from the checkpoint
+    if not (begun or learned):  # else the statistics come with the weights
         policy.fit_normalizer(_columns(frames))
     trainer = Trainer(policy, frames, out, training, begun, accelerator)
     trainer.use(frames, dagger.begin)
@@ -95,7 +98,7 @@ def train(
         trainer,
         dagger,
         _evaluation(out, training),
-        lambda: _load([*datasets, *dagger.datasets()], config, training, accelerator),
+        lambda: _load([*datasets, *dagger.datasets()], config, training, accelerator, earlier=trainer.data),
     )
 
 
@@ -116,10 +119,14 @@ def _train_in_rounds(
 
 
 def _load(
-    datasets: Sequence[Dataset], config: PolicyConfig, training: TrainConfig, accelerator: Accelerator
+    datasets: Sequence[Dataset],
+    config: PolicyConfig,
+    training: TrainConfig,
+    accelerator: Accelerator,
+    earlier: TrainingData | None = None,
 ) -> TrainingData:
     require_same_kind(datasets, list(config.input_shapes))
-    return TrainingData.load(datasets, list(config.input_shapes), accelerator.device, training.frames)
+    return TrainingData.load(datasets, list(config.input_shapes), accelerator.device, training.frames, earlier)
 
 
 def _fresh(
@@ -130,11 +137,19 @@ def _fresh(
     policy_options: Mapping[str, Any],
     training_options: Mapping[str, Any],
 ) -> tuple[PolicyConfig, TrainConfig]:
-    """The configuration of a new run: the preset's, with what was asked for changed."""
+    """The configuration of a new run: the preset's, or that of the policy it begins from, with what was asked for
+    changed."""
     recipe = preset(name, preset_name)
     training = TrainConfig(**{**recipe.training, **training_options})
-    usual = _suited(recipe.policy, family(name)[0], policy_options)
-    return _policy_config(name, datasets, inputs, {**usual, **policy_options}), training
+    before = learned_policy(training.weights, name)
+    if before is None:
+        usual = _suited(recipe.policy, family(name)[0], policy_options)
+        return _policy_config(name, datasets, inputs, {**usual, **policy_options}), training
+    require_data_fit(datasets[0], before, str(training.weights))
+    if inputs is not None and choose_inputs(datasets[0], inputs) != sorted(before.input_shapes):
+        has = ",".join(map(short_name, before.input_shapes))
+        raise UsageError(f"--inputs {inputs}: --weights {training.weights} observes {has}; leave --inputs out")
+    return replace(before, **policy_options), training
 
 
 def _suited(usual: Mapping[str, Any], kind: type[PolicyConfig], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,7 +241,7 @@ def _document(
             "env": [dataset.provenance.get("env") for dataset in datasets],
             "env_kwargs": [dataset.provenance.get("env_kwargs", {}) for dataset in datasets],
             "collection": [_collection(dataset.provenance) for dataset in datasets],
-            "seeds": _seeds(datasets),
+            "seeds": sorted({*_seeds(datasets), *seeds_behind(training.weights)}),
             "tasks": instructions_of(datasets),
             "fingerprint": [_fingerprint(dataset) for dataset in datasets],
         },
