@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robotics.evaluation.hierarchy import bootstrap_hierarchy
+from robotics.evaluation.hierarchy import ENOUGH, mean_over_trainings, rate_over_trainings
 from robotics.evaluation.multiple import holm
 from robotics.evaluation.paired import Pairs, bootstrap_difference, mcnemar_exact, mcnemar_mid_p, newcombe_paired
 from robotics.evaluation.power import episodes_for_width, episodes_paired, episodes_unpaired
@@ -190,26 +190,29 @@ def test_sequential_decision_needs_only_the_discordant_pairs():
     assert anytime_p([(True, True)]) == 1.0
 
 
-def test_method_interval_is_wider_than_its_episodes_say():
+def test_method_interval_is_that_of_the_trainings():
     generator = np.random.default_rng(0)
-    rates = (0.9, 0.5, 0.7, 0.4, 0.8)
-    seeds = [generator.random(200) < rate for rate in rates]
-    low, high = bootstrap_hierarchy(seeds, np.random.default_rng(1))
-    pooled = wilson(int(sum(episodes.sum() for episodes in seeds)), 1000)
-    assert high - low > 4 * (pooled[1] - pooled[0])
-    means = np.array([episodes.mean() for episodes in seeds])
-    t = stats.t.interval(0.95, 4, means.mean(), means.std(ddof=1) / math.sqrt(5))
-    assert high - low == pytest.approx(t[1] - t[0], rel=0.25)
+    for rates in ((0.9, 0.5, 0.7, 0.4, 0.8), (0.7, 0.4, 0.6)):  # drawn again, and too few for that
+        seeds = [generator.random(200) < rate for rate in rates]
+        means = [episodes.mean() for episodes in seeds]
+        t = stats.t.interval(0.95, len(rates) - 1, np.mean(means), stats.sem(means))
+        low, high = mean_over_trainings(seeds)
+        assert high - low == pytest.approx(t[1] - t[0], rel=1e-6 if len(rates) < ENOUGH else 0.25)
+        assert rate_over_trainings(seeds) == pytest.approx(np.clip((low, high), 0, 1))
+        pooled = wilson(int(sum(episodes.sum() for episodes in seeds)), 200 * len(seeds))
+        assert t[1] - t[0] > 4 * (pooled[1] - pooled[0])
 
 
-def test_method_interval_without_differences_between_seeds_is_that_of_the_episodes():
+def test_a_rate_over_trainings_that_agree_is_that_of_the_episodes():
     seeds = [np.resize([1, 0], 100) for _ in range(5)]
-    low, high = bootstrap_hierarchy(seeds, np.random.default_rng(1))
-    assert (low, high) == pytest.approx(wilson(250, 500), abs=0.01)
+    assert rate_over_trainings(seeds) == pytest.approx(wilson(250, 500), abs=0.01)
+    assert rate_over_trainings(seeds[:3]) == wilson(150, 300)
+    assert rate_over_trainings(seeds[:1]) == wilson(50, 100)
+    assert rate_over_trainings([[1.0] * 20, [0.0] * 20]) == (0.0, 1.0)
     with pytest.raises(ValueError, match="at least two"):
-        bootstrap_hierarchy(seeds[:1], np.random.default_rng(1))
+        mean_over_trainings(seeds[:1])
     with pytest.raises(ValueError, match="without episodes"):
-        bootstrap_hierarchy([[1.0], []], np.random.default_rng(1))
+        mean_over_trainings([[1.0], []])
 
 
 def _twin_trials(generator, n, agree):

@@ -7,6 +7,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
+from scipy import stats
 
 from robotics.cli.main import main
 from robotics.datasets.collect import collect
@@ -15,7 +16,7 @@ from robotics.environments import make_env
 from robotics.errors import DataError, RoboticsError, UsageError
 from robotics.reports.loop import write_loop_page
 from robotics.sim2real import loop
-from robotics.sim2real.closing import closed_fraction, closed_over, gain, verdict
+from robotics.sim2real.closing import UNSEEN, closed_fraction, closed_over, gain, verdict
 from robotics.sim2real.drawing import Randomisation
 from robotics.sim2real.dropout import measured_dropout
 from robotics.sim2real.excited_logs import families_of, log_motions, logged_task, nominal_model, require_servo_robot
@@ -266,11 +267,25 @@ def test_nothing_is_claimed_without_evidence():
 
 def test_over_several_targets_those_where_much_was_lost_count_most():
     lost, kept = arms(0, 30, 40), arms(40, 40, 40)
-    closed = closed_over([lost, kept, lost, lost], "after")
-    assert closed["value"] == pytest.approx(90 / 120)
-    assert 0.6 < closed["ci95"][0] < 0.75 < closed["ci95"][1] < 0.9
-    assert closed_over([lost, kept, lost, lost], "oracle") == {"value": 1.0, "ci95": None}
-    assert closed_over([kept, kept, lost], "after") == {"value": None, "ci95": None}  # some draws have nothing to close
+    closed = closed_over([lost] * 9 + [kept], "after")
+    assert closed["value"] == pytest.approx(270 / 360)
+    assert 0.6 < closed["ci95"][0] < 0.75 - UNSEEN / 11  # as one more target may be
+    assert closed["ci95"][0] + closed["ci95"][1] == pytest.approx(1.5)
+    nothing = {"value": None, "ci95": None}
+    assert closed_over([kept, kept, lost], "after") == nothing  # what the oracles gain may be nothing
+    assert closed_over([lost], "after") == nothing  # which says nothing of others
+
+
+def test_the_interval_over_targets_is_that_of_fieller():
+    """Its ends are the ratios that a t test just does not refuse, with one more target on the side of each."""
+    targets = [arms(before, after, 38) for before, after in ((0, 38), (10, 30), (4, 39), (20, 36), (12, 37))]
+    closed = closed_over(targets, "after")
+    rates = {name: np.array([one[name]["target"]["rate"] for one in targets]) for name in ("before", "after", "oracle")}
+    won, there = rates["after"] - rates["before"], rates["oracle"] - rates["before"]
+    assert closed["value"] == pytest.approx(won.mean() / there.mean())
+    for ratio, further in zip(closed["ci95"], (-UNSEEN, UNSEEN), strict=True):
+        left = np.append(won - ratio * there, won.mean() + (further - ratio) * there.mean())
+        assert stats.ttest_1samp(left, 0).pvalue == pytest.approx(0.05)
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------

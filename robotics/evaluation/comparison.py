@@ -15,12 +15,12 @@ from scipy.special import stdtr, stdtrit
 
 from robotics.errors import UsageError
 from robotics.evaluation.bench_document import Bench
-from robotics.evaluation.hierarchy import bootstrap_hierarchy
+from robotics.evaluation.hierarchy import mean_over_trainings, rate_over_trainings
 from robotics.evaluation.multiple import holm
 from robotics.evaluation.paired import Pairs, bootstrap_difference, mcnemar_exact, mcnemar_mid_p, newcombe_paired
 from robotics.evaluation.power import episodes_unpaired, seeds_to_show
 from robotics.evaluation.sequential import anytime_p
-from robotics.evaluation.statistics import Interval, bootstrap_mean, wilson
+from robotics.evaluation.statistics import Interval, bootstrap_mean
 from robotics.evaluation.unpaired import exact_p, newcombe, square_and_add
 
 #: Per training of a method, the results of its episodes.
@@ -93,7 +93,7 @@ def _result(method: Method) -> dict[str, Any]:
         "n": n,
         "successes": hits if method.says_success else None,
         "success_rate": _mean(successes) if method.says_success else None,
-        "success_ci95": list(_rate_over(successes)) if method.says_success else None,
+        "success_ci95": list(rate_over_trainings(successes)) if method.says_success else None,
         "return_mean": _mean(method.of_each("return")),
     }
 
@@ -132,10 +132,10 @@ def _of_trainings(first: Method, second: Method) -> dict[str, Any]:
     counts = [sum(len(bench.document["episodes"]) for bench in method.benches) for method in (first, second)]
     document |= {"paired": False, "n": counts, "left_out": [0, 0]}
     if first.says_success and second.says_success:
-        difference, interval, p = _between(first.of_each("success"), second.of_each("success"), _rate_over)
+        difference, interval, p = _between(first.of_each("success"), second.of_each("success"), rate_over_trainings)
         document |= {"difference": difference, "difference_ci95": interval}
         document |= {"test": "Welch's t test of the trainings", "p": p}
-    difference, interval, _ = _between(first.of_each("return"), second.of_each("return"), _over)
+    difference, interval, _ = _between(first.of_each("return"), second.of_each("return"), mean_over_trainings)
     return document | {"return_difference": difference, "return_difference_ci95": interval}
 
 
@@ -233,19 +233,6 @@ def verdict(one: dict[str, Any]) -> str:
 def _mean(by_training: Episodes) -> float:
     """Every training counts the same."""
     return float(np.mean([np.mean(episodes) for episodes in by_training]))
-
-
-def _over(by_training: Episodes) -> Interval:
-    return bootstrap_hierarchy(by_training, np.random.default_rng(0))
-
-
-def _rate_over(by_training: Episodes) -> Interval:
-    """Interval of a success rate: never narrower than that of so many episodes, also where all trainings agree."""
-    low, high = wilson(int(sum(map(sum, by_training))), sum(map(len, by_training)))
-    if len(by_training) == 1:
-        return low, high
-    least, most = _over(by_training)
-    return min(low, least), max(high, most)
 
 
 def _by_seed(bench: Bench) -> dict[Any, dict[str, Any]]:

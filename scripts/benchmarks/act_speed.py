@@ -4,8 +4,9 @@
 
 Two observations (state and environment state; state and two 96x96 cameras), batch 8, in fp32 and under bf16 autocast.
 The two programs take turns, `steps` at a time after a warm-up, so that a busy machine slows both; medians over the
-repetitions. Ours is the whole training loop (batch, normalisation, network, optimiser, average of the weights);
-LeRobot's is its own `update_policy` on batches that are ready and normalised. `scripts/lerobot/venv` makes its virtual
+repetitions. How both learn: `l1_second_half`, the mean error of the second half of their steps, and `l1`, all of them.
+Ours is the whole training loop (batch, normalisation, network, optimiser, average of the weights); LeRobot's is its own
+`update_policy` on batches that are ready and normalised, by its own torch. `scripts/lerobot/venv` makes its virtual
 environment.
 """
 
@@ -140,6 +141,17 @@ def compare(data: Path, work: Path, inputs: str, precision: str, repetitions: in
     }
 
 
+def summary(case: str, row: dict[str, Any]) -> str:
+    """A case in a line: what it measured, and with which torch on either side."""
+    (ours, theirs), (error, their_error) = (
+        (row[part]["ours"], row[part]["lerobot"]) for part in ("samples_per_s", "l1_second_half")
+    )
+    return (
+        f"{case}: {ours} and {theirs} samples/s, {row['ratio']} x; l1 in the second half of the steps {error} and "
+        f"{their_error}; torch {row['ours']['torch']} and {row['lerobot']['torch']}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
@@ -158,7 +170,7 @@ def main() -> None:
         for case in options.only:
             inputs, precision = case.split("/")
             results[case] = compare(data, Path(folder), inputs, precision, options.repetitions, options.steps)
-            print(case, results[case]["samples_per_s"], results[case]["ratio"], file=sys.stderr)
+            print(summary(case, results[case]), file=sys.stderr)
     for inputs in INPUTS:  # bf16 is the lever: against what LeRobot does by default
         fp32, bf16 = results.get(f"{inputs}/fp32"), results.get(f"{inputs}/bf16")
         if fp32 and bf16:

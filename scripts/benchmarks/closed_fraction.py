@@ -10,7 +10,7 @@ Then, on each twin that costs the policy so much and the teacher can do, the loo
 `wide` learned in worlds of half and of all of the registry's ranges, nothing identified; `identified` in the one world
 that 120 s of logs tell of (30 s of them are fitted, from the nominal values alone); `after` in worlds around it;
 `oracle` in the twin itself. Closed is (p_arm - p_before) / (p_oracle - p_before) of the means over those twins; its
-interval has twins and seeds drawn again.
+interval is for twins like these (`robotics.sim2real.closing.closed_over`).
 What is in --work is not made again. With --keep neither is what the published row knows already: its survey, and the
 loops on other twins, each with the commit that it ran at; so the twins may be gone through in several calls.
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from provenance import provenance, publish, rows_of
+from provenance import COMMIT, publish, rows_of
 
 from robotics.datasets.collect import collect
 from robotics.datasets.demonstration import Source
@@ -181,7 +181,7 @@ def on_twin(seed: int, env_id: str, run: Path, options: argparse.Namespace, work
 
 def published(name: str, recipe: Recipe, episodes: int, screen: int) -> dict[str, Any]:
     """The row of that name, for --keep; UsageError for one of another recipe or length."""
-    row = rows_of(RESULT, [name]).get(name)
+    row = rows_of(RESULT).get(name)
     wanted = (asdict(recipe), episodes, screen)
     if row is None or (row["recipe"], row["episodes"], row["screened"]["episodes"]) != wanted:
         raise UsageError(
@@ -191,10 +191,10 @@ def published(name: str, recipe: Recipe, episodes: int, screen: int) -> dict[str
     return row
 
 
-def outcomes(document: dict[str, Any], commit: str) -> dict[str, str]:
+def outcomes(document: dict[str, Any]) -> dict[str, str]:
     """What a loop's policies did on its twin, a digit a seed; with the commit."""
     arms = document["arms"]
-    return {"commit": commit, **{name: "".join(map(str, map(int, arms[name]["target"]["success"]))) for name in ARMS}}
+    return {"commit": COMMIT, **{name: "".join(map(str, map(int, arms[name]["target"]["success"]))) for name in ARMS}}
 
 
 def arms_of(kept: dict[str, str]) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     os.environ["ROBOTICS_TWIN_KEY"] = KEY
-    env_id, work, commit = f"robotics/{options.task}-v0", options.work / options.task, provenance()["commit"]
+    env_id, work = f"robotics/{options.task}-v0", options.work / options.task
     started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     recipe, name = RECIPES[options.task], f"{options.task}, {options.severity}"
@@ -254,7 +254,7 @@ def main() -> None:
         except RoboticsError as error:
             beyond[seed] = str(error).partition(";")[0]
             continue
-        loops[seed] = outcomes(document, commit)
+        loops[seed] = outcomes(document)
         print(seed, {arm: rate(loops[seed][arm]) for arm in ARMS}, flush=True)
     looped = [arms_of(loops[seed]) for seed in sorted(loops)]
     row = {
@@ -270,10 +270,9 @@ def main() -> None:
         "success": {arm: [rate(loops[seed][arm]) for seed in sorted(loops)] for arm in ARMS},
         "closed": {arm: closed_over(looped, arm) if looped else None for arm in ARMS[1:-1]},
         "minutes": round((time.monotonic() - started) / 60, 1),
-        "commit": commit,
     }
     order = [f"{task}, {severity}" for task in RECIPES for severity in SEVERITIES]
-    publish(RESULT, {"rows": rows_of(RESULT, order, **{name: row})})
+    publish(RESULT, {}, order=order, rows={name: row})
 
 
 if __name__ == "__main__":

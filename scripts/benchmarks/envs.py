@@ -11,7 +11,6 @@ each with the commit it was measured at.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 from peers import gym_aloha
-from provenance import RESULTS, provenance, publish, rows_of
+from provenance import publish
 
 import robotics
 from robotics.environments import make_env, make_vector
@@ -139,16 +138,13 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="+", default=[], help="environments whose ids hold one of these")
     parser.add_argument("--peer", choices=["gym_aloha"], help="compare with it as well, in its own virtual environment")
     options = parser.parse_args()
-    commit, fresh = provenance()["commit"], {}
+    fresh = {}
     ant = gym.make_vec("Ant-v5", num_envs=COPIES, vectorization_mode="async")
     for env_id in robotics.ENVIRONMENTS:
         if not options.only or any(word in env_id for word in options.only):
-            row = {**stepping(env_id, ant), **serial(env_id), "images_96": images(env_id, (96, 96)), "commit": commit}
-            fresh[env_id] = row
-            print(env_id, row, flush=True)
+            fresh[env_id] = {**stepping(env_id, ant), **serial(env_id), "images_96": images(env_id, (96, 96))}
+            print(env_id, fresh[env_id], flush=True)
     ant.close()
-    rows = rows_of("envs", robotics.ENVIRONMENTS, **fresh)
-    document: dict[str, Any] = {"copies": COPIES, "rows": rows, "engine": mujoco.__version__}
-    earlier = json.loads((RESULTS / "envs.json").read_text())
-    peer = {**beside_gym_aloha(), "commit": commit} if options.peer else earlier.get("gym_aloha")
-    publish("envs", {**document, "gym_aloha": peer})
+    peers = {options.peer: beside_gym_aloha()} if options.peer else {}
+    document = {"copies": COPIES, "engine": mujoco.__version__}
+    publish("envs", document, order=robotics.ENVIRONMENTS, rows=fresh, peers=peers)

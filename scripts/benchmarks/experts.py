@@ -12,7 +12,7 @@ import os
 from typing import Any
 
 import numpy as np
-from provenance import provenance, publish, rows_of
+from provenance import publish, rows_of
 from readme_table import into_readme
 
 import robotics
@@ -61,8 +61,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     for env_id in robotics.ENVIRONMENTS:
         if not options.only or any(word in env_id for word in options.only):
-            commit = provenance()["commit"]  # of what is measured: the tree may change meanwhile
-            row = {**measured(env_id, options.episodes, options.workers), "commit": commit}
-            publish("experts", {"seed": FIRST_SEED, "rows": rows_of("experts", robotics.ENVIRONMENTS, **{env_id: row})})
+            row = measured(env_id, options.episodes, options.workers)
+            publish("experts", {"seed": FIRST_SEED}, order=robotics.ENVIRONMENTS, rows={env_id: row})
     if not options.no_readme:
-        into_readme("experts", table(rows_of("experts", robotics.ENVIRONMENTS)))
+        into_readme("experts", table(rows_of("experts")))

@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python scripts/benchmarks/humanoid.py [--seeds 20] [--only WORD …]
 
-With `--only`, the rows that are measured take the place of those in the last result; each row names its commit. What is
-measured is published even when the run is interrupted.
+What is measured takes the place of its row in the last result; each row names its commit. What is measured is published
+even when the run is interrupted.
 
 Every row by estimated and by true state; those beyond what is asked for on a quarter of the seeds. A seed draws the
 joints' initial errors, the noise of the sensors, and the moment of a push. `without_a_step` counts the robots that
@@ -12,7 +12,6 @@ velocity (vx, vy, wz), the worst of all seeds.
 """
 
 import argparse
-import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from math import radians
 from typing import Any, get_args
 
 import numpy as np
-from provenance import RESULTS, provenance, publish
+from provenance import publish
 
 from robotics.control.run import run_trial
 from robotics.control.trial import Conditions, StateSource, Trial
@@ -117,11 +116,6 @@ def timing(runs: int = 5) -> dict[str, Any]:
     return result
 
 
-def previous() -> dict[str, Any]:
-    path = RESULTS / "humanoid.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser()
@@ -129,21 +123,20 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="+", default=[], help="rows whose names hold one of these; timing: the times")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    document = {name: previous().get(name, {}) if options.only else {} for name in ("timing_ms_p50", "rows")}
-    commit = provenance()["commit"]
+    fresh: dict[str, dict[str, Any]] = {"timing_ms_p50": {}, "rows": {}}
     try:
         if not options.only or "timing" in options.only:
-            document["timing_ms_p50"] = timing()
+            fresh["timing_ms_p50"] = timing()
         with ProcessPoolExecutor(options.workers) as pool:
             for name, row in rows().items():
                 if options.only and not any(word in name for word in options.only):
                     continue
-                result: dict[str, Any] = {"commit": commit}
+                result: dict[str, Any] = {}
                 for state in get_args(StateSource):
                     seeds = range(max(1, round(row.share * options.seeds)))
                     documents = list(pool.map(one, [row] * len(seeds), [state] * len(seeds), seeds))
                     result[state] = summary(row, documents)
                     print(f"{name} ({state}): {result[state]}", flush=True)
-                document["rows"][name] = result
+                fresh["rows"][name] = result
     finally:
-        publish("humanoid", document)
+        publish("humanoid", {}, order=rows(), **fresh)

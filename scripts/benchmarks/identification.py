@@ -5,14 +5,13 @@
 FOLDER holds the published logs: sage_so101/*.npz, contactnets_cube/tosses.npz, dfki_double_pendulum/*.npz,
 dfki_simple_pendulum/*.csv (scripts/examples/sysid/ says where they are from). Every number is of motions that were held
 out, three in ten, drawn by seed 0; the simple pendulum's are named, since its runs carry different masses. Each part
-replaces its own entry of results/identification.json.
+replaces its own entry of results/identification.json, with the commit that it was measured at.
 
 `known`: a servo arm of two joints whose masses, friction, armature, stiffness, damping and delay are drawn anew for
 each set; 60 s of `robotics sysid excite`, simulated by plain MuJoCo; encoders of 4096 steps, torques with noise.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from provenance import RESULTS, publish
+from provenance import publish
 
 from robotics.sim2real.identification.excitation import excite
 from robotics.sim2real.identification.identify import Settings, identify
@@ -267,9 +266,7 @@ def main() -> None:
             print(f"{name}: skipped, no --logs")
             continue
         part = known(options.sets) if name == "known" else PARTS[name](options.logs.resolve())
-        kept = RESULTS / f"{NAME}.json"
-        parts = json.loads(kept.read_text())["parts"] if kept.exists() else {}
-        publish(NAME, {"parts": {**parts, name: part}})
+        publish(NAME, {}, parts={name: part})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Weights are random: they do not change the time. Per row: median and 99th percentile of the wall time, and the median of
 the processor time, which other programs on the machine disturb less. `onnx_p50_ms` is the same policy as `robotics
-export --format onnx` writes it, in onnxruntime on one thread. `--only dit` runs the rows that begin so.
+export --format onnx` writes it, in onnxruntime on one thread. `--only dit` runs the rows that begin so; the others
+stay, each with the commit it was measured at.
 """
 
 import argparse
@@ -114,4 +115,4 @@ if __name__ == "__main__":
         for title, name, recipe, cameras, changes in rows()
         if title.startswith(arguments.only)
     }
-    publish("inference", {"threads": 1, "batch": 1, "repeats": arguments.repeats, "chunk": result})
+    publish("inference", {"threads": 1, "batch": 1, "repeats": arguments.repeats}, chunk=result)

@@ -1,7 +1,7 @@
 """What late chunks cost: delay x way of execution, success and smoothness of one policy on one task.
 
     .venv/bin/robotics train dit --data DATA --out RUN --max-delay 8
-    .venv/bin/python scripts/benchmarks/latency.py --policy RUN [--env robotics/TransferCube-v0] [--episodes 200]
+    .venv/bin/python scripts/benchmarks/latency.py --policy RUN [--env robotics/TransferCube-v0] [--delays 0 2 4 6 8]
 
 One diffusion transformer trained by flow matching with `max_delay`, the same seeds in every cell. `delay` counts
 control steps between asking for a chunk and having it; the ways of execution are those of `robotics.policies.schedule`:
@@ -65,11 +65,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--policy", required=True, help="a run trained with --max-delay")
     parser.add_argument("--env", default="robotics/TransferCube-v0")
-    parser.add_argument("--episodes", type=int, default=200)
-    parser.add_argument("--delays", type=int, nargs="+", default=list(range(9)))
+    parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--delays", type=int, nargs="+", default=[0, 2, 4, 6, 8])
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--n-action-steps", type=int, help="of every way but temporal ensembling; the policy's own")
-    parser.add_argument("--copies", type=int, default=40)
+    parser.add_argument("--copies", type=int, default=100)
     parser.add_argument("--name", default="latency", help="of the document under results/")
     options = parser.parse_args()
     config = read_policy_config(find_pretrained(options.policy))

@@ -11,7 +11,6 @@ forces through the Jacobians) and without adaptation to a load, side by side.
 """
 
 import argparse
-import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from math import radians
 from typing import Any
 
 import numpy as np
-from provenance import RESULTS, provenance, publish
+from provenance import publish
 
 from robotics.control.legged import LeggedSession
 from robotics.control.run import run_trial
@@ -106,12 +105,6 @@ def summary(row: Row, documents: list[dict[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def previous(document: str) -> dict[str, Any]:
-    """The rows that were measured before."""
-    file = RESULTS / f"{document}.json"
-    return dict(json.loads(file.read_text())["rows"]) if file.exists() else {}
-
-
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser()
@@ -121,8 +114,7 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     document = "quadruped_without" if options.without else "quadruped"
-    table = previous(document) if options.only else {}
-    commit = provenance()["commit"]
+    fresh: dict[str, Any] = {}
     try:
         with ProcessPoolExecutor(options.workers) as pool:
             for name, row in rows().items():
@@ -132,7 +124,7 @@ if __name__ == "__main__":
                     variant: summary(row, list(pool.map(partial(one, row, variant=variant), range(options.seeds))))
                     for variant in (VARIANTS if options.without else ("as it is",))
                 }
-                table[name] = {"commit": commit, **(results if options.without else results["as it is"])}
-                print(name, table[name], flush=True)
+                fresh[name] = results if options.without else results["as it is"]
+                print(name, fresh[name], flush=True)
     finally:
-        publish(document, {"seeds": options.seeds, "rows": table})
+        publish(document, {"seeds": options.seeds}, order=rows(), rows=fresh)

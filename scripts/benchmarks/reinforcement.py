@@ -8,14 +8,13 @@ that two cores take. Rows that are not measured anew stay, each with the commit 
 """
 
 import argparse
-import json
 import resource
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from provenance import RESULTS, provenance, publish
+from provenance import publish
 
 from robotics.evaluation.bench import bench
 from robotics.reinforcement.train import train
@@ -53,14 +52,11 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the runs; without it they are deleted")
     chosen = parser.parse_args()
-    path = RESULTS / "reinforcement.json"
     options = {"seed": chosen.seed} | ({} if chosen.steps is None else {"steps": chosen.steps})
     for env_id in TASKS:
         if chosen.only and not any(word in env_id for word in chosen.only):
             continue
-        commit = provenance()["commit"]  # of what is measured: the tree may change meanwhile
         with tempfile.TemporaryDirectory() as scratch:
             folder = (chosen.keep or Path(scratch)) / env_id.rpartition("/")[2]
-            row = {**measured(env_id, folder, options), "seed": chosen.seed, "commit": commit}
-        rows = (json.loads(path.read_text())["rows"] if path.exists() else {}) | {env_id: row}
-        publish("reinforcement", {"first_seed": FIRST_SEED, "rows": rows})
+            row = {**measured(env_id, folder, options), "seed": chosen.seed}
+        publish("reinforcement", {"first_seed": FIRST_SEED}, order=TASKS, rows={env_id: row})
