@@ -75,6 +75,8 @@ UNKNOWING = ("medium", "wide")
 COMPARED = (*UNKNOWING, "identified", "oracle")
 ARMS = ("before", "after", *COMPARED)
 SEVERITIES = ("mild", "medium", "hard")
+#: Behind the name of a row that has no loops.
+SURVEY = ", survey"
 FIRST_SEED = 1_000_000
 #: Of the episodes that twins are screened in.
 SCREEN_SEED = 1_100_000
@@ -222,7 +224,7 @@ def main() -> None:
     env_id, work = f"robotics/{options.task}-v0", options.work / options.task
     started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
-    recipe, name = RECIPES[options.task], f"{options.task}, {options.severity}"
+    recipe, name = RECIPES[options.task], f"{options.task}, {options.severity}{SURVEY if options.loops == [] else ''}"
     known = published(name, recipe, options.episodes, options.screen) if options.keep else {}
     run, seeds = given(env_id, recipe, work, options.workers), list(range(1, options.twins + 1))
     targets = {seed: twin_of(seed, env_id, options.severity, work) for seed in seeds}
@@ -271,7 +273,7 @@ def main() -> None:
         "closed": {arm: closed_over(looped, arm) if looped else None for arm in ARMS[1:-1]},
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
-    order = [f"{task}, {severity}" for task in RECIPES for severity in SEVERITIES]
+    order = [f"{task}, {severity}{kind}" for task in RECIPES for severity in SEVERITIES for kind in ("", SURVEY)]
     publish(RESULT, {}, order=order, rows={name: row})
 
 
