@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,22 @@ def prepare_folder(
 ) -> Path:
     """Make `out` ready to be written to and return it, refusing what `require_free` refuses.
 
-    With `overwrite` its content is removed: to be called when nothing can be refused any more.
+    With `overwrite` its content is removed, in the folder it leads to where it is a link: to be called when nothing can
+    be refused any more.
     """
     require_free(out, kind, marks, resume=resume, overwrite=overwrite)
-    if overwrite and out.is_dir():
-        shutil.rmtree(out)
     require_writable(out)
+    if overwrite:
+        for path in out.iterdir():  # the folder itself stays: a writer's lock is on it
+            _remove(path)
     return out
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)
+    except OSError as error:  # rmtree's names a file without its folder
+        raise OSError(error.errno, f"can not be removed ({error.strerror})", str(path)) from None
 
 
 def require_free(
@@ -67,11 +77,18 @@ def require_writable(folder: Path) -> None:
         raise _not_writable(folder, error) from None
 
 
-def require_room(folder: Path, needed_bytes: float, what: str) -> None:
+def size_of(folder: Path) -> int:
+    """Bytes of all files in `folder`; 0 where there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def require_room(folder: Path, needed_bytes: float, what: str, *, overwrite: bool = False) -> None:
     """Raise RoboticsError when the disk that holds `folder` has less than `needed_bytes` free; UsageError when that is
-    because nothing can be written there at all."""
+    because nothing can be written there at all. With `overwrite` what `folder` holds makes room."""
     existing = next(parent for parent in [folder, *folder.resolve().parents] if parent.exists())
     free = shutil.disk_usage(existing).free
+    if overwrite and free < needed_bytes:
+        free += size_of(folder)
     if free < needed_bytes:
         try:
             with tempfile.TemporaryFile(dir=existing):
@@ -115,7 +132,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:  # the name that was asked for, not that of a moment
         raise OSError(error.errno, f"can not be written ({error.strerror})", str(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, it is not there
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: Any) -> None:

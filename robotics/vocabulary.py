@@ -13,6 +13,8 @@ ACTION = "action"
 STATE = "observation.state"
 ENVIRONMENT_STATE = "observation.environment_state"
 IMAGE_PREFIX = "observation.images."
+#: The one camera of a robot that has no more, as in lerobot/pusht; the environment's `image`.
+ONLY_IMAGE = "observation.image"
 
 _ENV_TO_DATASET = {"state": STATE, "environment_state": ENVIRONMENT_STATE}
 _ENV_IMAGE_PREFIX = "image_"
@@ -27,6 +29,8 @@ def dataset_key(env_key: str) -> str:
 
 def camera_of(key: str) -> str | None:
     """The camera that a dataset key stands for, or None when it is no image."""
+    if key == ONLY_IMAGE:
+        return "image"
     return key.removeprefix(IMAGE_PREFIX) if key.startswith(IMAGE_PREFIX) else None
 
 

@@ -1,10 +1,13 @@
 """Demonstrations are the expert's, in the order of their seeds, the same whatever the workers, and survive Ctrl-C."""
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import gymnasium as gym
@@ -13,16 +16,20 @@ import pytest
 
 from robotics.cli.main import main
 from robotics.datasets.collect import collect
-from robotics.datasets.demonstration import Demonstrator, Source
+from robotics.datasets.demonstration import Demonstrator, Source, as_columns
+from robotics.datasets.folder_lock import FolderLock
+from robotics.datasets.layout import INFO
 from robotics.datasets.noise import ActionNoise
 from robotics.datasets.reader import Dataset
+from robotics.datasets.statistics import image_stats
 from robotics.datasets.video import encode_video
 from robotics.environments import make_env
 from robotics.errors import RoboticsError, UsageError
+from robotics.outputs import prepare_folder, require_room, size_of, write_atomically
 from robotics.sim2real.posterior import Posterior
 from robotics.sim2real.targets import InTarget
 from tests.datasets_toy import contents
-from tests.toy import TOY_ID
+from tests.toy import TOY_ID, Point
 
 CAMERAS = {"cameras": ("top",), "image_size": (16, 16)}
 
@@ -126,10 +133,14 @@ def test_a_difference_of_thousands_of_values_is_said_in_one_line(tmp_path):
 
 
 def test_too_many_failures_end_it_and_keep_what_there_is(tmp_path):
-    with pytest.raises(RoboticsError, match=r"of 16 attempts succeeded, 3 were asked for"):
-        collect(TOY_ID, 3, 0, tmp_path / "d", noise=0.5)
+    with pytest.raises(RoboticsError, match=r"only 1 of 16 attempts .* with --noise 0.3, of which less .*; the succ"):
+        collect(TOY_ID, 3, 0, tmp_path / "d", noise=0.3)
     dataset = Dataset.open(tmp_path / "d")
     assert len(dataset.episodes) + len(dataset.provenance["failed_seeds"]) == 16
+    with pytest.raises(
+        RoboticsError, match=r"only 0 of 12 attempts .* asked for with --noise 1, of which less may help$"
+    ):
+        collect(TOY_ID, 1, 0, tmp_path / "none", noise=1.0)
 
 
 @pytest.mark.parametrize(
@@ -173,13 +184,125 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path):
     assert (tmp_path / "home/thesis.txt").exists()
 
 
-def test_no_room_is_said_before_the_work_starts(tmp_path, monkeypatch):
-    import shutil
+def test_a_dataset_that_is_being_written_is_not_replaced(tmp_path):
+    collect(TOY_ID, 2, 0, tmp_path)
+    before = contents(tmp_path)
+    with FolderLock(tmp_path):
+        for how in ({"overwrite": True}, {"resume": True}):
+            with pytest.raises(UsageError, match="is being written by another process"):
+                collect(TOY_ID, 3, 0, tmp_path, **how)
+    assert contents(tmp_path) == before
 
+
+def test_a_link_to_a_dataset_is_followed(tmp_path):
+    """Overwritten is what it leads to; what its entries lead to is nobody's to remove."""
+    (tmp_path / "link").symlink_to(tmp_path / "d")
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/mine.mp4").write_text("kept")
+    collect(TOY_ID, 2, 0, tmp_path / "d")
+    (tmp_path / "d/videos").symlink_to(tmp_path / "films")
+    collect(TOY_ID, 1, 7, tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "films/mine.mp4").exists()
+    assert Dataset.open(tmp_path / "d").provenance["seeds"] == [7] and not (tmp_path / "d/videos").exists()
+
+
+def test_no_room_is_said_before_the_work_starts(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     with pytest.raises(RoboticsError, match="no room on the disk for the dataset"):
         collect(TOY_ID, 1, 0, tmp_path / "d")
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("images", ["video", "png"])
+def test_the_room_that_is_asked_for_is_that_of_the_episodes_to_come(tmp_path, monkeypatch, images):
+    """That which they take if they last to the limit of time, and little more."""
+    asked = []
+    monkeypatch.setattr("robotics.datasets.collect.require_room", lambda *given, **how: asked.append((given[1], how)))
+    scene = {"cameras": ("track",), "image_size": (160, 160)}
+    car, out = "robotics/PathTrack-v0", tmp_path / "d"
+    collect(car, 1, 0, out, env_kwargs=scene, images=images)
+    there = size_of(out)
+    length = Dataset.open(out).info.frames / make_env(car).spec.max_episode_steps
+    assert 0.9 * there / length < asked[0][0] < 2.5 * there / length
+    collect(car, 2, 0, out, env_kwargs=scene, images=images, resume=True)
+    assert abs(asked[1][0] - there) < 0.1 * there  # for the one that is missing
+    collect(car, 1, 0, out, env_kwargs=scene, images=images, overwrite=True)
+    assert asked[2] == (asked[0][0], {"overwrite": True})
+
+
+def test_what_is_overwritten_makes_room(tmp_path, monkeypatch):
+    (tmp_path / "old").write_bytes(b"0" * 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    require_room(tmp_path, 1500, "it", overwrite=True)
+    with pytest.raises(RoboticsError, match="no room"):
+        require_room(tmp_path, 1500, "it")
+    with pytest.raises(RoboticsError, match="no room"):
+        require_room(tmp_path, 2500, "it", overwrite=True)
+
+
+def test_a_read_only_folder_is_said_by_its_name(tmp_path, monkeypatch):
+    """Taking away what was begun fails there too, and once spoke over the file that was asked for."""
+
+    def refused(*given, **_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "file-000.parquet")
+
+    (tmp_path / "meta").mkdir()
+    (tmp_path / INFO).write_text("{}")
+    monkeypatch.setattr(os, "replace", refused)
+    monkeypatch.setattr(Path, "unlink", refused)
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    with pytest.raises(OSError, match="can not be written") as error:
+        write_atomically(tmp_path / "report.html", "")
+    assert error.value.filename == str(tmp_path / "report.html")
+    with pytest.raises(OSError, match="can not be removed") as error:
+        prepare_folder(tmp_path, "dataset", (INFO,), overwrite=True)
+    assert str(tmp_path) in error.value.filename
+
+
+def test_the_only_picture_of_an_environment_is_recorded_and_learned_from(tmp_path, monkeypatch):
+    """`observation.image`, as lerobot/pusht calls it: the environment has no option of cameras."""
+    make, observe = Point.__init__, Point._observe
+
+    def with_image(self, render_mode=None):
+        make(self, render_mode=render_mode)
+        spaces = {**self.observation_space.spaces, "image": gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)}
+        self.observation_space = gym.spaces.Dict(spaces)
+
+    monkeypatch.setattr(Point, "__init__", with_image)
+    monkeypatch.setattr(Point, "_observe", lambda self: {**observe(self), "image": self._draw((64, 64))})
+    collect(TOY_ID, 2, 0, tmp_path / "d", images="png")
+    assert Dataset.open(tmp_path / "d").image_keys == ["observation.image"]
+    learn = ["train", "act", "--data", str(tmp_path / "d"), "--out", str(tmp_path / "run")]
+    assert main([*learn, "--steps", "1", "--batch-size", "2", "--device", "cpu"]) == 0
+    assert main(["bench", "--env", TOY_ID, "--policy", str(tmp_path / "run"), "--episodes", "1"]) == 0
+
+
+def test_an_observation_without_numbers_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    make = Point.__init__
+
+    def with_nothing(self, **options):
+        make(self, **options)
+        spaces = {**self.observation_space.spaces, "extra": gym.spaces.Box(-1, 1, (0,), np.float32)}
+        self.observation_space = gym.spaces.Dict(spaces)
+
+    monkeypatch.setattr(Point, "__init__", with_nothing)
+    with pytest.raises(UsageError, match=r"'extra' has shape \(0,\): it holds no number"):
+        collect(TOY_ID, 1, 0, tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+def test_images_are_held_twice_at_most_and_counted_one_by_one():
+    """Statistics of images once took eight times their size, and every image was kept until all were stacked."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
+    tracemalloc.start()
+    try:
+        found = image_stats(images)
+        assert tracemalloc.get_traced_memory()[1] < images.nbytes / 2
+    finally:
+        tracemalloc.stop()
+    assert found["count"] == 60 and np.allclose(found["mean"].ravel(), images.mean((0, 1, 2)) / 255)
+    columns = {"a": [images[0]], "b": [images[1]]}
+    assert as_columns(columns)["b"].shape == (1, 64, 64, 3) and not columns
 
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])

@@ -1,7 +1,7 @@
 """`robotics data check` finds every broken invariant, and hostile input costs one line, not a traceback."""
 
 import json
-import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from robotics.cli.main import main
+from robotics.datasets import reader
 from robotics.datasets.check import check
 from robotics.datasets.origin import origin_in_words
 from robotics.datasets.reader import Dataset
 from robotics.datasets.video import write_video
 from robotics.datasets.writer import DatasetWriter
 from robotics.errors import DataError, UsageError
-from tests.datasets_toy import CAMERA, FPS, features, frames, write
+from tests.datasets_toy import CAMERA, FPS, features, frames, in_one_file, write
 
 DATA = "data/chunk-000/file-001.parquet"
 ROW = "meta/episodes/chunk-000/file-001.parquet"
@@ -52,7 +53,6 @@ BROKEN_VALUES = {
     "another task": ("task_index", lambda v: [0 for _ in v], "its task is another one"),
     "not a number": ("action", _nan_action, "'action' is NaN or infinite in frame 3"),
     "missing values": ("action", lambda v: [None, *v[1:]], "missing"),
-    "other numbers": ("action", lambda v: [[9.0, 9.0] for _ in v], "'max' of 'action' is not that of the data"),
 }
 
 
@@ -112,7 +112,8 @@ def _a_folder(path: Path) -> None:
 BROKEN_FILES = [
     *[(file, damage) for file in (DATA, ROW, VIDEO) for damage in (truncate, _garbage, Path.unlink, _a_folder)],
     *[(DATA, damage) for damage in (_drop_column, _drop_rows, _repeat_rows)],
-    *[(file, damage) for file in ("meta/info.json", "meta/stats.json") for damage in (truncate, _garbage, Path.unlink)],
+    *[("meta/info.json", damage) for damage in (truncate, _garbage, Path.unlink)],
+    *[("meta/stats.json", damage) for damage in (truncate, _garbage)],
     ("meta/info.json", lambda p: p.write_text("[1, 2]")),
     ("meta/info.json", lambda p: edit_json(p, codebase_version="v2.1")),
     ("meta/info.json", lambda p: edit_json(p, total_episodes=-1)),
@@ -218,21 +219,8 @@ def test_actions_that_copy_the_state_are_suspicious(tmp_path, shift, warns):
 def test_a_dataset_whose_files_hold_several_episodes_is_read_too(tmp_path):
     """LeRobot's own layout: all episodes in one data, one row and one video file."""
     episodes = write(tmp_path, "video")
-    chunk = "chunk-000"
-    for folder in (tmp_path / "data" / chunk, tmp_path / "meta/episodes" / chunk):
-        files = sorted(folder.glob("*.parquet"))
-        table = pa.concat_tables([pq.read_table(file) for file in files])
-        for file in files:
-            file.unlink()
-        pq.write_table(table, folder / "file-000.parquet")
-    row = tmp_path / "meta/episodes" / chunk / "file-000.parquet"
-    edit_column(row, "data/file_index", lambda v: [0] * len(v))
-    edit_column(row, f"videos/{CAMERA}/file_index", lambda v: [0] * len(v))
-    edit_column(row, f"videos/{CAMERA}/from_timestamp", lambda v: [0.0, 4 / FPS, 11 / FPS])
-    shutil.rmtree(tmp_path / "videos" / CAMERA / chunk)
-    (tmp_path / "videos" / CAMERA / chunk).mkdir()
+    in_one_file(tmp_path, episodes)
     images = np.concatenate([episode[CAMERA] for episode in episodes])
-    write_video(tmp_path / "videos" / CAMERA / chunk / "file-000.mp4", images, FPS)
     dataset = Dataset.open(tmp_path)
     np.testing.assert_array_equal(dataset.column("action"), np.concatenate([e["action"] for e in episodes]))
     assert np.abs(dataset.images(CAMERA).astype(float) - images).mean() < 8
@@ -248,18 +236,90 @@ def test_a_dataset_without_episodes_has_no_problem(tmp_path, image_dtype):
     assert check(tmp_path).problems == []
 
 
-def test_statistics_that_nobody_needs_may_be_missing(tmp_path):
-    """Of times and numbers of frames, as in datasets made by hand; those of the others have to be there."""
-    write(tmp_path, None)
-    stats = json.loads((tmp_path / "meta/stats.json").read_text())
-    needed = {key: stats[key] for key in ("observation.state", "action", "next.done")}
-    (tmp_path / "meta/stats.json").write_text(json.dumps(needed))
+STATS = "meta/stats.json"
+
+
+def edit_stats(root, change) -> None:
+    stats = json.loads((root / STATS).read_text())
+    change(stats)
+    (root / STATS).write_text(json.dumps(stats))
+
+
+DIFFERENT_STATS = {
+    "of a tool that forgot them": (lambda s: s["index"].update(max=[99], mean=[3.0]), "'index' (max, mean)"),
+    "rounded": (lambda s: s["action"].update(std=[0.0, 0.0]), "'action' (std)"),
+    "of something else": (lambda s: s["action"].update(count=[1200]), "'action' (count)"),
+    "quantiles": (lambda s: s["action"].update(q50=[9.0, 9.0]), "'action' (quantiles)"),
+    "of other images": (lambda s: s[CAMERA].update(mean=[[[0.0]]] * 3), f"'{CAMERA}' (mean)"),
+    "of images of another kind": (lambda s: s[CAMERA].update(mean=[[[0.5]]] * 4), f"'{CAMERA}' (mean)"),
+    "of another length": (lambda s: s["action"].update(q50=[0.0] * 3), "'action' (quantiles)"),
+    "none of the images": (lambda s: s.pop(CAMERA), f"has no statistics of {CAMERA}"),
+    "none of times": (lambda s: [s.pop("timestamp"), s.pop("index")], "has no statistics of timestamp, index"),
+    "empty": (lambda s: s.update(action={}), "has no statistics of action"),
+}
+
+
+@pytest.mark.parametrize("case", DIFFERENT_STATS)
+def test_other_statistics_are_no_reason_for_distrust(tmp_path, capsys, case):
+    """No training here needs them; LeRobot's own tools leave such ones."""
+    change, message = DIFFERENT_STATS[case]
+    write(tmp_path, "image")
+    edit_stats(tmp_path, change)
+    assert main(["data", "check", str(tmp_path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (warning,) = document["warnings"]
+    assert document["ok"] and not document["problems"]
+    assert message in warning and "data repair" in warning
+
+
+def test_statistics_of_a_matrix_are_those_of_its_last_axis(tmp_path):
+    """As LeRobot notes them."""
+    episodes = write(tmp_path, None, (2, 3))
+    grid = np.arange(30, dtype=np.float32).reshape(5, 2, 3)
+    in_one_file(tmp_path, episodes, grid=pa.array(grid.tolist(), pa.list_(pa.list_(pa.float32()))))
+    info = json.loads((tmp_path / "meta/info.json").read_text())
+    info["features"]["grid"] = {"dtype": "float32", "shape": [2, 3], "names": None}
+    edit_json(tmp_path / "meta/info.json", **info)
+    rows = grid.reshape(10, 3)
+    noted = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0), "count": [5]}
+    edit_stats(tmp_path, lambda s: s.update(grid={name: np.array(value).tolist() for name, value in noted.items()}))
     report = check(tmp_path)
-    assert report.problems == []
-    (warning,) = report.warnings
-    assert "has no statistics of timestamp, frame_index, episode_index, index, task_index" in warning
-    (tmp_path / "meta/stats.json").write_text(json.dumps(needed | {"action": {}}))
-    assert any("'mean' of 'action'" in problem for problem in check(tmp_path).problems)
+    assert not report.problems and not report.warnings
+
+
+def test_without_statistics_those_of_the_episodes_are_taken(tmp_path, capsys):
+    write(tmp_path, None)
+    before = Dataset.open(tmp_path).stats
+    (tmp_path / STATS).unlink()
+    np.testing.assert_array_equal(Dataset.open(tmp_path).stats["action"]["mean"], before["action"]["mean"])
+    assert main(["data", "info", str(tmp_path)]) == 0
+    assert main(["data", "check", str(tmp_path)]) == 0
+    assert "has no statistics of" in capsys.readouterr().out
+
+
+def test_columns_of_unknown_types_are_not_read(tmp_path, capsys):
+    """Such as those of LeRobot's annotations."""
+    episodes = write(tmp_path, None)
+    in_one_file(tmp_path, episodes, said=pa.array([[{"role": "user", "content": "go"}]] * 16))
+    info = json.loads((tmp_path / "meta/info.json").read_text())
+    info["features"]["said"] = {"dtype": "language", "shape": [1], "names": None}
+    edit_json(tmp_path / "meta/info.json", **info)
+    report = check(tmp_path)
+    assert not report.problems and not report.warnings
+    assert main(["data", "info", str(tmp_path)]) == 0 and "language" in capsys.readouterr().out
+    with pytest.raises(DataError, match="'said' holds language, no numbers"):
+        Dataset.open(tmp_path).column("said")
+
+
+def test_a_file_of_many_episodes_is_read_and_decoded_once(tmp_path, monkeypatch):
+    in_one_file(tmp_path, write(tmp_path, "image", (2,) * 12))
+    columns, decoded = Counter(), []
+    read, decode = reader.read_table, reader.decode_image
+    monkeypatch.setattr(reader, "read_table", lambda path, keys: columns.update(keys) or read(path, keys))
+    monkeypatch.setattr(reader, "decode_image", lambda content: decoded.append(1) or decode(content))
+    reader._columns_read.cache_clear()
+    assert not check(tmp_path).problems
+    assert set(columns.values()) == {1} and len(columns) == 9 and len(decoded) == 24
 
 
 def test_unknown_columns_are_refused_with_what_exists(tmp_path):

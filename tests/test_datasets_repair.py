@@ -1,5 +1,6 @@
 """Repair keeps the sound episodes of a dataset, loses nothing silently, and leaves a dataset that `check` accepts."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -18,7 +19,7 @@ from robotics.datasets.repair import repair
 from robotics.datasets.tasks import write_tasks
 from robotics.datasets.writer import DatasetWriter
 from robotics.errors import DataError, UsageError
-from tests.datasets_toy import CAMERA, FPS, contents, features, frames, write
+from tests.datasets_toy import CAMERA, FPS, contents, features, frames, in_one_file, write
 from tests.test_datasets_check import DATA, ROW, VIDEO, edit_column, edit_json, truncate
 
 
@@ -101,11 +102,28 @@ def test_what_is_renumbered_is_what_would_have_been_written(tmp_path):
     assert [name for name in written if repaired[name] != written[name]] == ["meta/info.json", "meta/tasks.parquet"]
 
 
-def test_a_kill_between_any_two_steps_can_be_repaired(tmp_path, monkeypatch):
+def spoil(root, *numbers):
+    """A number that is none in these episodes of a dataset in one file, of 4, 7, 5 and 6 frames."""
+    start = [0, 4, 11, 16]
+    data = pq.read_table(root / "data/chunk-000/file-000.parquet")["action"].to_pylist()
+    for number in numbers:
+        data[start[number]] = [float("nan"), 0.0]
+    edit_column(root / "data/chunk-000/file-000.parquet", "action", lambda _: data)
+
+
+@pytest.mark.parametrize("layout", ["one file each", "one file", "linked"])
+def test_a_kill_between_any_two_steps_can_be_repaired(tmp_path, monkeypatch, layout):
     """Until then it reads as it was or not at all."""
     root = tmp_path / "data"
     episodes = write(root, "video", (4, 7, 5, 6))
-    edit_column(root / DATA, "action", nan_action)
+    if layout == "one file":
+        in_one_file(root, episodes)
+        spoil(root, 1)
+    else:
+        edit_column(root / DATA, "action", nan_action)
+    if layout == "linked":
+        (root / "videos").rename(tmp_path / "elsewhere")
+        (root / "videos").symlink_to(tmp_path / "elsewhere")
     states = []
 
     def watched(step):
@@ -117,10 +135,10 @@ def test_a_kill_between_any_two_steps_can_be_repaired(tmp_path, monkeypatch):
         return run
 
     with monkeypatch.context() as patch:
-        for name in ("replace", "link", "unlink", "rmdir"):
+        for name in ("replace", "rename", "link", "unlink", "rmdir"):
             patch.setattr(os, name, watched(getattr(os, name)))
         repair(root)
-    assert len(states) > 40
+    assert len(states) > (15 if layout == "one file" else 40)
     for state in states:
         try:
             dataset = Dataset.open(state)
@@ -132,19 +150,123 @@ def test_a_kill_between_any_two_steps_can_be_repaired(tmp_path, monkeypatch):
         assert not list(state.glob(".repaired*"))
 
 
-def test_of_files_that_hold_several_episodes_the_beginning_is_kept(tmp_path):
-    episodes = write(tmp_path, None)
-    folder = tmp_path / "data/chunk-000"
-    files = sorted(folder.glob("*.parquet"))
-    table = pa.concat_tables([pq.read_table(file) for file in files])
-    for file in files:
-        file.unlink()
-    pq.write_table(table, files[0])
+@pytest.mark.parametrize("image_dtype", [None, "image", "video"])
+@pytest.mark.parametrize("bad", [(1,), (0,), (0, 2), (3,), (1, 2, 3)])
+def test_of_files_that_hold_several_episodes_the_sound_ones_are_kept(tmp_path, image_dtype, bad):
+    episodes = write(tmp_path, image_dtype, (4, 7, 5, 6))
+    in_one_file(tmp_path, episodes)
+    spoil(tmp_path, *bad)
+    if image_dtype == "video":  # of another program, whose films nobody expects to hold one clip each
+        (tmp_path / "meta/robotics.json").unlink()
+    before = (tmp_path / "data/chunk-000/file-000.parquet").read_bytes()
+    kept = [number for number in range(4) if number not in bad]
+    assert repair(tmp_path).kept == len(kept)
+    if image_dtype == "video":
+        assert not check(tmp_path).problems and not check(tmp_path).warnings
+        images = np.concatenate([episodes[number][CAMERA] for number in kept])
+        assert np.abs(Dataset.open(tmp_path).images(CAMERA).astype(float) - images).mean() < 8
+    else:
+        assert_holds(tmp_path, [episodes[number] for number in kept], kept)
+    assert (tmp_path / REJECTED_FOLDER / "data/chunk-000/file-000.parquet").read_bytes() == before
+    assert repair(tmp_path).steps == []
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_what_nobody_here_knows_is_carried_along(tmp_path, number):
+    """Columns of unknown types, statistics of no column, and what info.json says beyond what is read."""
+    episodes = write(tmp_path, None, (4, 7, 5, 6))
+    words = pa.array([[{"role": "user", "content": f"{frame}", "calls": None}] * (frame % 3) for frame in range(22)])
+    in_one_file(tmp_path, episodes, note=pa.array([f"{frame}" for frame in range(22)]), said=words)
+    new = {"note": {"dtype": "string", "shape": [1]}, "said": {"dtype": "language", "shape": [1], "names": None}}
+    own = {"splits": {"train": "0:3", "val": "3:4"}, "chunks_size": 100, "tools": [{"type": "function"}]}
+    info = json.loads((tmp_path / "meta/info.json").read_text())
+    edit_json(tmp_path / "meta/info.json", features=info["features"] | new, **own)
+    edit_json(tmp_path / "meta/stats.json", relative={"mean": [0.5]})
+    spoil(tmp_path, number)
+    before = contents(tmp_path)
+    assert repair(tmp_path).kept == 3
+    assert_holds(tmp_path, [one for i, one in enumerate(episodes) if i != number], [i for i in range(4) if i != number])
+    table = pq.read_table(tmp_path / "data/chunk-000/file-000.parquet")
+    frames_kept = [*range(4), *range(11, 22)] if number == 1 else [*range(16)]
+    assert table["said"].to_pylist() == [words[frame].as_py() for frame in frames_kept]
+    assert table["note"].to_pylist() == [f"{frame}" for frame in frames_kept]
+    after = json.loads((tmp_path / "meta/info.json").read_text())
+    splits = {"train": "0:2", "val": "2:3"} if number == 1 else {"train": "0:3", "val": "3:3"}
+    assert {name: after[name] for name in own} == own | {"splits": splits}
+    assert json.loads((tmp_path / "meta/stats.json").read_text())["relative"] == {"mean": [0.5]}
+    for name in ("meta/info.json", "meta/stats.json", "meta/robotics.json"):
+        assert (tmp_path / REJECTED_FOLDER / name).read_bytes() == before[name]
+
+
+def test_statistics_of_a_sound_dataset_are_made_those_of_its_data(tmp_path):
+    write(tmp_path, "image")
+    path = tmp_path / "meta/stats.json"
+    right = json.loads(path.read_text())
+    edit_json(path, **{CAMERA: {"mean": [[[0.0]]] * 3}, "index": {}, "action": right["action"] | {"std": [0.0, 0.0]}})
+    before = contents(tmp_path)
+    done = repair(tmp_path)
+    assert done.kept == 3 and "computed the statistics of action, index, " in done.steps[-1]
+    assert json.loads(path.read_text()) == right
+    assert not check(tmp_path).warnings
+    after = contents(tmp_path)
+    assert after.pop(f"{REJECTED_FOLDER}/meta/stats.json") == before.pop("meta/stats.json")
+    assert {name: content for name, content in after.items() if name != "meta/stats.json"} == before
+
+
+def test_statistics_of_images_that_a_row_lacks_are_computed(tmp_path):
+    write(tmp_path, "image")
     for row in (tmp_path / "meta/episodes/chunk-000").glob("*.parquet"):
-        edit_column(row, "data/file_index", lambda values: [0] * len(values))
-    edit_column(files[0], "action", lambda values: [*values[:5], [float("nan"), 0.0], *values[6:]])
-    assert repair(tmp_path).kept == 1
-    assert_holds(tmp_path, episodes[:1], [0])
+        table = pq.read_table(row)
+        pq.write_table(table.drop_columns([name for name in table.column_names if name.startswith("stats/obs")]), row)
+    right = json.loads((tmp_path / "meta/stats.json").read_text())
+    (tmp_path / "meta/stats.json").unlink()
+    edit_json(tmp_path / "meta/info.json", total_frames=99)
+    repair(tmp_path)
+    rebuilt = json.loads((tmp_path / "meta/stats.json").read_text())
+    assert rebuilt.keys() == right.keys() and not check(tmp_path).warnings
+    np.testing.assert_allclose(rebuilt[CAMERA]["std"], right[CAMERA]["std"])
+
+
+@pytest.mark.parametrize("linked", ["data", "videos", "meta/episodes", f"videos/{CAMERA}"])
+def test_a_linked_folder_is_left_as_it_is(tmp_path, linked):
+    root, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    episodes = write(root, "video", (4, 7, 5, 6))
+    edit_column(root / DATA, "action", nan_action)
+    (root / linked).rename(elsewhere)
+    (root / linked).symlink_to(os.path.relpath(elsewhere, (root / linked).parent))
+    before = contents(elsewhere)
+    assert repair(root).kept == 3
+    assert_holds(root, [episodes[0], *episodes[2:]], [0, 2, 3])
+    assert contents(elsewhere) == before
+    assert (root / REJECTED_FOLDER / linked).resolve() == elsewhere and not (root / linked).is_symlink()
+
+
+def test_linked_files_are_repaired(tmp_path):
+    """As in the cache of the Hugging Face hub: links to files elsewhere, by relative paths."""
+    root, blobs = tmp_path / "snapshots/one", tmp_path / "blobs"
+    episodes = write(root, "video", (4, 7, 5, 6))
+    edit_column(root / DATA, "action", nan_action)
+    blobs.mkdir()
+    for number, path in enumerate(path for path in sorted(root.rglob("*")) if path.is_file()):
+        path.rename(blobs / f"{number}")
+        path.symlink_to(os.path.relpath(blobs / f"{number}", path.parent))
+    before = contents(blobs)
+    assert repair(root).kept == 3
+    assert_holds(root, [episodes[0], *episodes[2:]], [0, 2, 3])
+    assert contents(blobs) == before
+    assert all(path.exists() for path in root.rglob("*"))
+
+
+def test_what_can_not_be_replaced_is_said_before_anything_is_changed(tmp_path):
+    root = tmp_path / "data"
+    write(root, None)
+    edit_column(root / DATA, "action", nan_action)
+    (root / "meta").rename(tmp_path / "elsewhere")
+    (root / "meta").symlink_to(tmp_path / "elsewhere")
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match="meta: is a link"):
+        repair(root)
+    assert contents(tmp_path) == before
 
 
 def test_rounds_of_a_learner_stay_the_first_ones(tmp_path):
@@ -183,6 +305,34 @@ def test_columns_of_lists_in_lists_are_rebuilt(tmp_path):
     """As LeRobot writes them: of no fixed size."""
     table = pa.table({"grid": pa.array([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]] * 4, pa.list_(pa.list_(pa.float32())))})
     assert _feature(table["grid"]) == {"dtype": "float32", "shape": [2, 3], "names": None}
+
+
+def test_columns_of_text_are_rebuilt(tmp_path):
+    in_one_file(tmp_path, write(tmp_path, None), note=pa.array(["a"] * 16), said=pa.array([[], [{"role": "user"}]] * 8))
+    (tmp_path / "meta/info.json").unlink()
+    assert repair(tmp_path).kept == 3
+    rebuilt = Dataset.open(tmp_path).features
+    assert rebuilt["note"]["dtype"] == "string" and rebuilt["said"]["dtype"] == "language"
+    assert not check(tmp_path).problems
+
+
+@pytest.mark.parametrize("first", [["reach", "grasp"], ["grasp"]])
+def test_texts_of_episodes_with_two_come_back(tmp_path, first):
+    """LeRobot numbers texts in the order in which it first notes them."""
+    write(tmp_path, None)
+    texts = ["reach", "grasp"] if len(first) == 2 else ["grasp", "reach"]
+    write_tasks(tmp_path, texts)
+    for number, noted in enumerate([first, ["grasp", "reach"], ["reach"]]):
+        rows = tmp_path / f"meta/episodes/chunk-000/file-00{number}.parquet"
+        edit_column(rows, "tasks", lambda _, noted=noted: [noted])
+        indices = [texts.index(text) for text in noted]
+        data = tmp_path / f"data/chunk-000/file-00{number}.parquet"
+        edit_column(data, "task_index", lambda v, i=indices: (i * len(v))[: len(v)])
+    assert not check(tmp_path).problems
+    (tmp_path / "meta/tasks.parquet").unlink()
+    assert repair(tmp_path).kept == 3
+    assert Dataset.open(tmp_path).tasks == texts
+    assert not check(tmp_path).problems
 
 
 def test_wrong_totals_and_statistics_are_rebuilt(tmp_path):

@@ -1,5 +1,6 @@
 """What is written is what is read, and a kill at any instant loses at most the episode that was being committed."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from robotics.datasets import durable, writer
 from robotics.datasets.check import check
-from robotics.datasets.features import features_of
+from robotics.datasets.features import as_read, features_of
 from robotics.datasets.joint_names import joint_names
 from robotics.datasets.leftovers import leftovers
 from robotics.datasets.reader import Dataset
@@ -39,6 +40,55 @@ def test_what_is_read_is_what_was_written(tmp_path, image_dtype):
         assert error.max() == 0 if image_dtype == "image" else error.mean() < 8  # 4:2:0 blurs colour at block edges
     report = check(tmp_path)
     assert not report.problems and not report.warnings
+
+
+@pytest.mark.parametrize("image_dtype", ["image", "video"])
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        ([3, 16, 24], ["channels", "height", "width"]),
+        ([3, 16, 24], None),
+        ([16, 24, 1], ["height", "width", "channels"]),
+    ],
+)
+def test_pictures_are_read_alike_however_their_shape_is_noted(tmp_path, image_dtype, shape, names):
+    """LeRobot's recorders of simulated robots note channels first, its depth cameras note one."""
+    write(tmp_path, image_dtype)
+    images = Dataset.open(tmp_path).images(CAMERA)
+    path = tmp_path / "meta/info.json"
+    document = json.loads(path.read_text())
+    document["features"][CAMERA] |= {"shape": shape, "names": names}
+    path.write_text(json.dumps(document))
+    dataset = Dataset.open(tmp_path)
+    assert dataset.features[CAMERA]["shape"] == [16, 24, 3] and dataset.info.features[CAMERA]["shape"] == shape
+    np.testing.assert_array_equal(dataset.images(CAMERA), images)
+    assert check(tmp_path).problems == [] and check(tmp_path).stats_differences == {}
+
+
+def test_the_channels_of_a_picture_are_where_they_fit():
+    """Some programs name the axes of (h, w, 3) channels first; what is neither is left to be refused."""
+    first = ["channels", "height", "width"]
+    for shape, names, read in (
+        ([32, 48, 3], first, [32, 48, 3]),
+        ([3, 48, 3], first, [48, 3, 3]),
+        ([3, 48, 3], None, [3, 48, 3]),
+        ([4, 32, 48], first, [4, 32, 48]),
+    ):
+        assert as_read({"dtype": "video", "shape": shape, "names": names})["shape"] == read
+    assert as_read({"dtype": "float32", "shape": [3], "names": None})["shape"] == [3]
+
+
+def test_the_noted_distances_of_a_depth_camera_are_no_shades_of_grey(tmp_path):
+    write(tmp_path, "image")
+    info, stats = tmp_path / "meta/info.json", tmp_path / "meta/stats.json"
+    noted = json.loads(stats.read_text())
+    noted[CAMERA]["mean"] = [[[1780.0]]]  # mm
+    stats.write_text(json.dumps(noted))
+    assert CAMERA in check(tmp_path).stats_differences
+    document = json.loads(info.read_text())
+    document["features"][CAMERA]["info"] = {"is_depth_map": True}
+    info.write_text(json.dumps(document))
+    assert check(tmp_path).stats_differences == {}
 
 
 def test_timestamps_are_those_of_the_grid(tmp_path):
@@ -175,12 +225,82 @@ print(*sys.modules)
     assert "pyarrow" in done.stdout.split() and "dateutil" not in done.stdout.split()
 
 
+@pytest.mark.parametrize(
+    ("noted", "message"),
+    [
+        ({"env_kwargs": 5}, "env_kwargs is 5, expected an object"),
+        ({"seeds": 5}, "seeds is 5, expected a list of whole numbers"),
+        ({"failed_seeds": ["a"]}, "failed_seeds is .'a'., expected a list of whole numbers"),
+    ],
+)
+def test_a_damaged_note_of_the_origin_is_named(tmp_path, noted, message):
+    write(tmp_path, None)
+    (tmp_path / "meta/robotics.json").write_text(json.dumps(noted))
+    with pytest.raises(DataError, match=f"robotics.json: {message}"):
+        Dataset.open(tmp_path)
+
+
+def test_a_full_disk_is_said_of_the_file_that_did_not_fit(tmp_path, monkeypatch):
+    """pyarrow's error names none."""
+    write(tmp_path, None)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(OSError, match="No space left") as error, DatasetWriter.resume(tmp_path) as out:
+        out.append(frames(np.random.default_rng(1), 6, False), "task 0")
+    assert error.value.filename == str(tmp_path / "data/chunk-000/file-003.parquet")
+
+
 def test_a_second_writer_is_refused(tmp_path):
     write(tmp_path, None)
     with DatasetWriter.resume(tmp_path), pytest.raises(UsageError, match="another process"):
         DatasetWriter.resume(tmp_path).__enter__()
     with DatasetWriter.resume(tmp_path):
         pass
+
+
+def _another_in_its_place(root):
+    shutil.rmtree(root)
+    write(root, None)
+
+
+def _emptied(root):
+    for path in root.iterdir():
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize(
+    ("happens", "late"),
+    [
+        (shutil.rmtree, False),
+        (shutil.rmtree, True),
+        (_emptied, False),
+        (_emptied, True),
+        (_another_in_its_place, False),
+    ],
+)
+def test_a_writer_notices_that_its_folder_was_taken_away(tmp_path, monkeypatch, happens, late):
+    """Also within a commit; what another one wrote there meanwhile stays."""
+    root, episode, describe = tmp_path / "d", frames(np.random.default_rng(1), 6, False), writer.write_episode
+    write(root, None)
+
+    def interrupted(*arguments):
+        happens(root)
+        describe(*arguments)
+
+    with pytest.raises(DataError, match="was removed or replaced while"), DatasetWriter.resume(root) as out:
+        if late:
+            monkeypatch.setattr(writer, "write_episode", interrupted)
+        else:
+            happens(root)
+        out.append(episode, "task 0")
+    if happens is _another_in_its_place:
+        write(tmp_path / "same", None)
+        assert contents(tmp_path / "same") == contents(root)
+    else:
+        assert not (root / "meta/info.json").exists()
 
 
 @pytest.mark.parametrize(

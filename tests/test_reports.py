@@ -16,7 +16,7 @@ from robotics.reports.page import write_report
 from tests.toy import TOY_ID
 
 EMPTY_BENCH = json.dumps(
-    {"env": 1, "policy": 1, "episodes": [], "success_rate": 1, "success_ci95": [0, 1], "return_mean": 1}
+    {"env": "a", "policy": 1, "episodes": [], "success_rate": 1, "success_ci95": [0, 1], "return_mean": 1}
 )
 
 
@@ -155,6 +155,10 @@ def test_what_is_shown_can_not_run(folder, tmp_path):
     assert "<img" not in text
 
 
+def _config(**parts):
+    return json.dumps({"family": "act", "data": {}, "policy": {}, "training": {}} | parts)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -167,7 +171,11 @@ def test_what_is_shown_can_not_run(folder, tmp_path):
         ("metrics.jsonl", "nonsense\n{}\n", "line 1 is no JSON"),
         ("metrics.jsonl", '{"step": 1, "loss": "low"}\n', "loss at step 1 is 'low', no number"),
         ("metrics.jsonl", '{"step": 1, "eval_return": "low"}\n', "eval_return at step 1 is 'low', no number"),
+        ("metrics.jsonl", f'{{"step": 1, "loss": {10**400}}}\n', "loss at step 1 is '1000000"),
         ("config.json", "{}", "does not describe a training run"),
+        ("config.json", _config(data={"path": 0}), "data.path is 0, no path or list of them"),
+        ("config.json", _config(training={"steps": "many"}), "training.steps is 'many'"),
+        ("config.json", _config(training={"time_budget_s": []}), "training.time_budget_s is []"),
         ("config.json", '{"family": "act", "data": [], "policy": {}, "training": {}}', "data is no table"),
         ("readme.txt", "hello", "nothing to report"),
     ],
@@ -196,6 +204,7 @@ def test_no_folder_and_a_missing_one(tmp_path):
         ({"success_rate": 1.5}, "no number within 0 … 1"),
         ({"return_mean": float("nan")}, "return_mean is nan"),
         ({"return_mean": 10**400}, "return_mean is"),
+        ({"env": []}, "env is [], no name"),
         ({"faults": ["nan"]}, "faults is no table"),
         ({"episodes": [{"seed": 0, "success": "no", "return": 0.0, "length": 1}]}, "success of episode 0 is 'no'"),
         ({"episodes": [{"seed": 0, "success": True, "return": None, "length": 1}]}, "episode 0 is no number"),

@@ -140,6 +140,26 @@ def test_a_lerobot_dataset(tmp_path):
         assert_same(log, tolerance=1e-6)
 
 
+def test_texts_and_images_of_a_lerobot_dataset_are_passed_over(tmp_path):
+    features = {
+        "observation.state": {"dtype": "float32", "shape": [2], "names": list(JOINTS)},
+        "observation.image": {"dtype": "image", "shape": [4, 6, 3], "names": None},
+        "action": {"dtype": "float32", "shape": [2], "names": list(JOINTS)},
+    }
+    images = np.zeros((20, 4, 6, 3), np.uint8)
+    episode = {"observation.state": WIDE["q"].astype(np.float32), "action": WIDE["q_cmd"].astype(np.float32)}
+    with DatasetWriter.create(tmp_path / "data", 50, features, "toy") as out:
+        out.append(episode | {"observation.image": images}, "wave", {})
+    data = tmp_path / "data/data/chunk-000/file-000.parquet"
+    table = pq.read_table(data)
+    pq.write_table(table.append_column("note", pa.array(["slow"] * 20)), data)
+    info = json.loads((tmp_path / "data/meta/info.json").read_text())
+    info["features"]["note"] = {"dtype": "string", "shape": [1], "names": None}
+    (tmp_path / "data/meta/info.json").write_text(json.dumps(info))
+    (log,) = read_logs(tmp_path / "data", JOINTS)
+    assert_same(log, tolerance=1e-6)
+
+
 def test_an_mcap_recording(tmp_path):
     path = write_mcap(tmp_path / "run.mcap", WIDE)
     text = """

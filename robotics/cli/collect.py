@@ -31,7 +31,8 @@ class Options:
     images: Literal["video", "png"] = "video"
     """H.264 video, or PNG images inside the data files: larger, lossless, faster to read in random order."""
     noise: float = 0.0
-    """Disturb executed actions by this fraction of their range while the expert's own are recorded (DART)."""
+    """Disturb executed actions by this fraction of their range while the expert's own are recorded (DART): 0.001 for
+    arms that are given joint positions; with much more the expert fails."""
     hardest_of: int = 1
     """Demonstrate only one of every so many seeds, that with the most left to do: few demonstrations then hold more of
     what is hard."""

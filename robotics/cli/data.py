@@ -14,7 +14,7 @@ Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Test every invariant of a dataset; exit code 1 when one is violated."""
+    """Test every invariant of a dataset; exit code 1 when one is violated, warnings where only statistics differ."""
 
     data: Folder
     """Folder of the dataset."""
@@ -27,8 +27,8 @@ class RepairOptions:
     """Keep the sound episodes of a dataset, number them anew, rebuild its description, put all else into rejected/."""
 
     data: Folder
-    """Folder of the dataset. Where files hold several episodes, as other programs write them, and in the episodes of
-    --dagger-rounds only what comes before the first unsound one is kept. After an interruption, call it again."""
+    """Folder of the dataset. In the episodes of --dagger-rounds only what comes before the first unsound one is kept.
+    After an interruption, call it again."""
     json: bool = False
     """Print one JSON document."""
 

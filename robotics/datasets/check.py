@@ -8,29 +8,34 @@ from pathlib import Path
 import numpy as np
 
 from robotics.datasets.copied_actions import copied_actions
-from robotics.datasets.episode_check import episode_problems
+from robotics.datasets.episode_check import Inspection, inspect
 from robotics.datasets.episodes import Episode
-from robotics.datasets.features import DEFAULT_FEATURES
 from robotics.datasets.layout import STATS
 from robotics.datasets.leftovers import leftovers
 from robotics.datasets.reader import Dataset
-from robotics.datasets.statistics import QUANTILES, DatasetStats, merge, vector_stats
+from robotics.datasets.statistics import QUANTILES, merge
 from robotics.datasets.tables import row_count
 from robotics.progress import progress
 
 #: Statistics of images are compared with those of decoded video, or of the frames that LeRobot sampled.
 IMAGE_TOLERANCE = 0.05
+#: The statistics of numbers that are compared; quantiles of several episodes are no more than estimates.
+MOMENTS = ("min", "max", "mean", "std", "count")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is wrong with a dataset (`problems`: it can not be trusted) or suspicious about it (`warnings`)."""
+    """What is wrong with a dataset (`problems`: it can not be trusted) or suspicious about it (`warnings`).
+
+    `stats_differences`: of which columns the statistics are missing or others than the data's, and which of them.
+    """
 
     root: Path
     episodes: int
     frames: int
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    stats_differences: dict[str, str] = field(default_factory=dict)
 
 
 def check(root: Path) -> Report:
@@ -39,21 +44,24 @@ def check(root: Path) -> Report:
     Raises DataError, naming the file, when it can not even be opened.
     """
     dataset = Dataset.open(root)
-    problems: list[str] = []
-    measured: DatasetStats = {}
+    found = Inspection()  # of all episodes together
     with progress("check", len(dataset.episodes), "episodes") as bar:
         for episode in dataset.episodes:
-            found = list(episode_problems(dataset, episode))
-            problems += found
-            if not found:
-                measured = merge(measured, _table_stats(dataset, episode))
+            one = inspect(dataset, episode)
+            found.problems += one.problems
+            found.stats = merge(found.stats, one.stats)
+            for key, mean in one.image_means.items():
+                share = mean * (episode.length / dataset.info.frames)
+                found.image_means[key] = found.image_means.get(key, 0.0) + share
             bar.advance()
+    problems, differences, warnings = found.problems, {}, [*_leftover_warnings(dataset)]
     if not problems:  # statistics of a damaged dataset can only differ
-        problems += [*file_problems(dataset), *_stats_problems(dataset, measured)]
-    warnings = [*_leftover_warnings(dataset), *_untold_stats(dataset)]
+        problems += file_problems(dataset)
+        differences = _stats_differences(dataset, found)
+        warnings += _stats_warnings(dataset.root / STATS, differences)
     if not problems:
         warnings += copied_actions(dataset)
-    return Report(Path(root), len(dataset.episodes), dataset.info.frames, problems, warnings)
+    return Report(Path(root), len(dataset.episodes), dataset.info.frames, problems, warnings, differences)
 
 
 def file_problems(dataset: Dataset) -> Iterator[str]:
@@ -72,52 +80,38 @@ def frames_by_file(episodes: list[Episode]) -> dict[Path, int]:
     return frames
 
 
-def _table_stats(dataset: Dataset, episode: Episode) -> DatasetStats:
-    keys = [key for key in dataset.features if key not in dataset.image_keys and _is_number(dataset, key)]
-    return {key: vector_stats(dataset.episode_column(episode, key).reshape(episode.length, -1)) for key in keys}
+def _stats_differences(dataset: Dataset, found: Inspection) -> dict[str, str]:
+    """Column -> how stats.json differs from what was `found` in all episodes, of those that differ."""
+    noted = dataset.stats if (dataset.root / STATS).exists() else {}  # those of the rows, which LeRobot does not merge
+    differences = {}
+    for key in (*found.stats, *found.image_means):
+        if "mean" not in noted.get(key, {}):
+            differences[key] = "missing"
+        elif key in found.stats:
+            names = [n for n in MOMENTS if n not in noted[key] or not _close(noted[key][n], found.stats[key][n])]
+            if not _increase([noted[key][q] for q in QUANTILES if q in noted[key]]):
+                names.append("quantiles")
+            if names:
+                differences[key] = ", ".join(names)
+        elif not _close(noted[key]["mean"], found.image_means[key] / 255, rtol=0.0, atol=IMAGE_TOLERANCE):
+            differences[key] = "mean"
+    return differences
 
 
-def _is_number(dataset: Dataset, key: str) -> bool:
-    return dataset.features[key]["dtype"] != "string"
+def _stats_warnings(path: Path, differences: dict[str, str]) -> Iterator[str]:
+    cure = "nothing here needs them, LeRobot normalises by them; `robotics data repair` computes them"
+    if missing := [key for key, names in differences.items() if names == "missing"]:
+        yield f"{path}: has no statistics of {', '.join(missing)}; {cure}"
+    if others := [f"'{key}' ({names})" for key, names in differences.items() if names != "missing"]:
+        yield f"{path}: statistics of {', '.join(others)} are not those of the data; {cure}"
 
 
-def _stats_problems(dataset: Dataset, measured: DatasetStats) -> Iterator[str]:
-    path = dataset.root / STATS
-    for key in measured:
-        if key not in dataset.stats:
-            if key not in DEFAULT_FEATURES:
-                yield f"{path}: has no statistics of '{key}'"
-            continue
-        noted = dataset.stats[key]
-        for name in ("min", "max", "mean", "std", "count"):
-            if name not in noted or not _close(noted[name], measured[key][name]):
-                yield f"{path}: '{name}' of '{key}' is not that of the data"
-        quantiles = [noted[q] for q in QUANTILES if q in noted]
-        if any((low > high + 1e-9).any() for low, high in pairwise(quantiles)):
-            yield f"{path}: the quantiles of '{key}' do not increase"
-    yield from _image_stats_problems(dataset, path)
+def _close(noted: np.ndarray, measured: np.ndarray, rtol: float = 1e-3, atol: float = 1e-5) -> bool:
+    return noted.size == measured.size and np.allclose(noted.reshape(-1), measured.reshape(-1), rtol=rtol, atol=atol)
 
 
-def _untold_stats(dataset: Dataset) -> Iterator[str]:
-    """Of times and numbers of frames nobody needs statistics; LeRobot's own writer notes them."""
-    missing = [key for key in DEFAULT_FEATURES if key not in dataset.stats] if dataset.episodes else []
-    if missing:
-        yield f"{dataset.root / STATS}: has no statistics of {', '.join(missing)}; nothing here needs them"
-
-
-def _image_stats_problems(dataset: Dataset, path: Path) -> Iterator[str]:
-    for key in dataset.image_keys if dataset.episodes else ():  # without any, nothing is known of them
-        if key not in dataset.stats or "mean" not in dataset.stats[key]:
-            yield f"{path}: has no statistics of '{key}'"
-            continue
-        means = [dataset.episode_images(e, key).mean(axis=(0, 1, 2)) * e.length for e in dataset.episodes]
-        mean = np.sum(means, axis=0) / dataset.info.frames / 255
-        if np.abs(dataset.stats[key]["mean"].reshape(-1) - mean).max() > IMAGE_TOLERANCE:
-            yield f"{path}: 'mean' of '{key}' is not that of the images"
-
-
-def _close(noted: np.ndarray, measured: np.ndarray) -> bool:
-    return noted.size == measured.size and np.allclose(noted.reshape(-1), measured.reshape(-1), rtol=1e-3, atol=1e-5)
+def _increase(quantiles: list[np.ndarray]) -> bool:
+    return all(low.shape == high.shape and (low <= high + 1e-9).all() for low, high in pairwise(quantiles))
 
 
 def _leftover_warnings(dataset: Dataset) -> Iterator[str]:

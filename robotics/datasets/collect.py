@@ -8,13 +8,15 @@ from typing import Any
 from robotics.datasets.demonstration import Source
 from robotics.datasets.encoded_demonstrations import Encoding
 from robotics.datasets.features import Features, features_of
+from robotics.datasets.folder_lock import FolderLock
 from robotics.datasets.joint_names import joint_names
 from robotics.datasets.layout import INFO, PROVENANCE
 from robotics.datasets.reader import read_provenance
+from robotics.datasets.size import episode_bytes, episodes_there
 from robotics.datasets.writer import DatasetWriter
 from robotics.environments import observation_spaces
 from robotics.errors import DataError, RoboticsError, UsageError
-from robotics.outputs import prepare_folder, require_room, write_json
+from robotics.outputs import prepare_folder, require_free, require_room, require_writable, write_json
 from robotics.progress import progress
 from robotics.sim2real.calibrated import CalibratedWorld
 from robotics.sim2real.drawing import Draw
@@ -23,8 +25,6 @@ from robotics.workers import in_order
 
 #: Seeds of training and demonstrations; development evaluation begins behind them.
 SEED_LIMIT = 1_000_000
-#: Of raw bytes, kept by H.264 and by PNG on rendered scenes (upper ends).
-IMAGE_SHARE = {"video": 0.25, "image": 0.7}
 #: What two settings may take to be shown in an error [characters]: worlds of an identification are thousands of values.
 LONGEST_DIFFERENCE = 400
 #: Frames of an episode where the environment announces no limit.
@@ -80,19 +80,24 @@ def collect(
             raise UsageError(f"--calibration {calibration} contradicts --randomise: each is a world of its own")
         kwargs["world"], about = CalibratedWorld.to_learn_in(calibration, env_id, kwargs)
         origin["calibration"] = {**about, "parameters": dict(kwargs["world"].values)}
-    source = Source(env_id, kwargs, noise, randomisation, hardest_of)
+    source, folder = Source(env_id, kwargs, noise, randomisation, hardest_of), (out, "dataset", (INFO, PROVENANCE))
     with source.demonstrator() as demonstrator:
         env = demonstrator.env
         features = features_of(observation_spaces(env), env.action_space, IMAGE_DTYPES[images], joint_names(env))
         fps, robot_type = demonstrator.fps, demonstrator.robot_type
-        require_room(out, _needed_bytes(features, episodes, demonstrator.frame_limit or UNKNOWN_LENGTH), "the dataset")
-    prepare_folder(out, "dataset", (INFO, PROVENANCE), resume=resume, overwrite=overwrite)
-    if resume and not any(out.iterdir()):
-        print(f"note: --resume: {out} holds no dataset, so a new one begins", file=sys.stderr)
-    with _open_writer(out, fps, features, robot_type, origin) as writer:
-        journal = _Journal(writer, origin)
-        _fill(writer, journal, source, episodes, attempts, workers)
-        return Collected(writer.info.episodes, writer.info.frames, journal.failed)
+        require_free(*folder, resume=resume, overwrite=overwrite)
+        there, each = episodes_there(out) if resume else (0, 0.0)
+        each = each or episode_bytes(env, features, seed, fps, demonstrator.frame_limit or UNKNOWN_LENGTH)
+        require_room(out, each * (episodes - there), "the dataset", overwrite=overwrite)
+    require_writable(out)
+    with FolderLock(out) as lock:  # before anything is removed: another process may be writing there
+        prepare_folder(*folder, resume=resume, overwrite=overwrite)
+        if resume and not any(out.iterdir()):
+            print(f"note: --resume: {out} holds no dataset, so a new one begins", file=sys.stderr)
+        with _open_writer(out, lock, fps, features, robot_type, origin) as writer:
+            journal = _Journal(writer, origin)
+            _fill(writer, journal, source, episodes, attempts, workers)
+            return Collected(writer.info.episodes, writer.info.frames, journal.failed)
 
 
 class _Journal:
@@ -140,10 +145,16 @@ def _fill(writer: DatasetWriter, journal: _Journal, source: Source, episodes: in
             if writer.info.episodes == episodes:
                 return
     journal.save()
-    raise RoboticsError(
-        f"only {writer.info.episodes} of {attempts} attempts succeeded, {episodes} were asked for; "
-        f"the successful ones are in {writer.root}"
-    )
+    there, hardship = writer.info.episodes, _hardship(source)
+    kept = f"; the successful ones are in {writer.root}" if there else ""
+    raise RoboticsError(f"only {there} of {attempts} attempts succeeded, {episodes} were asked for{hardship}{kept}")
+
+
+def _hardship(source: Source) -> str:
+    """What was asked for that makes attempts fail, with the cure."""
+    asked = [f"--noise {source.noise:g}"] if source.noise else []
+    asked += ["worlds drawn at random"] if source.randomisation is not None else []
+    return f" with {' and '.join(asked)}, of which less may help" if asked else ""
 
 
 def _attempts(episodes: int, seed: int, workers: int, images: str, noise: float, hardest_of: int) -> int:
@@ -166,14 +177,14 @@ def _attempts(episodes: int, seed: int, workers: int, images: str, noise: float,
 
 
 def _open_writer(
-    out: Path, fps: int, features: Features, robot_type: str | None, origin: dict[str, Any]
+    out: Path, lock: FolderLock, fps: int, features: Features, robot_type: str | None, origin: dict[str, Any]
 ) -> DatasetWriter:
     """A new dataset, or the one in `out` when it comes from the same source; UsageError when it does not."""
     if not (out / INFO).exists():
         if any(out.rglob("*.parquet")):
             raise DataError(f"{out / INFO}: no such file, yet there is data; `robotics data repair {out}` may mend it")
         write_json(out / PROVENANCE, {**origin, "seeds": [], "failed_seeds": []})
-        return DatasetWriter.create(out, fps, features, robot_type)
+        return DatasetWriter.create(out, fps, features, robot_type, lock)
     before = read_provenance(out)
     for name in ("env", "env_kwargs", "seed", "noise", "hardest_of", "images", "randomisation", "calibration"):
         if before.get(name) != origin[name]:
@@ -183,7 +194,7 @@ def _open_writer(
             raise UsageError(
                 f"--resume: {out} was collected with {difference}; give the same settings, or another --out"
             )
-    return DatasetWriter.resume(out)
+    return DatasetWriter.resume(out, lock)
 
 
 def _origin(source: Source, seed: int, images: str) -> dict[str, Any]:
@@ -200,14 +211,3 @@ def _origin(source: Source, seed: int, images: str) -> dict[str, Any]:
         "calibration": None,
         "versions": versions("pyarrow", "av"),
     }
-
-
-def _needed_bytes(features: Features, episodes: int, length: int) -> float:
-    """An upper estimate of the dataset's size [B]."""
-    per_frame = 64.0
-    for feature in features.values():
-        values = 1
-        for side in feature["shape"]:
-            values *= side
-        per_frame += values * IMAGE_SHARE.get(feature["dtype"], 4.0)
-    return episodes * (length * per_frame + 100e3)

@@ -101,8 +101,7 @@ class Demonstrator:
             observation, reward, terminated, truncated, info = env.step(noise.disturb(action))
             done, success = terminated or truncated, bool(info.get("success", False))
             _record(columns, {REWARD: [reward], DONE: [done], SUCCESS: [success]})
-        frames = {key: as_column(values) for key, values in columns.items()} if success else {}
-        return Demonstration(seed, success, task, frames)
+        return Demonstration(seed, success, task, as_columns(columns) if success else {})
 
     def _left_to_do(self, seed: int) -> float:
         env = self._worlds.enter(seed)
@@ -122,8 +121,13 @@ def _record(columns: dict[str, list[Any]], values: dict[str, Any]) -> None:
         columns[key].append(np.array(value))  # a copy: environments may reuse their arrays
 
 
-def as_column(values: list[np.ndarray]) -> np.ndarray:
-    """The values of all frames as a column (T, *shape), floats as float32."""
+def as_columns(values: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
+    """The values of all frames as columns (T, *shape), floats as float32. Takes them out of `values`: images fill half
+    of the memory otherwise."""
+    return {key: _as_column(values.pop(key)) for key in list(values)}
+
+
+def _as_column(values: list[np.ndarray]) -> np.ndarray:
     column = np.stack(values)
     return column.astype(np.float32) if column.dtype.kind == "f" else column
 

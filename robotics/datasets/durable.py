@@ -12,13 +12,17 @@ TEMPORARY_SUFFIX = ".tmp"
 
 def publish(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file, put it on the disk, and give it the name `path` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
-    write(temporary)
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:  # pyarrow's names no file, others that of a moment
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, f"can not be written ({reason})", str(path)) from None
 
 
 def publish_bytes(path: Path, content: bytes) -> None:

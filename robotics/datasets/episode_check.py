@@ -1,31 +1,53 @@
 """What can be wrong with the frames of one episode."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from robotics.datasets.episodes import Episode
-from robotics.datasets.features import EPISODE_INDEX, FRAME_INDEX, INDEX, TASK_INDEX, TIMESTAMP
+from robotics.datasets.features import EPISODE_INDEX, FRAME_INDEX, INDEX, TASK_INDEX, TIMESTAMP, is_depth, is_numbers
 from robotics.datasets.reader import Dataset
+from robotics.datasets.statistics import DatasetStats, column_stats
 from robotics.datasets.video import TOLERANCE_S, count_frames
 from robotics.errors import DataError
 
 
-def episode_problems(dataset: Dataset, episode: Episode) -> Iterator[str]:
-    """What is wrong with `episode`, one line each, beginning with the file. Reads and decodes all of it."""
+@dataclass
+class Inspection:
+    """What is wrong with an episode (`problems`, one line each, beginning with the file) and what is in it.
+
+    `stats` are those of its numbers; `image_means` (3,) on [0, 255] by camera. Both lack what could not be read.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    stats: DatasetStats = field(default_factory=dict)
+    image_means: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def inspect(dataset: Dataset, episode: Episode) -> Inspection:
+    """Read and decode all of `episode`, once."""
+    found = Inspection()
+    numbers = [key for key, feature in dataset.features.items() if is_numbers(feature)]
     try:
-        columns = {
-            key: dataset.episode_column(episode, key)
-            for key, feature in dataset.features.items()
-            if key not in dataset.image_keys and feature["dtype"] != "string"
-        }
+        columns = {key: dataset.episode_column(episode, key) for key in numbers}
     except DataError as error:
-        yield str(error)
-        return
+        found.problems.append(str(error))
+        return found
     where = f"{dataset.root / episode.data_file}: episode {episode.index}"
-    for problem in (*_index_problems(dataset, episode, columns), *_value_problems(columns)):
-        yield f"{where}: {problem}"
-    yield from _image_problems(dataset, episode)
+    problems = (*_index_problems(dataset, episode, columns), *_value_problems(columns))
+    found.problems += [f"{where}: {problem}" for problem in problems]
+    if not problems:  # of numbers that are none, NumPy would warn
+        found.stats |= {key: column_stats(values) for key, values in columns.items()}
+    for key in dataset.image_keys:
+        try:
+            images = dataset.episode_images(episode, key)
+            if not is_depth(dataset.features[key]):  # whose noted means are distances
+                found.image_means[key] = images.mean(axis=(0, 1, 2))
+            found.problems += _film_problems(dataset, episode, key)
+        except DataError as error:
+            found.problems.append(str(error))
+    return found
 
 
 def _index_problems(dataset: Dataset, episode: Episode, columns: dict[str, np.ndarray]) -> Iterator[str]:
@@ -60,15 +82,13 @@ def _value_problems(columns: dict[str, np.ndarray]) -> Iterator[str]:
             yield f"'{key}' is NaN or infinite in frame {int(finite.argmin())}"
 
 
-def _image_problems(dataset: Dataset, episode: Episode) -> Iterator[str]:
-    for key in dataset.image_keys:
-        try:
-            dataset.episode_images(episode, key)
-            if key not in episode.clips:
-                continue
-            path = dataset.root / episode.clips[key].file
-            alone = dataset.clips_in[episode.clips[key].file] == 1
-            if alone and (count := count_frames(path)) != episode.length:
-                yield f"{path}: holds {count} frames, episode {episode.index} has {episode.length}"
-        except DataError as error:
-            yield str(error)
+def _film_problems(dataset: Dataset, episode: Episode, key: str) -> Iterator[str]:
+    """A film of ours with more frames than its episode, which then may be shifted against them.
+
+    Films of other programs hold several clips, of which some may be nobody's: they are found by their times.
+    """
+    if key not in episode.clips or not dataset.provenance:
+        return
+    file = episode.clips[key].file
+    if dataset.clips_in[file] == 1 and (count := count_frames(dataset.root / file)) != episode.length:
+        yield f"{dataset.root / file}: holds {count} frames, episode {episode.index} has {episode.length}"

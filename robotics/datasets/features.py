@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from robotics.errors import UsageError
-from robotics.vocabulary import ACTION, IMAGE_PREFIX, dataset_key
+from robotics.vocabulary import ACTION, camera_of, dataset_key
 
 Feature = dict[str, Any]
 Features = dict[str, Feature]
@@ -32,6 +32,7 @@ OUTCOME_FEATURES: Features = {
     DONE: {"dtype": "bool", "shape": [1], "names": None},
     SUCCESS: {"dtype": "bool", "shape": [1], "names": None},
 }
+_CHANNELS = (1, 3)
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -57,6 +58,37 @@ def is_visual(feature: Feature) -> bool:
     return feature["dtype"] in ("video", "image")
 
 
+def as_read(feature: Feature) -> Feature:
+    """The feature as its values are read: a picture is (h, w, 3), also where other programs note its channels first, or
+    one channel, as of depth."""
+    if not is_visual(feature):
+        return feature
+    first, second, third = feature["shape"]
+    names = feature.get("names")
+    named_first = isinstance(names, list) and str(next(iter(names), None)).startswith("channel")
+    if first in _CHANNELS and (third not in _CHANNELS or named_first):
+        height, width = second, third
+    elif third in _CHANNELS:
+        height, width = first, second
+    else:
+        return feature
+    return {**feature, "shape": [height, width, 3], "names": ["height", "width", "channels"]}
+
+
+def is_depth(feature: Feature) -> bool:
+    """Whether a picture holds distances; they are read as shades of grey, but statistics are noted of distances."""
+    info = feature.get("info")
+    return is_visual(feature) and isinstance(info, dict) and bool(info.get("is_depth_map"))
+
+
+def is_numbers(feature: Feature) -> bool:
+    """Whether a column can be read as numbers. Texts, and types that only other programs know, are carried along."""
+    try:
+        return not is_visual(feature) and np.dtype(feature["dtype"]).kind in "fiub"
+    except TypeError:
+        return False
+
+
 def stored_in_table(features: Features) -> Features:
     """The columns of the data files: all but the videos."""
     return {key: feature for key, feature in features.items() if feature["dtype"] != "video"}
@@ -78,7 +110,11 @@ def _arrow_type(feature: Feature) -> pa.DataType:
 def _feature(name: str, space: gym.Space, image_dtype: str) -> Feature:
     if not isinstance(space, gym.spaces.Box):
         raise UsageError(f"'{name}' is a {type(space).__name__} space; only Box spaces can be recorded")
-    if dataset_key(name).startswith(IMAGE_PREFIX):
+    if 0 in space.shape:
+        raise UsageError(
+            f"'{name}' has shape {space.shape}: it holds no number, and a column of none can't be recorded"
+        )
+    if camera_of(dataset_key(name)):
         return _image_feature(name, space, image_dtype)
     if len(space.shape) != 1:
         raise UsageError(f"'{name}' has shape {space.shape}; only vectors and images (image_<camera>) can be recorded")

@@ -1,16 +1,28 @@
 """meta/info.json: what a dataset is and how much of it is committed. Replacing it is the commit of an episode."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from robotics.datasets.durable import publish_json
 from robotics.datasets.features import DEFAULT_FEATURES, Features, is_visual
 from robotics.datasets.layout import CHUNK_SIZE, CODEBASE_VERSION, DATA_PATH, INFO, REPAIRED_FOLDER, VIDEO_PATH
 from robotics.errors import DataError, RoboticsError
 from robotics.outputs import read_json
+
+#: The entries that `Info` has fields for; the version can only be ours.
+_OWN_ENTRIES = {
+    "codebase_version",
+    "robot_type",
+    "total_episodes",
+    "total_frames",
+    "total_tasks",
+    "fps",
+    "data_path",
+    "video_path",
+    "features",
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,8 @@ class Info:
     tasks: int = 0
     data_path: str = DATA_PATH
     video_path: str | None = VIDEO_PATH
+    #: What else the document says, or says otherwise than we would (splits, sizes of files, tools): carried along.
+    other: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def image_keys(self) -> list[str]:
@@ -62,6 +76,9 @@ def read_info(root: Path) -> Info:
     version = document.get("codebase_version")
     if version != CODEBASE_VERSION:
         raise DataError(f"{path}: codebase_version is {version!r}, only {CODEBASE_VERSION!r} can be read")
+    other = {name: value for name, value in document.items() if name not in _OWN_ENTRIES}
+    if other.get("splits") == _one_split(document.get("total_episodes")):
+        del other["splits"]
     totals = {name: _count(path, document, f"total_{name}") for name in ("episodes", "frames", "tasks")}
     return Info(
         fps=_fps(path, document),
@@ -69,6 +86,7 @@ def read_info(root: Path) -> Info:
         robot_type=document.get("robot_type"),
         data_path=str(document.get("data_path", DATA_PATH)),
         video_path=document.get("video_path"),
+        other=other,
         **totals,
     )
 
@@ -87,12 +105,17 @@ def write_info(root: Path, info: Info) -> None:
             "data_files_size_in_mb": 100,
             "video_files_size_in_mb": 200,
             "fps": info.fps,
-            "splits": {"train": f"0:{info.episodes}"},
+            "splits": _one_split(info.episodes),
             "data_path": info.data_path,
             "video_path": info.video_path,
             "features": info.features,
+            **info.other,
         },
     )
+
+
+def _one_split(episodes: Any) -> dict[str, str]:
+    return {"train": f"0:{episodes}"}
 
 
 def _count(path: Path, document: dict[str, Any], name: str) -> int:
@@ -128,7 +151,4 @@ def _fits(feature: dict[str, Any]) -> bool:
         return False
     if dtype in ("video", "image"):
         return len(shape) == 3
-    try:
-        return np.dtype(dtype).kind in "fiub" if isinstance(dtype, str) else False
-    except TypeError:
-        return dtype == "string"
+    return isinstance(dtype, str)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from robotics.datasets.episodes import Episode, read_episode_stats, read_episodes
-from robotics.datasets.features import TIMESTAMP, Features, is_visual
+from robotics.datasets.features import TIMESTAMP, Features, as_read, is_numbers, is_visual
 from robotics.datasets.info import Info, read_document, read_info
 from robotics.datasets.layout import INFO, PROVENANCE, STATS, TASKS
 from robotics.datasets.pictures import decode_image
@@ -58,9 +58,10 @@ class Dataset:
     def fps(self) -> int:
         return self.info.fps
 
-    @property
+    @cached_property
     def features(self) -> Features:
-        return self.info.features
+        """The columns as they are read: pictures are (h, w, 3) whatever info.json notes."""
+        return {key: as_read(feature) for key, feature in self.info.features.items()}
 
     @property
     def robot_type(self) -> str | None:
@@ -80,6 +81,8 @@ class Dataset:
         feature = self._feature(key)
         if is_visual(feature):
             raise unknown_name("column", key, [k for k in self.features if k not in self.image_keys], "see images()")
+        if not is_numbers(feature):
+            raise DataError(f"{self.root}: column '{key}' holds {feature['dtype']}, no numbers")
         parts = [self.episode_column(episode, key) for episode in self.episodes]
         return np.concatenate(parts) if parts else np.zeros((0, *feature["shape"]), feature["dtype"])
 
@@ -144,14 +147,14 @@ class Dataset:
     def _episode_table(self, episode: Episode, key: str) -> pa.Table:
         """The rows of one episode in its data file, which may hold others before and after it."""
         path = self.root / episode.data_file
-        table = _cached_column(path, key, path.stat().st_mtime_ns if path.exists() else 0)
-        rows = table.slice(episode.start - self._first_frame[episode.data_file], episode.length)
+        table = _cached_column(path, key)
+        rows = table.slice(episode.start - self.first_frame[episode.data_file], episode.length)
         if len(rows) != episode.length:
             raise DataError(f"{path}: holds {len(rows)} of the {episode.length} frames of episode {episode.index}")
         return rows
 
     @cached_property
-    def _first_frame(self) -> dict[Path, int]:
+    def first_frame(self) -> dict[Path, int]:
         """Index of the frame that each data file begins with."""
         return {episode.data_file: episode.start for episode in reversed(self.episodes)}
 
@@ -167,16 +170,26 @@ class Dataset:
 
 
 def read_provenance(root: Path) -> dict[str, Any]:
-    """Where the episodes come from, as `robotics collect` noted it; {} for a dataset of another program."""
+    """Where the episodes come from, as `robotics collect` noted it; {} for a dataset of another program. DataError
+    naming the file when it is damaged."""
     path = root / PROVENANCE
-    return read_document(path) if path.exists() else {}
+    document = read_document(path) if path.exists() else {}
+    if not isinstance(document.get("env_kwargs", {}), dict):
+        raise DataError(f"{path}: env_kwargs is {document['env_kwargs']!r}, expected an object")
+    for name in ("seeds", "failed_seeds"):
+        seeds = document.get(name, [])
+        if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+            raise DataError(f"{path}: {name} is {str(seeds)[:40]}, expected a list of whole numbers")
+    return document
 
 
 def _read_stats(root: Path, info: Info, episodes: list[Episode]) -> DatasetStats:
-    """stats.json, or the merged statistics of the rows while it counts frames that are not committed."""
+    """stats.json, or the merged statistics of the rows where there is none or it counts frames not committed."""
     if not episodes:
         return {}
     path = root / STATS
+    if not path.exists():
+        return merged(read_episode_stats(root, episodes))
     stats = _stats_from(path, read_document(path))
     counted = stats.get(TIMESTAMP, {}).get("count")
     if counted is not None and int(counted[0]) != info.frames:
@@ -194,7 +207,15 @@ def _stats_from(path: Path, document: dict[str, Any]) -> DatasetStats:
     return stats
 
 
-@lru_cache(maxsize=4)
-def _cached_column(path: Path, key: str, _modified_ns: int) -> pa.Table:
+def _cached_column(path: Path, key: str) -> pa.Table:
     """One column of a data file. Files of LeRobot hold many episodes, which are read one after the other."""
-    return read_table(path, [key])
+    columns = _columns_read(path, path.stat().st_mtime_ns if path.exists() else 0)
+    if key not in columns:
+        columns[key] = read_table(path, [key])
+    return columns[key]
+
+
+@lru_cache(maxsize=1)
+def _columns_read(_path: Path, _modified_ns: int) -> dict[str, pa.Table]:
+    """Those columns of the file under way that were asked for: an episode is read with all of its columns."""
+    return {}

@@ -1,5 +1,6 @@
 """info.json and tasks.parquet from the other files of a dataset, for when they are lost."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,15 +43,19 @@ def rebuild_tasks(dataset: Dataset) -> list[str]:
     tasks: dict[int, str] = {}
     for episode in dataset.episodes:
         try:
-            index = int(dataset.episode_column(episode, TASK_INDEX).flat[0])
+            found = np.unique(dataset.episode_column(episode, TASK_INDEX)).tolist()
         except DataError:
             break
-        tasks.setdefault(index, _text(episode, index))
+        tasks |= _new_texts(episode, [index for index in found if index not in tasks], tasks)
     return [tasks.get(index, "") for index in range(max(tasks, default=-1) + 1)]
 
 
-def _text(episode: Episode, index: int) -> str:
-    return episode.tasks[0] if episode.tasks else f"task {index}"
+def _new_texts(episode: Episode, indices: list[int], known: Mapping[int, str]) -> dict[int, str]:
+    """Texts of the `indices` that no episode before had: LeRobot numbers new texts in the order in which a row has
+    them."""
+    texts = [text for text in episode.tasks if text not in known.values()] or list(episode.tasks)
+    texts += [f"task {index}" for index in indices[len(texts) :]]
+    return dict(zip(indices, texts, strict=False))
 
 
 def _frame_rate(path: Path, table: pa.Table) -> int:
@@ -70,6 +75,10 @@ def _feature(column: pa.ChunkedArray) -> Feature:
     while pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
         shape.append(kind.list_size if pa.types.is_fixed_size_list(kind) else len(value or ()))
         value, kind = (value[0] if value else None), kind.value_type
+    if pa.types.is_struct(kind):  # what LeRobot's annotations are made of
+        return {"dtype": "language", "shape": [1], "names": None}
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        return {"dtype": "string", "shape": [1], "names": None}
     return {"dtype": str(np.dtype(kind.to_pandas_dtype())), "shape": shape or [1], "names": None}
 
 

@@ -7,14 +7,25 @@ then on it takes the old one's place part by part, and who is killed over that l
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
 
 from robotics.datasets.durable import sync_folder
 from robotics.datasets.encoding import EncodedColumns
 from robotics.datasets.episodes import Episode, read_episode_stats
-from robotics.datasets.features import DEFAULT_FEATURES, Features, schema_of
+from robotics.datasets.features import (
+    DEFAULT_FEATURES,
+    EPISODE_INDEX,
+    INDEX,
+    Features,
+    is_numbers,
+    is_visual,
+    schema_of,
+)
 from robotics.datasets.info import Info
 from robotics.datasets.layout import (
     DATA_FOLDER,
@@ -33,8 +44,9 @@ from robotics.datasets.layout import (
 )
 from robotics.datasets.reader import Dataset
 from robotics.datasets.statistics import image_stats, vector_stats
-from robotics.datasets.tables import row_count, to_arrow
+from robotics.datasets.tables import publish_table, read_table, row_count, to_arrow
 from robotics.datasets.writer import DatasetWriter
+from robotics.errors import DataError
 from robotics.outputs import require_room
 
 #: Where the new dataset is made.
@@ -46,11 +58,19 @@ _PARTS = (DATA_FOLDER, VIDEOS_FOLDER, EPISODES_FOLDER, TASKS, STATS, PROVENANCE,
 def is_one_file_each(info: Info, rows: Sequence[Episode]) -> bool:
     """Whether every episode has files and an instruction of its own, as our writer leaves them."""
     ours = info.data_path == DATA_PATH and info.video_path in (None, VIDEO_PATH)
-    return ours and not any(f["dtype"] == "string" for f in info.features.values()) and all(map(_is_ours, rows))
+    return ours and all(is_visual(f) or is_numbers(f) for f in info.features.values()) and all(map(_is_ours, rows))
 
 
-def without_others(dataset: Dataset, describe: Callable[[Dataset], None]) -> None:
-    """Make a dataset of the episodes of `dataset`, numbered anew, beside that in its folder, for `put_in_place`.
+def require_replaceable(root: Path) -> None:
+    """DataError when a folder of the dataset can not give its place to another one."""
+    for folder in (DATA_FOLDER, VIDEOS_FOLDER, INFO.parent):
+        if (root / folder).is_mount() or (folder == INFO.parent and (root / folder).is_symlink()):
+            kind = "link" if (root / folder).is_symlink() else "mount"
+            raise DataError(f"{root / folder}: is a {kind}, which repair can not replace; repair a copy of the dataset")
+
+
+def without_others(dataset: Dataset, kept: Sequence[Episode], describe: Callable[[Dataset], None]) -> None:
+    """Make a dataset of the `kept` episodes, numbered anew, beside that in its folder, for `put_in_place`.
 
     `describe` writes what tells a reader of the episodes of a dataset: it is called for those that keep their numbers,
     whose files are not copied but get a second name.
@@ -58,11 +78,11 @@ def without_others(dataset: Dataset, describe: Callable[[Dataset], None]) -> Non
     root, new = dataset.root, dataset.root / _UNFINISHED
     shutil.rmtree(new, ignore_errors=True)
     beginning: list[Episode] = []
-    for number, episode in enumerate(dataset.episodes):
+    for number, episode in enumerate(kept):
         if episode.index != number or row_count(root / episode.data_file) != episode.length:
             break
         beginning.append(episode)
-    moved = dataset.episodes[len(beginning) :]
+    moved = kept[len(beginning) :]
     sizes = ((root / file).stat().st_size for episode in moved for file in _files_of(episode))
     require_room(root, sum(sizes), "the episodes that get new numbers")
     for episode in beginning:
@@ -74,6 +94,65 @@ def without_others(dataset: Dataset, describe: Callable[[Dataset], None]) -> Non
         writer.commit(_encoded(dataset, episode), episode.tasks[0])
     os.replace(new, root / REPAIRED_FOLDER)
     sync_folder(root)
+
+
+def without_their_rows(dataset: Dataset, kept: Sequence[Episode], describe: Callable[[Dataset], None]) -> None:
+    """As `without_others`, where files hold several episodes: the tables lose the rows of those that are not `kept`.
+
+    All columns stay as they are but for the numbers. Films stay whole: an episode finds its clip by its time.
+    `dataset` has all episodes, since they tell where in a file the rows of one are.
+    """
+    root, new = dataset.root, dataset.root / _UNFINISHED
+    shutil.rmtree(new, ignore_errors=True)
+    ends = np.cumsum([episode.length for episode in kept]).tolist()
+    numbered = [
+        replace(episode, index=number, start=end - episode.length, stop=end)
+        for number, (episode, end) in enumerate(zip(kept, ends, strict=True))
+    ]
+    tables = {file for episode in kept for file in (episode.data_file, episode.row_file)}
+    require_room(root, sum((root / file).stat().st_size for file in tables), "the rows that are kept")
+    pairs = list(zip(kept, numbered, strict=True))
+    for file in dict.fromkeys(episode.data_file for episode in kept):
+        _copy_frames(dataset, new, [pair for pair in pairs if pair[0].data_file == file])
+    for file in dict.fromkeys(episode.row_file for episode in kept):
+        _copy_rows(root / file, new / file, [pair for pair in pairs if pair[0].row_file == file])
+    for film in dict.fromkeys(clip.file for episode in kept for clip in episode.clips.values()):
+        _give_second_name(root / film, new / film)
+    describe(replace(dataset, root=new, episodes=numbered))
+    os.replace(new, root / REPAIRED_FOLDER)
+    sync_folder(root)
+
+
+def _copy_frames(dataset: Dataset, new: Path, pairs: list[tuple[Episode, Episode]]) -> None:
+    """The frames of episodes of one data file (before, now) under their new numbers."""
+    file = pairs[0][0].data_file
+    table, parts = read_table(dataset.root / file), []
+    for before, now in pairs:
+        rows = table.slice(before.start - dataset.first_frame[file], before.length)
+        numbers = {EPISODE_INDEX: [now.index] * now.length, INDEX: range(now.start, now.stop)}
+        parts.append(_with_columns(rows, numbers))
+    publish_table(new / file, pa.concat_tables(parts))
+
+
+def _copy_rows(path: Path, new: Path, pairs: list[tuple[Episode, Episode]]) -> None:
+    """The rows of episodes (before, now) under their new numbers."""
+    table = read_table(path)
+    keys = zip(table["episode_index"].to_pylist(), table["dataset_from_index"].to_pylist(), strict=True)
+    places = {key: place for place, key in enumerate(keys)}
+    rows = table.take([places[before.index, before.start] for before, _ in pairs])
+    numbers = {
+        "episode_index": [now.index for _, now in pairs],
+        "dataset_from_index": [now.start for _, now in pairs],
+        "dataset_to_index": [now.stop for _, now in pairs],
+    }
+    publish_table(new, _with_columns(rows, numbers))
+
+
+def _with_columns(table: pa.Table, columns: Mapping[str, Iterable[int]]) -> pa.Table:
+    for name, values in columns.items():
+        field = table.schema.field(name)
+        table = table.set_column(table.column_names.index(name), field, pa.array(values, field.type))
+    return table
 
 
 def put_in_place(root: Path, put_aside: Callable[[Path], None]) -> bool:
@@ -94,7 +173,7 @@ def put_in_place(root: Path, put_aside: Callable[[Path], None]) -> bool:
             continue
         for path in _files_in(root / part):
             twin = new / path.relative_to(root)
-            if twin.exists() and path.samefile(twin):
+            if twin.is_file() and path.samefile(twin):
                 path.unlink()
             else:
                 put_aside(path)
@@ -125,12 +204,14 @@ def _files_of(episode: Episode) -> list[Path]:
 
 
 def _files_in(part: Path) -> list[Path]:
-    """The files of a part that is a folder, or the part itself."""
-    return sorted(path for path in (part.rglob("*") if part.is_dir() else [part]) if path.is_file())
+    """The files of a part that is a folder, or the part itself; a link to a folder counts as a file."""
+    paths = part.rglob("*") if part.is_dir() and not part.is_symlink() else [part]
+    return sorted(path for path in paths if path.is_file() or path.is_symlink())
 
 
 def _give_second_name(file: Path, name: Path) -> None:
     name.parent.mkdir(parents=True, exist_ok=True)
+    file = Path(os.path.realpath(file))  # a second name of a relative link would lead elsewhere
     try:
         os.link(file, name)
     except OSError:  # a file system without such names

@@ -30,9 +30,18 @@ def vector_stats(values: np.ndarray) -> Stats:
     }
 
 
+def column_stats(values: np.ndarray) -> Stats:
+    """Statistics of a column (T, *shape); of a matrix they are those of its last axis, as in LeRobot."""
+    count = len(values)
+    flat = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
+    return {**vector_stats(flat), "count": np.array([count])}
+
+
 def image_stats(images: np.ndarray) -> Stats:
     """Statistics over the pixels of images uint8 (T, h, w, 3), from one exact histogram per channel."""
-    histogram = np.stack([np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(3)])
+    histogram = np.zeros((3, 256), np.int64)
+    for image in images:  # of all at once, bincount would make a copy eight times as large
+        histogram += [np.bincount(image[..., channel].ravel(), minlength=256) for channel in range(3)]
     levels = np.arange(256) / 255.0
     share = histogram / histogram.sum(axis=1, keepdims=True)
     cumulative = np.cumsum(histogram, axis=1) / histogram.sum(axis=1, keepdims=True)

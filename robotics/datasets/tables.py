@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robotics.datasets.durable import publish
-from robotics.datasets.features import Feature, Features, schema_of, stored_in_table
+from robotics.datasets.features import Feature, Features, is_numbers, schema_of, stored_in_table
 from robotics.datasets.pictures import encode_png
 from robotics.errors import DataError
 
@@ -64,8 +64,8 @@ def to_arrow(features: Features, columns: Mapping[str, np.ndarray]) -> dict[str,
 def to_numpy(column: pa.ChunkedArray, feature: Feature, name: str) -> np.ndarray:
     """Values (T, *shape) of a column that is no image; DataError beginning with `name` when they do not fit."""
     shape = tuple(feature["shape"])
-    if feature["dtype"] == "string":
-        raise DataError(f"{name}: holds text, no numbers")
+    if not is_numbers(feature):
+        raise DataError(f"{name}: holds {feature['dtype']}, no numbers")
     flat, length = column.combine_chunks(), len(column)
     holes = flat.null_count
     while pa.types.is_list(flat.type) or pa.types.is_fixed_size_list(flat.type) or pa.types.is_large_list(flat.type):

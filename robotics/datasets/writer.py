@@ -46,17 +46,28 @@ from robotics.errors import DataError, UsageError
 class DatasetWriter:
     """Appends episodes to a dataset.
 
-    As a context manager it is the only writer, and takes away what an interrupted commit left, now or earlier.
+    As a context manager it is the only writer, and takes away what an interrupted commit left, now or earlier. It may
+    be given a `lock` that its caller holds on the folder, which it releases at its end.
     """
 
-    def __init__(self, root: Path, info: Info, tasks: list[str], stats: DatasetStats, episodes: list[Episode]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        info: Info,
+        tasks: list[str],
+        stats: DatasetStats,
+        episodes: list[Episode],
+        lock: FolderLock | None = None,
+    ) -> None:
         self.root, self.info = root, info
         self._tasks, self._stats = tasks, stats
         self._episodes = episodes  # the committed ones, and the one under way
-        self._lock = FolderLock(root)
+        self._lock = lock or FolderLock(root)
 
     @classmethod
-    def create(cls, root: Path, fps: int, features: Features, robot_type: str | None) -> "DatasetWriter":
+    def create(
+        cls, root: Path, fps: int, features: Features, robot_type: str | None, lock: FolderLock | None = None
+    ) -> "DatasetWriter":
         """A dataset without episodes in the folder `root`. `features` are all but LeRobot's default ones."""
         if (root / INFO).exists():
             raise UsageError(f"{root} holds a dataset; resume it, or create another one elsewhere")
@@ -64,10 +75,10 @@ class DatasetWriter:
         info = Info(fps, features, robot_type)
         info = info if info.video_keys else replace(info, video_path=None)
         write_info(root, info)
-        return cls(root, info, [], {}, [])
+        return cls(root, info, [], {}, [], lock)
 
     @classmethod
-    def resume(cls, root: Path) -> "DatasetWriter":
+    def resume(cls, root: Path, lock: FolderLock | None = None) -> "DatasetWriter":
         """Continue a dataset that this class wrote.
 
         Raises DataError when it is damaged, or when its files hold several episodes as those of other programs do.
@@ -75,7 +86,7 @@ class DatasetWriter:
         dataset = Dataset.open(root)
         if len({episode.data_file for episode in dataset.episodes}) < len(dataset.episodes):
             raise DataError(f"{root}: was written by another program and can not be continued; give another folder")
-        return cls(root, dataset.info, dataset.tasks, dataset.stats, dataset.episodes)
+        return cls(root, dataset.info, dataset.tasks, dataset.stats, dataset.episodes, lock)
 
     def __enter__(self) -> "DatasetWriter":
         self._lock.acquire()
@@ -86,8 +97,11 @@ class DatasetWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.remove_leftovers()
-        self._lock.release()
+        try:
+            if not self._lock.lost_folder and (self.root / INFO).exists():  # else nothing there is ours
+                self.remove_leftovers()
+        finally:
+            self._lock.release()
 
     def append(self, frames: Columns, task: str, provenance: Mapping[str, Any] | None = None) -> None:
         """Commit one episode: `frames` by feature, (T, *shape) each; see `commit`.
@@ -101,6 +115,7 @@ class DatasetWriter:
 
         When this returns the episode survives a power cut; when it is interrupted, the dataset is as before.
         """
+        self._require_own_folder()
         places = encode_columns(DEFAULT_FEATURES, self._places(encoded.length, self._task_index(task)), self.info.fps)
         table, found = encoded.table | places.table, encoded.stats | places.stats
         episode = self._next_episode(encoded.length, task)
@@ -120,6 +135,7 @@ class DatasetWriter:
             publish_json(self.root / PROVENANCE, dict(provenance))
         tasks = self._tasks if task in self._tasks else [*self._tasks, task]
         info = self.info.with_totals(episode.index + 1, episode.stop, len(tasks))
+        self._require_own_folder()  # once more: it may have been taken away meanwhile
         write_info(self.root, info)
 
         self.info, self._tasks, self._stats = info, tasks, total_stats
@@ -128,6 +144,12 @@ class DatasetWriter:
         """Take away the files of an interrupted commit; info.json tells whether it was one."""
         for path in leftovers(self.root, self._episodes[: read_info(self.root).episodes]):
             path.unlink(missing_ok=True)
+
+    def _require_own_folder(self) -> None:
+        """DataError when the dataset is not the one of the last commit any more: what follows would be a broken one."""
+        there = not self._lock.lost_folder and (self.root / INFO).exists()
+        if not there or read_info(self.root).episodes != self.info.episodes:
+            raise DataError(f"{self.root}: was removed or replaced while episodes were written to it; start again")
 
     def _task_index(self, task: str) -> int:
         return self._tasks.index(task) if task in self._tasks else len(self._tasks)

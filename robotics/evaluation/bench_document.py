@@ -35,6 +35,7 @@ def read_bench(path: Path) -> Bench:
     """The document in `path`; DataError naming the file and what is wrong with it."""
     document = read_json(path)
     require(isinstance(document, dict) and document.keys() >= _BENCH_KEYS, path, "no bench document")
+    require(isinstance(document["env"], str), path, f"env is {document['env']!r}, no name")
     episodes = document["episodes"]
     require(isinstance(episodes, list) and episodes, path, "lists no episodes")
     for number, episode in enumerate(episodes):

@@ -1,6 +1,7 @@
 """What a report shows of a folder: read from its files, checked, and never made up."""
 
 import base64
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,15 @@ def _read_config(folder: Path) -> dict[str, Any]:
     require(
         isinstance(config["policy"].get("input_shapes", {}), dict), folder / CONFIG, "policy.input_shapes is no table"
     )
+    for name in ("steps", "time_budget_s"):
+        value = config["training"].get(name)
+        require(value is None or isinstance(value, int | float), folder / CONFIG, f"training.{name} is {value!r}")
+    paths = config["data"].get("path")
+    require(
+        paths is None or isinstance(paths, str | list),
+        folder / CONFIG,
+        f"data.path is {paths!r}, no path or list of them",
+    )
     known = config["data"].get("fingerprint", [])
     counts = ("episodes", "frames")
     tables = isinstance(known, list) and all(
@@ -89,8 +99,13 @@ def _read_curve(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         for name in (*LOSSES, RETURN, SUCCESS):
             value = line.get(name, 0.0)
-            require(isinstance(value, int | float), path, f"{name} at step {line['step']} is {value!r}, no number")
+            require(_can_be_drawn(value), path, f"{name} at step {line['step']} is {str(value)[:40]!r}, no number")
     return lines
+
+
+def _can_be_drawn(value: Any) -> bool:
+    """Whether `value` is a number, NaN included, that a float can hold."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)
 
 
 def read_video(path: Path) -> Video:

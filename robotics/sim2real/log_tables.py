@@ -121,13 +121,13 @@ def _npz(path: Path) -> Columns:
 
 def _lerobot(root: Path) -> list[Table]:
     """One table per episode; `observation.state` and `action` are columns of many numbers, by name too."""
+    from robotics.datasets.features import is_numbers
     from robotics.datasets.reader import Dataset
-    from robotics.vocabulary import camera_of
 
     dataset = Dataset.open(root)
     columns = Columns()
-    for key in dataset.features:
-        if not camera_of(key):
+    for key, feature in dataset.features.items():
+        if is_numbers(feature):
             columns.add_array(key, dataset.column(key))
     values = columns.numbers
     for key in list(values):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robotics.datasets.features import TASK_INDEX
+from robotics.datasets.features import TASK_INDEX, is_numbers, is_visual
 from robotics.datasets.reader import Dataset
 from robotics.errors import DataError, UsageError, unknown_name
 from robotics.outputs import require_memory
@@ -127,7 +127,8 @@ def choose_inputs(dataset: Dataset, asked: str | None) -> list[str]:
 
     Raises UsageError for a name the dataset does not have.
     """
-    there = [key for key in sorted(dataset.features) if key.startswith("observation.")]
+    seen = ((key, feature) for key, feature in sorted(dataset.features.items()) if key.startswith("observation."))
+    there = [key for key, feature in seen if is_visual(feature) or is_numbers(feature)]
     if not there:
         raise DataError(f"{dataset.root}: holds no observation.* column to train on")
     if asked is None:

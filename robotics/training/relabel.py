@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from robotics.datasets.demonstration import Demonstration, as_column
+from robotics.datasets.demonstration import Demonstration, as_columns
 from robotics.datasets.features import DONE, REWARD, SUCCESS
 from robotics.datasets.seed_worlds import SeedWorlds
 from robotics.environments import instruction, observation_dict
@@ -95,4 +95,4 @@ def relabelled(env: gym.Env, learner: Agent, turns: Relabelling, seed: int) -> D
         for key, value in {**step, REWARD: [reward], DONE: [done], SUCCESS: [success]}.items():
             columns[key].append(np.array(value))
         left -= 1
-    return Demonstration(seed, success, task, {key: as_column(values) for key, values in columns.items()})
+    return Demonstration(seed, success, task, as_columns(columns))

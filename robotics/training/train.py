@@ -79,7 +79,7 @@ def train(
     policy = make_policy(config)
     begun = resume and has_checkpoint(out)
     learned = not begun and begin_from(training.weights, policy)
-    require_room(out, checkpoint_bytes(policy) * 1.5, "checkpoints")
+    require_room(out, checkpoint_bytes(policy) * 1.5, "checkpoints", overwrite=overwrite)
     with accelerator.main_process_first():  # one process makes the folder and decodes images, the others find them
         if accelerator.is_main_process:
             prepare_folder(out, "training run", (CONFIG,), resume=asked, overwrite=overwrite)
