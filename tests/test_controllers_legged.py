@@ -344,6 +344,7 @@ def test_whole_body_problem_obeys_the_dynamics_and_agrees_with_the_definition(mo
         ("trot", Twist(vx=-0.4), 0.05, "estimated"),
         ("trot", Twist(vy=0.4, wz=1.0), 0.1, "estimated"),
         ("walk", Twist(vx=0.3), 0.06, "estimated"),
+        ("walk", Twist(vx=0.8), 0.06, "estimated"),
     ],
 )
 def test_it_goes_where_it_is_told(task, twist, tolerance, state):

@@ -9,9 +9,6 @@ from robotics.errors import UsageError, unknown_name
 
 Array = np.ndarray
 
-#: Froude numbers between which a gait turns from walking to running.
-_WALKING, _RUNNING = 0.75, 1.1
-
 
 @dataclass(frozen=True)
 class Gait:
@@ -32,6 +29,8 @@ class Gait:
     """How high the feet swing, as a share of the usual height."""
     running_duty: float | None = None
     """What `duty` falls to at speed: legs have to swing as fast as the body goes, and need the time for it."""
+    running_from: tuple[float, float] = (0.75, 1.1)
+    r"""Speeds [:math:`\sqrt{g \cdot hip\ height}`] between which it falls to that."""
 
     def __post_init__(self) -> None:
         if self.period_s <= 0 or not 0 < self.duty <= 1:
@@ -51,11 +50,11 @@ class Gait:
         return replace(self, period_s=pace * self.period_s)
 
     def at_speed(self, froude: float) -> "Gait":
-        r"""The gait at a speed given in units of :math:`\sqrt{g \cdot hip\ height}`: runs in full
-        from 1.1 on."""
-        if self.running_duty is None or froude <= _WALKING:
+        r"""The gait at a speed given in units of :math:`\sqrt{g \cdot hip\ height}`."""
+        slow, fast = self.running_from
+        if self.running_duty is None or froude <= slow:
             return self
-        share = min((froude - _WALKING) / (_RUNNING - _WALKING), 1.0)
+        share = min((froude - slow) / (fast - slow), 1.0)
         duty = self.duty + share * (self.running_duty - self.duty)
         return replace(self, duty=duty, lift=self.lift * (1.0 - 0.3 * share), running_duty=None)
 
@@ -94,7 +93,7 @@ GAITS = {
     for gait in (
         Gait("stand", 0.5, 1.0, (0.0, 0.0, 0.0, 0.0)),
         Gait("trot", 0.36, 0.5, (0.0, 0.5, 0.5, 0.0), running_duty=0.4),
-        Gait("walk", 0.6, 0.75, (0.0, 0.5, 0.75, 0.25)),
+        Gait("walk", 0.6, 0.75, (0.0, 0.5, 0.75, 0.25), running_duty=0.6, running_from=(0.2, 0.32)),
         Gait("pace", 0.33, 0.5, (0.0, 0.5, 0.0, 0.5), to_the_plan=True, width=0.2),
         Gait("bound", 0.27, 0.5, (0.0, 0.0, 0.5, 0.5), to_the_plan=True),
         Gait("gallop", 0.3, 0.5, (0.0, 0.1, 0.5, 0.6), lift=0.8),
