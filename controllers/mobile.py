@@ -43,6 +43,7 @@ class BaseSettings:
     weight: float = 3.0  # of its joints against the posture's 1e-3: it stands still while arms move
     gains: tuple[float, float] = (25.0, 10.0)  # [1/s^2], [1/s]
     slack: tuple[float, float] = (0.1, 0.25)  # how far targets may be off before it follows [m], [rad]
+    driving: tuple[float, float] = (0.4, 0.3)  # targets this fast are followed without slack [m/s], [rad/s]
     mpc: CartesianMPCSettings = field(
         default_factory=lambda: CartesianMPCSettings(
             step_s=0.1, max_velocity=(1.0, 1.0), max_acceleration=(0.8, 1.5), acceleration_weight=0.02
@@ -162,7 +163,8 @@ class MobileCerebellum(BimanualCerebellum):
     def follow(self, motions: Mapping[str, Motion]) -> None:
         riders, self._riders = self._riders, {}
         plan = self._plan_base({} if riders else {hand: motion(0.0) for hand, motion in motions.items()})
-        self._mpc = self._riding_mpc if riders else self._standing_mpc
+        driven = bool(riders) or any(motion(0.0).velocity[:3].any() for motion in motions.values())
+        self._mpc = self._riding_mpc if driven else self._standing_mpc
         super().follow({name: _riding(plan, target, self._origin) for name, target in riders.items()} or motions)
 
     def _hands_of_a_driver(self) -> dict[str, CartesianMPC]:
@@ -224,23 +226,41 @@ class MobileCerebellum(BimanualCerebellum):
         if not hands:
             return resting_at(start.position, start.quat)
         reach, turn = self.base_settings.slack
+        fast, quick = self.base_settings.driving
         middle = np.mean([hand.position for hand in hands.values()], axis=0)
-        velocity = np.zeros(6)
-        yaw = _heading(start.quat)
+        moving = np.mean([hand.velocity for hand in hands.values()], axis=0)
+        yaw, rate = _heading(start.quat), 0.0
         across = self._between(hands)
         if across is not None and self._across is not None:
+            rate = self._turning(hands)
+            turn *= max(0.0, 1.0 - abs(rate) / quick)
             off = math.remainder(across - self._across - yaw, math.tau)
             yaw += off * max(0.0, 1.0 - turn / max(abs(off), 1e-9))
+            rate = rate if abs(off) > turn else 0.0
         c, s = math.cos(yaw), math.sin(yaw)
         x, y = self._comfort
         comfort = np.array([c * x - s * y, s * x + c * y])
+        drive = moving[:2] - rate * np.array([-comfort[1], comfort[0]])
+        reach *= max(0.0, 1.0 - math.hypot(*moving[:2]) / fast)
         e = middle[:2] - self._origin[:2] - start.position[:2] - comfort
         far = float(np.linalg.norm(e))
+        velocity = np.zeros(6)
         if far > reach:
-            velocity[:2] = np.mean([hand.velocity[:2] for hand in hands.values()], axis=0)
+            velocity[:2] = drive
+        velocity[5] = rate
         goal = start.position[:2] + e * max(0.0, 1.0 - reach / max(far, 1e-9))
-        rest = _on_floor(goal[0], goal[1], yaw)
-        return lambda t: Reference(rest.position + t * velocity[:3], rest.quat, velocity)
+
+        def motion(t: float) -> Reference:
+            rest = _on_floor(goal[0], goal[1], yaw + t * rate)
+            return Reference(rest.position + t * velocity[:3], rest.quat, velocity)
+
+        return motion
+
+    def _turning(self, hands: Mapping[str, Reference]) -> float:
+        """How fast the line of both hands turns [rad/s]."""
+        first, second = (hands[hand] for hand in self._pair)
+        (x, y), (vx, vy) = (first.position - second.position)[:2], (first.velocity - second.velocity)[:2]
+        return float((x * vy - y * vx) / (x * x + y * y))
 
     def _between(self, hands: Mapping[str, Reference]) -> float | None:
         """The direction across the line of both hands [rad], 0 where the first one is to the left of the other; None

@@ -215,3 +215,14 @@ def test_hands_draw_circles_in_the_world_while_the_base_drives():
     assert session.limits_exceeded == 0
     way = [session.job.way("left", t).position for t in np.linspace(0, 4, 400)]
     assert max(np.linalg.norm(b - a) for a, b in pairwise(way)) < 0.01  # no jumps in what it is asked
+
+
+@pytest.mark.parametrize("twist", [Twist(vx=-0.4), Twist(vx=0.4, wz=0.4), Twist(vx=0.8), Twist(wz=-0.5)])
+def test_hands_draw_circles_whichever_way_the_base_drives(twist):
+    """Backwards, along an arc and fast: a base that lags behind pushes the hands into their folded arms."""
+    session = MobileSession(Trial("mobile", "track", twist, seconds=6.0))
+    while session.now < 6.0:
+        session.tick()
+    result = session.results()
+    assert max(result["tracking_rms"][f"{side}_position"] for side in SIDES) < 3e-3
+    assert session.limits_exceeded == 0
