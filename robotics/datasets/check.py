@@ -13,14 +13,12 @@ from robotics.datasets.episodes import Episode
 from robotics.datasets.layout import STATS
 from robotics.datasets.leftovers import leftovers
 from robotics.datasets.reader import Dataset
-from robotics.datasets.statistics import QUANTILES, merge
+from robotics.datasets.statistics import MOMENTS, QUANTILES, merge
 from robotics.datasets.tables import row_count
 from robotics.progress import progress
 
 #: Statistics of images are compared with those of decoded video, or of the frames that LeRobot sampled.
 IMAGE_TOLERANCE = 0.05
-#: The statistics of numbers that are compared; quantiles of several episodes are no more than estimates.
-MOMENTS = ("min", "max", "mean", "std", "count")
 
 
 @dataclass(frozen=True)

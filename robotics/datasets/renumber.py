@@ -75,8 +75,7 @@ def without_others(dataset: Dataset, kept: Sequence[Episode], describe: Callable
     `describe` writes what tells a reader of the episodes of a dataset: it is called for those that keep their numbers,
     whose files are not copied but get a second name.
     """
-    root, new = dataset.root, dataset.root / _UNFINISHED
-    shutil.rmtree(new, ignore_errors=True)
+    root, new = dataset.root, _begun_anew(dataset.root)
     beginning: list[Episode] = []
     for number, episode in enumerate(kept):
         if episode.index != number or row_count(root / episode.data_file) != episode.length:
@@ -92,8 +91,7 @@ def without_others(dataset: Dataset, kept: Sequence[Episode], describe: Callable
     writer = DatasetWriter.resume(new)
     for episode in moved:
         writer.commit(_encoded(dataset, episode), episode.tasks[0])
-    os.replace(new, root / REPAIRED_FOLDER)
-    sync_folder(root)
+    _finish(root)
 
 
 def without_their_rows(dataset: Dataset, kept: Sequence[Episode], describe: Callable[[Dataset], None]) -> None:
@@ -102,8 +100,7 @@ def without_their_rows(dataset: Dataset, kept: Sequence[Episode], describe: Call
     All columns stay as they are but for the numbers. Films stay whole: an episode finds its clip by its time.
     `dataset` has all episodes, since they tell where in a file the rows of one are.
     """
-    root, new = dataset.root, dataset.root / _UNFINISHED
-    shutil.rmtree(new, ignore_errors=True)
+    root, new = dataset.root, _begun_anew(dataset.root)
     ends = np.cumsum([episode.length for episode in kept]).tolist()
     numbered = [
         replace(episode, index=number, start=end - episode.length, stop=end)
@@ -119,7 +116,19 @@ def without_their_rows(dataset: Dataset, kept: Sequence[Episode], describe: Call
     for film in dict.fromkeys(clip.file for episode in kept for clip in episode.clips.values()):
         _give_second_name(root / film, new / film)
     describe(replace(dataset, root=new, episodes=numbered))
-    os.replace(new, root / REPAIRED_FOLDER)
+    _finish(root)
+
+
+def _begun_anew(root: Path) -> Path:
+    """Where the new dataset is made, without what an interrupted repair left there."""
+    new = root / _UNFINISHED
+    shutil.rmtree(new, ignore_errors=True)
+    return new
+
+
+def _finish(root: Path) -> None:
+    """From now on the new dataset counts."""
+    os.replace(root / _UNFINISHED, root / REPAIRED_FOLDER)
     sync_folder(root)
 
 

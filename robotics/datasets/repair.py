@@ -25,7 +25,7 @@ from robotics.datasets.renumber import (
     without_others,
     without_their_rows,
 )
-from robotics.datasets.statistics import DatasetStats, column_stats, image_stats, merge, to_lists
+from robotics.datasets.statistics import MOMENTS, DatasetStats, column_stats, image_stats, merge, to_lists
 from robotics.datasets.tables import publish_table, read_table
 from robotics.datasets.tasks import read_tasks, write_tasks
 from robotics.errors import DataError
@@ -243,7 +243,7 @@ def _measured_stats(dataset: Dataset, keys: Sequence[str], noted: Mapping[int, D
                 one = column_stats(dataset.episode_column(episode, key))
             elif not is_visual(feature):
                 continue
-            elif not one.keys() >= {"min", "max", "mean", "std", "count"}:
+            elif not one.keys() >= {*MOMENTS}:
                 one = image_stats(dataset.episode_images(episode, key))
             stats |= merge({key: stats[key]} if key in stats else {}, {key: one})
     return stats

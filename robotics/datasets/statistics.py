@@ -13,7 +13,9 @@ Stats = dict[str, np.ndarray]
 DatasetStats = dict[str, Stats]
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
-STATISTICS = ("min", "max", "mean", "std", "count", *QUANTILES)
+#: What episodes together have exactly; quantiles of several are no more than estimates.
+MOMENTS = ("min", "max", "mean", "std", "count")
+STATISTICS = (*MOMENTS, *QUANTILES)
 
 
 def vector_stats(values: np.ndarray) -> Stats:
